@@ -1,0 +1,141 @@
+"""The errors raised on purpose: one class per who must act, one code per thing that went wrong.
+
+    SluiceError
+      UserError        what a person typed or configured; they mend it        exit 2
+      WireError        bytes on the bus are not one of our events; the sender's fault
+      BusError         the bus refuses us or is away; the operator's          exit 3
+      VenueError       the venue or its connection; retried or reconciled
+      StateError       our own files are not what we wrote; an operator decides
+
+A refused order is not an error: it is an event. A broken invariant is an `assert`.
+"""
+
+import enum
+
+import msgspec
+
+
+class ErrorSeverity(enum.StrEnum):
+    """What the system does about an error (S-14)."""
+
+    CRITICAL = "CRITICAL"
+    """Goes to health, and the component is restarted."""
+
+    HIGH = "HIGH"
+    """Retried three times with exponential backoff."""
+
+    MEDIUM = "MEDIUM"
+    """The component goes on with less."""
+
+    LOW = "LOW"
+    """Logged."""
+
+
+class ErrorEntry(msgspec.Struct, frozen=True):
+    """One row of the registry."""
+
+    code: str
+    component: str
+    severity: ErrorSeverity
+    message: str
+    resolution: str
+
+
+_TABLE = """
+LTS-001 | strategy | HIGH | execution failed | see the order's reason; retried by itself
+LTS-002 | strategy | HIGH | config slicing failed | mend the strategy's section
+LTS-003 | strategy | CRITICAL | component creation failed | mend the strategy or its clients
+LT-001 | control | HIGH | request validation failed | mend the fields named in the answer
+LT-002 | control | HIGH | config creation failed | mend config_overrides in the request
+LT-003 | strategy | CRITICAL | engine initialisation failed | see the cause; then start again
+LT-004 | strategy | CRITICAL | session execution failed | mend the strategy; start a new session
+LT-005 | strategy | MEDIUM | monitoring failed | the session goes on; look at the recorder
+LT-006 | strategy | MEDIUM | stop failed | repeat the stop, or halt
+LT-007 | gate | HIGH | risk check failed | the signal was denied; see the decision
+SLU-100 | config | HIGH | configuration is not valid | mend the field named; `sluice config check`
+SLU-101 | config | HIGH | a name has characters the bus cannot carry | use letters, digits, - and _
+SLU-102 | config | HIGH | a file is missing or cannot be read | check the path and its rights
+SLU-103 | cli | LOW | a command was used wrongly | see --help
+SLU-104 | cli | HIGH | no system is running here | start one with `sluice up`
+SLU-110 | feed | HIGH | a recording cannot be read | check the file and line named
+SLU-111 | feed | MEDIUM | the order book has a hole | nothing: the book is rebuilt by itself
+SLU-112 | feed | MEDIUM | market data is stale | check the feed's source and connection
+SLU-120 | bus | MEDIUM | a message could not be decoded | look at dead.letters; fix its sender
+SLU-121 | bus | CRITICAL | the bus refused a right this service needs | check ops/nats and the keys
+SLU-122 | bus | CRITICAL | the bus cannot be reached | start nats-server, or check --nats-url
+SLU-123 | bus | HIGH | events of a publisher are missing | nothing: the component resynchronises
+SLU-130 | executor | HIGH | the venue cannot be reached | orders are held unknown until it can
+SLU-131 | executor | CRITICAL | our book and the venue's differ | compare both; adopt or flatten
+SLU-132 | executor | HIGH | an order's fate is unknown | nothing: it is queried until known
+SLU-140 | state | CRITICAL | a journal is damaged | do not delete it; see the record named
+SLU-141 | state | CRITICAL | state cannot be written | free the disk; trading stays halted
+SLU-150 | breaker | CRITICAL | a breaker tripped | look at its inputs; then reset and start
+SLU-151 | breaker | HIGH | a start was refused | mend what the answer names
+SLU-152 | control | CRITICAL | a component did not acknowledge a halt | kill its process
+SLU-160 | supervisor | CRITICAL | a service crashes again and again | see its log under var/log
+"""
+
+
+def _entry(line: str) -> ErrorEntry:
+    code, component, severity, message, resolution = (part.strip() for part in line.split("|"))
+    return ErrorEntry(code, component, ErrorSeverity(severity), message, resolution)
+
+
+REGISTRY: dict[str, ErrorEntry] = {
+    entry.code: entry for entry in map(_entry, _TABLE.strip().splitlines())
+}
+"""Every code there is."""
+
+
+class FieldError(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing wrong with one field of a request or a file."""
+
+    path: str
+    """Where: `$.initial_capital`, or `sluice.toml: gate.price_collar_bps`."""
+
+    found: str
+    wanted: str
+
+
+class SluiceError(Exception):
+    """Root of every error raised on purpose.
+
+    Attributes:
+        code: a key of `REGISTRY`.
+        fields: what was found, wanted, and where, by name.
+    """
+
+    def __init__(self, code: str, **fields: object) -> None:
+        assert code in REGISTRY, code
+        self.code = code
+        self.fields = {name: str(value) for name, value in fields.items()}
+        said = ", ".join(f"{name}: {value}" for name, value in self.fields.items())
+        super().__init__(f"{code} {REGISTRY[code].message}" + (f" ({said})" if said else ""))
+
+    @property
+    def entry(self) -> ErrorEntry:
+        """The registry's row for this error."""
+        return REGISTRY[self.code]
+
+
+class UserError(SluiceError):
+    """What a person typed or configured is wrong: they must mend it."""
+
+
+class WireError(SluiceError):
+    """Bytes on the bus are not one of our events: the sender's fault, not ours.
+
+    The runtime parks the message and goes on; no core ever sees it.
+    """
+
+
+class BusError(SluiceError):
+    """The bus refuses us, or is not there: the operator must act."""
+
+
+class VenueError(SluiceError):
+    """The venue, or the way to it, is at fault: the executor reconciles."""
+
+
+class StateError(SluiceError):
+    """Our own files are not what we wrote: an operator must decide."""

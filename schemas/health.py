@@ -1,0 +1,184 @@
+"""How the services are, and what they answer when asked."""
+
+import enum
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from schemas.base import BootId, Event
+from schemas.control import BreakerState, TradingState
+from schemas.sessions import SessionView
+
+
+class Severity(enum.StrEnum):
+    """How soon a person must look."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class AlertRaised(Event, frozen=True, kw_only=True):
+    """Something a person should know."""
+
+    severity: Severity
+    component: str
+    code: str
+    """From the error registry, `schemas.errors.REGISTRY`."""
+
+    message: str
+    fields: dict[str, str] = {}
+
+
+class HealthReported(Event, frozen=True, kw_only=True):
+    """A service is alive; each second on `health.<service>`."""
+
+    service: str
+    boot_id: BootId
+    pid: int
+    uptime_s: float
+    is_ready: bool
+    """Connected, its rights checked, its state rebuilt."""
+
+    trading_state: TradingState | None = None
+    """Of gate and executor; None for who has none."""
+
+    epoch: int = 0
+    halts: int = 0
+    lease_age_ms: float | None = None
+    """Since the last granted lease was asked for; None when there is none."""
+
+    received_count: int = 0
+    published_count: int = 0
+    dead_letter_count: int = 0
+    gap_count: int = 0
+    rss_bytes: int = 0
+    detail: str = ""
+
+
+class GapSeen(Event, frozen=True, kw_only=True):
+    """Told to a core by its runtime: events of `publisher` on `subject` are missing."""
+
+    subject: str
+    publisher: str
+    expected_seq: int
+    got_seq: int
+
+
+class LinkChanged(Event, frozen=True, kw_only=True):
+    """Told to a core by its runtime: the bus connection was lost or came back."""
+
+    is_up: bool
+    detail: str = ""
+
+
+class DeadLettered(Event, frozen=True, kw_only=True):
+    """A message nobody could read, kept for a person to look at; on `dead.letters`."""
+
+    subject: str
+    reason: str
+    component: str
+    payload_base64: str
+    """At most the first 4,096 bytes."""
+
+    payload_bytes: int
+
+
+class ArbiterReported(Event, frozen=True, kw_only=True):
+    """The breaker service's answer to `query.breaker`."""
+
+    breaker_state: BreakerState
+    halts: int
+    """Number of the newest halt; what a reset must name."""
+
+    halt_reason: str = ""
+    halt_operator: str = ""
+    halt_at_ns: int = 0
+    epoch: int = 0
+    is_leasing: bool = False
+    detail: str = ""
+    equity: Decimal | None = None
+    """None: not known (a held instrument has no price, or no account was marked yet)."""
+
+    breakers: tuple["BreakerView", ...] = ()
+
+
+class BreakerView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One breaker as it stands now."""
+
+    name: str
+    formula: str
+    value: str
+    limit: str
+    is_tripped: bool = False
+    detail: str = ""
+
+
+class GateReported(Event, frozen=True, kw_only=True):
+    """The gate's answer to `query.gate`."""
+
+    trading_state: TradingState
+    epoch: int
+    limits_hash: str
+    decided_count: int
+    approved_count: int
+    rejected_by_rule: dict[str, int] = {}
+    exposure: dict[str, str] = {}
+    """Worst-case notional by instrument, as decimal strings."""
+
+    limits: dict[str, Any] = {}
+
+
+class SessionsReported(Event, frozen=True, kw_only=True):
+    """The strategy service's answer to `query.strategy`."""
+
+    sessions: tuple[SessionView, ...] = ()
+
+
+class FeedReported(Event, frozen=True, kw_only=True):
+    """The feed's answer to `query.feed`."""
+
+    source: str
+    counts: dict[str, int] = {}
+    rate_per_s: float = 0.0
+    is_ended: bool = False
+    stale: tuple[str, ...] = ()
+    """Instruments without news for longer than their limit."""
+
+    quotes: dict[str, str] = {}
+    """Latest `bid/ask` by instrument."""
+
+
+class RecorderReported(Event, frozen=True, kw_only=True):
+    """The recorder's answer to `query.recorder`."""
+
+    is_durable: bool
+    """Every stream has the durable profile; anything less is NOT DURABLE."""
+
+    detail: str
+    recorded_count: int
+    lag_count: int
+    """Messages stored on the bus and not yet on the recorder's own disk."""
+
+    chain_head: str = ""
+    last_recorded_ns: int = 0
+
+
+class ServiceView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One supervised process."""
+
+    name: str
+    state: str
+    """`starting`, `running`, `backoff`, `crash-loop`, `stopped`."""
+
+    pid: int = 0
+    uptime_s: float = 0.0
+    restarts: int = 0
+    detail: str = ""
+
+
+class SupervisorReported(Event, frozen=True, kw_only=True):
+    """The supervisor's answer to `query.supervisor`."""
+
+    services: tuple[ServiceView, ...] = ()

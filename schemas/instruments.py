@@ -1,0 +1,86 @@
+"""What can be traded, and the names it goes by."""
+
+import enum
+import re
+from decimal import Decimal
+
+import msgspec
+
+from schemas.base import InstrumentId
+from schemas.errors import UserError
+
+TOKEN = re.compile(r"[A-Za-z0-9_-]+")
+"""What one token of a subject may hold, and so what venues, symbols and accounts may be named."""
+
+
+class AssetClass(enum.StrEnum):
+    """What kind of thing an instrument is; decides sessions, margin and settlement."""
+
+    EQUITY = "equity"
+    OPTION = "option"
+    FUTURE = "future"
+    PERPETUAL = "perpetual"
+    SPOT = "spot"
+    FX = "fx"
+    LENDING = "lending"
+
+
+class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One tradable instrument at one venue, as configured or as its recording describes it."""
+
+    id: InstrumentId
+    asset_class: AssetClass
+    currency: str
+    """Currency of prices, fees and profit, for example `USD`."""
+
+    tick_size: Decimal
+    """Smallest price step, in `currency`."""
+
+    lot_size: Decimal
+    """Smallest quantity step, in units of the instrument."""
+
+    multiplier: Decimal = Decimal(1)
+    """Units of the underlying a quantity of one stands for: 50 for ES, 100 for an option."""
+
+    maker_fee_bps: Decimal = Decimal(0)
+    """Fee of an execution that had been resting, in basis points of notional."""
+
+    taker_fee_bps: Decimal = Decimal(0)
+    """Fee of an execution that took liquidity, in basis points of notional."""
+
+    sector: str = ""
+
+    @property
+    def venue(self) -> str:
+        """The venue part of the id."""
+        return venue_of(self.id)
+
+    @property
+    def symbol(self) -> str:
+        """The symbol part of the id."""
+        return symbol_of(self.id)
+
+
+def instrument_id(venue: str, symbol: str) -> InstrumentId:
+    """Return the id of `symbol` at `venue`; dots of a symbol (`BRK.B`) become dashes.
+
+    Raises:
+        UserError: a part has characters that no subject may hold.
+    """
+    tidy = symbol.replace(".", "-")
+    for what, token in (("venue", venue), ("symbol", tidy)):
+        if not TOKEN.fullmatch(token):
+            raise UserError(
+                "SLU-101", path=what, found=repr(token), wanted="letters, digits, - and _ only"
+            )
+    return InstrumentId(f"{venue}:{tidy}")
+
+
+def venue_of(instrument: InstrumentId) -> str:
+    """Return the venue part of the id."""
+    return instrument.partition(":")[0]
+
+
+def symbol_of(instrument: InstrumentId) -> str:
+    """Return the symbol part of the id."""
+    return instrument.partition(":")[2]

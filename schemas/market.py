@@ -1,0 +1,108 @@
+"""Facts about the market, as told by the feed."""
+
+import enum
+from decimal import Decimal
+
+from schemas.base import Event, InstrumentId
+from schemas.orders import Side
+
+Level = tuple[Decimal, Decimal]
+"""One price of a book: price, and quantity resting there (0: nothing rests there any more)."""
+
+
+class QuoteReceived(Event, frozen=True, kw_only=True):
+    """The best bid and ask of one instrument. `at_ns` is the local time of receipt.
+
+    A side that nobody quotes has price and size 0.
+    """
+
+    instrument: InstrumentId
+    bid: Decimal
+    bid_size: Decimal
+    ask: Decimal
+    ask_size: Decimal
+    venue_ns: int = 0
+    """The venue's own time, ns since the epoch; 0 unknown. Never compared with a local clock."""
+
+    update_id: int = 0
+    """The venue's number of the book state this quote shows; 0 if it gives none."""
+
+
+class TradeReceived(Event, frozen=True, kw_only=True):
+    """Somebody traded. `at_ns` is the local time of receipt."""
+
+    instrument: InstrumentId
+    price: Decimal
+    quantity: Decimal
+    aggressor: Side | None = None
+    """Whose order took liquidity, where the venue says so."""
+
+    trade_id: str = ""
+    venue_ns: int = 0
+
+
+class BarClosed(Event, frozen=True, kw_only=True):
+    """A bar that is complete: nothing in it can change. Published when its time is over."""
+
+    instrument: InstrumentId
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    open_ns: int
+    close_ns: int
+    """End of the bar, exclusive, in ns since the epoch (recorded time in a replay)."""
+
+
+class BookChanged(Event, frozen=True, kw_only=True):
+    """Levels of the order book that changed; all of them if `is_snapshot`.
+
+    `previous_id` is the `last_id` that the venue's preceding update had, where it says so (-1
+    elsewhere): a book whose last id differs has a hole in it.
+    """
+
+    instrument: InstrumentId
+    bids: tuple[Level, ...] = ()
+    asks: tuple[Level, ...] = ()
+    first_id: int = 0
+    last_id: int = 0
+    previous_id: int = -1
+    is_snapshot: bool = False
+    venue_ns: int = 0
+
+
+class FundingPublished(Event, frozen=True, kw_only=True):
+    """The funding rate of a perpetual: what longs pay shorts per unit of notional."""
+
+    instrument: InstrumentId
+    rate: Decimal
+    """Fraction of notional for one funding interval."""
+
+    next_ns: int = 0
+    """When it is paid next, ns since the epoch; 0 unknown."""
+
+
+class Trading(enum.StrEnum):
+    """What a venue says may be done with an instrument."""
+
+    OPEN = "open"
+    HALTED = "halted"
+    CLOSED = "closed"
+    UNKNOWN = "unknown"
+
+
+class InstrumentStatusChanged(Event, frozen=True, kw_only=True):
+    """The venue opened, halted or closed an instrument, or the feed lost sight of it."""
+
+    instrument: InstrumentId
+    trading: Trading
+    reason: str = ""
+
+
+class FeedEnded(Event, frozen=True, kw_only=True):
+    """A recording is at its end; no more market data will come from this feed."""
+
+    feed: str
+    counts: dict[str, int]
+    """Messages read, by kind, and `total`."""

@@ -1,0 +1,157 @@
+"""The life of an order, from a strategy's wish to the gate's word."""
+
+import enum
+from decimal import Decimal
+
+import msgspec
+
+from schemas.base import AccountId, Event, InstrumentId, OrderId, SessionId, SignalId
+
+
+class Side(enum.StrEnum):
+    """Which way an order trades."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+class OrderType(enum.StrEnum):
+    """What makes an order trade."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP = "stop"
+    """A market order once the market trades at or through `stop_price`."""
+
+    STOP_LIMIT = "stop_limit"
+
+
+class TimeInForce(enum.StrEnum):
+    """How long an order may rest."""
+
+    GTC = "gtc"
+    IOC = "ioc"
+    """Immediate or cancel: what does not fill at once is cancelled."""
+
+    FOK = "fok"
+    """Fill or kill: all at once or nothing."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is to be done at the venue. Only the gate makes one, from a signal it approved."""
+
+    order_id: OrderId
+    account: AccountId
+    session: SessionId
+    signal_id: SignalId
+    instrument: InstrumentId
+    side: Side
+    quantity: Decimal
+    order_type: OrderType = OrderType.MARKET
+    time_in_force: TimeInForce = TimeInForce.GTC
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    is_post_only: bool = False
+    is_reduce_only: bool = False
+    expires_at_ns: int
+    """The executor may not send it from this time on, in ns since the epoch."""
+
+    replaces: OrderId | None = None
+    """The resting order this one takes the place of, in one step at the venue."""
+
+    leg: int = 0
+
+
+class SignalRaised(Event, frozen=True, kw_only=True):
+    """A strategy asks to trade. Nothing may reach the venue yet.
+
+    Answered by exactly one `SignalDecided`.
+    """
+
+    signal_id: SignalId
+    account: AccountId
+    session: SessionId
+    instrument: InstrumentId
+    side: Side
+    quantity: Decimal
+    order_type: OrderType = OrderType.MARKET
+    time_in_force: TimeInForce = TimeInForce.GTC
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    is_post_only: bool = False
+    is_reduce_only: bool = False
+    expires_at_ns: int
+    replaces: OrderId | None = None
+    leg: int = 0
+    why: str = ""
+    """The strategy's reason, for people: `ema 12 crossed above ema 26`."""
+
+
+class CancelRequested(Event, frozen=True, kw_only=True):
+    """A strategy asks to cancel one of its own orders. The gate passes it on, always."""
+
+    account: AccountId
+    session: SessionId
+    instrument: InstrumentId
+    order_id: OrderId
+
+
+class Outcome(enum.StrEnum):
+    """What the gate made of a signal."""
+
+    APPROVED = "approved"
+    REDUCED = "reduced"
+    REJECTED = "rejected"
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One check as the gate read it. Value and limit are in the unit that the check documents."""
+
+    check: str
+    is_ok: bool
+    value: str = ""
+    limit: str = ""
+    """Empty where the limit is missing, and then `is_ok` is false."""
+
+
+class SignalDecided(Event, frozen=True, kw_only=True):
+    """The gate's word on one signal, with every limit it read (G-08)."""
+
+    signal_id: SignalId
+    account: AccountId
+    session: SessionId
+    instrument: InstrumentId
+    outcome: Outcome
+    order_id: OrderId
+    rule: str
+    """The check that decided; `all` for an approval."""
+
+    detail: str = ""
+    """For people: what was found and what was wanted."""
+
+    epoch: int
+    side: Side
+    quantity: Decimal
+    """What the signal asked for."""
+
+    approved_quantity: Decimal = Decimal(0)
+    readings: tuple[Reading, ...] = ()
+    took_ns: int = 0
+    """Time the decision took. Stamped by the runtime, 0 in `fused`."""
+
+
+class OrderApproved(Event, frozen=True, kw_only=True):
+    """The gate has passed the order it carries. The executor accepts nothing else."""
+
+    order: Order
+    epoch: int
+    gate_token: int
+    """Fencing token of the gate that said so; the executor refuses one lower than it has seen."""
+
+
+class CancelApproved(Event, frozen=True, kw_only=True):
+    """The gate passes a cancel on. It always does (I9)."""
+
+    account: AccountId
+    instrument: InstrumentId
+    order_id: OrderId

@@ -1,0 +1,139 @@
+"""Where each event lives on the bus: one table, read by whoever publishes or listens."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from schemas import control, executions, health, market, orders, sessions
+from schemas.base import Event, InstrumentId
+from schemas.executions import ExecutionEvent
+from schemas.instruments import symbol_of, venue_of
+from schemas.venue import VenueMessage
+
+HALT = "control.halt"
+"""Anything here, or one token below, halts: whatever its bytes."""
+
+START, RESET, STOP = "control.start", "control.reset", "control.stop"
+PAUSE, RESUME = "control.pause", "control.resume"
+RESULT, LEASE = "control.result", "control.lease"
+DEAD_LETTERS = "dead.letters"
+QUERY = "query"
+"""`query.<service>` is answered with that service's own report (`Core.describe`)."""
+
+
+@lru_cache(maxsize=65_536)
+def _market(instrument: InstrumentId, kind: str) -> str:
+    return f"market.{venue_of(instrument)}.{symbol_of(instrument)}.{kind}"
+
+
+@lru_cache(maxsize=65_536)
+def _by_account(family: str, instrument: InstrumentId, account: str) -> str:
+    return f"{family}.{venue_of(instrument)}.{account}"
+
+
+@lru_cache(maxsize=65_536)
+def _signal(session: str, instrument: InstrumentId) -> str:
+    return f"signal.{session}.{symbol_of(instrument)}"
+
+
+def _exec(event: Any) -> str:
+    return _by_account("exec", event.instrument, event.account)
+
+
+SUBJECTS: dict[type[Event], str] = {
+    market.QuoteReceived: "market.*.*.quote",
+    market.TradeReceived: "market.*.*.trade",
+    market.BarClosed: "market.*.*.bar",
+    market.BookChanged: "market.*.*.book",
+    market.FundingPublished: "market.*.*.funding",
+    market.InstrumentStatusChanged: "market.*.*.status",
+    market.FeedEnded: "feed.ended",
+    orders.SignalRaised: "signal.*.*",
+    orders.CancelRequested: "signal.*.*",
+    orders.SignalDecided: "risk.decision.*",
+    orders.OrderApproved: "order.*.*",
+    orders.CancelApproved: "order.*.*",
+    **dict.fromkeys(ExecutionEvent.__subclasses__(), "exec.*.*"),
+    executions.BookReported: "book.*",
+    control.HaltRequested: HALT,
+    control.HaltAcknowledged: "control.ack.*",
+    control.HaltConfirmed: "control.confirmed.*",
+    control.ControlAnswered: RESULT,
+    control.PrepareAsked: "control.prepare",
+    control.Prepared: "control.prepared.*",
+    control.EpochStarted: "control.epoch",
+    control.EpochEnded: "control.ended",
+    control.LeaseAsked: LEASE,
+    control.LeaseAnswered: "control.leased.*",
+    control.BreakerTripped: "breaker.*",
+    control.BreakerStateChanged: "breaker.*",
+    control.AccountMarked: "risk.account.*",
+    sessions.SessionStateChanged: "session.*.state",
+    sessions.StrategyFailed: "session.*.failed",
+    health.AlertRaised: "alert.*",
+    health.HealthReported: "health.*",
+    health.DeadLettered: DEAD_LETTERS,
+    health.ArbiterReported: "report.breaker",
+    health.GateReported: "report.gate",
+    health.SessionsReported: "report.strategy",
+    health.FeedReported: "report.feed",
+    health.RecorderReported: "report.recorder",
+    health.SupervisorReported: "report.supervisor",
+}
+"""Every event that travels on the bus, and the subjects it may be on (to subscribe)."""
+
+INTERNAL: frozenset[type[Event]] = frozenset(
+    {
+        *VenueMessage.__subclasses__(),
+        control.StartAsked,
+        control.ResetAsked,
+        control.SessionAsked,
+        control.EpochProposed,
+        control.EpochRefused,
+        control.ControlSequenceRead,
+        executions.IntentRecorded,
+        executions.OutcomeRecorded,
+        health.GapSeen,
+        health.LinkChanged,
+    }
+)
+"""Events between a core and its own shell; never on the bus."""
+
+_EXACT: dict[type[Event], Callable[[Any], str]] = {
+    market.QuoteReceived: lambda e: _market(e.instrument, "quote"),
+    market.TradeReceived: lambda e: _market(e.instrument, "trade"),
+    market.BarClosed: lambda e: _market(e.instrument, "bar"),
+    market.BookChanged: lambda e: _market(e.instrument, "book"),
+    market.FundingPublished: lambda e: _market(e.instrument, "funding"),
+    market.InstrumentStatusChanged: lambda e: _market(e.instrument, "status"),
+    orders.SignalRaised: lambda e: _signal(e.session, e.instrument),
+    orders.CancelRequested: lambda e: _signal(e.session, e.instrument),
+    orders.SignalDecided: lambda e: f"risk.decision.{e.session}",
+    orders.OrderApproved: lambda e: _by_account("order", e.order.instrument, e.order.account),
+    orders.CancelApproved: lambda e: _by_account("order", e.instrument, e.account),
+    **dict.fromkeys(ExecutionEvent.__subclasses__(), _exec),
+    executions.BookReported: lambda e: f"book.{e.account}",
+    control.HaltAcknowledged: lambda e: f"control.ack.{e.component}",
+    control.HaltConfirmed: lambda e: f"control.confirmed.{e.component}",
+    control.Prepared: lambda e: f"control.prepared.{e.component}",
+    control.LeaseAnswered: lambda e: f"control.leased.{e.component}",
+    control.BreakerTripped: lambda e: f"breaker.{e.breaker}",
+    control.BreakerStateChanged: lambda e: "breaker.state",
+    control.AccountMarked: lambda e: f"risk.account.{e.account}",
+    sessions.SessionStateChanged: lambda e: f"session.{e.session}.state",
+    sessions.StrategyFailed: lambda e: f"session.{e.session}.failed",
+    health.AlertRaised: lambda e: f"alert.{e.severity}",
+    health.HealthReported: lambda e: f"health.{e.service}",
+}
+
+
+def subject_of(event: Event) -> str:
+    """Return the subject this very event is published on."""
+    kind = type(event)
+    make = _EXACT.get(kind)
+    return make(event) if make is not None else SUBJECTS[kind]
+
+
+def subjects_of(*events: type[Event]) -> tuple[str, ...]:
+    """Return the subjects to listen on for these event types, each once, in that order."""
+    return tuple(dict.fromkeys(SUBJECTS[event] for event in events if event not in INTERNAL))

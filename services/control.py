@@ -1,0 +1,206 @@
+"""The control protocol as one component keeps it: may it act now, and if not, why not.
+
+Gate and executor each own a guard. In `live` the guard is told by the control link, on its own
+thread and connection, and the component's core only reads it; in `fused` and `sim` it is a core
+like any other. The rules are those of the control protocol in the architecture (I1, I3, I4, I6).
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from schemas.base import NS_PER_MS, NS_PER_S, BootId, Event
+from schemas.control import (
+    EpochEnded,
+    EpochStarted,
+    HaltAcknowledged,
+    HaltRequested,
+    LeaseAnswered,
+    LeaseAsked,
+    TradingState,
+)
+from schemas.health import HealthReported, LinkChanged
+from services.core import NOTHING
+
+LEASE_NS = NS_PER_S
+"""A yes is good for this long, from the time it was asked for."""
+
+ASK_EVERY_NS = 250 * NS_PER_MS
+LAPSES_MAX = 3
+LAPSE_WINDOW_NS = 60 * NS_PER_S
+LEASE_UNLIMITED_NS = 1 << 62
+"""For `fused`, where no message can be late: the first yes is good for ever."""
+
+
+class ControlGuard:
+    """Whether one component may act. Boots HALTED; only an epoch that names it arms it.
+
+    Attributes:
+        halts: halts heard since this process started.
+        fence: highest epoch that will never be served again.
+        epoch: highest epoch accepted; served only while it is above `fence`.
+        epoch_max: highest epoch ever seen, accepted or not.
+        gate_token: fencing token of the epoch's gate.
+    """
+
+    hears: frozenset[type[Event]] = frozenset(
+        {HaltRequested, EpochStarted, EpochEnded, LeaseAnswered, LinkChanged}
+    )
+    keeps: frozenset[type[Event]] = frozenset()
+
+    def __init__(
+        self, component: str, boot_id: BootId, limits_hash: str = "", *, lease_ns: int = LEASE_NS
+    ) -> None:
+        self.component = component
+        self.boot_id = boot_id
+        self.limits_hash = limits_hash
+        self.wake_at_ns: int | None = None
+        self.halts = 0
+        self.fence = 0
+        self.epoch = 0
+        self.epoch_max = 0
+        self.gate_token = 0
+        self.is_link_up = True
+        self.lease_until_ns = 0
+        self._lease_ns = lease_ns
+        self._has_been_leased = False
+        self._asks_at_ns = 0
+        self._lapsed_at_ns: deque[int] = deque(maxlen=LAPSES_MAX)
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether there is no epoch to serve."""
+        return self.epoch <= self.fence
+
+    def permits(self, now_ns: int) -> str:
+        """Return why nothing may be sent at `now_ns`; empty when it may be."""
+        if self.epoch <= self.fence:
+            return "halted"
+        if not self.is_link_up:
+            return "control link down"
+        if now_ns >= self.lease_until_ns:
+            return "no lease"
+        return ""
+
+    def trading_state(self, now_ns: int) -> TradingState:
+        """Return the state word for people; a lapsed lease shows as ARMED."""
+        if self.is_halted:
+            return TradingState.HALTED
+        return TradingState.ARMED if self.permits(now_ns) else TradingState.RUNNING
+
+    def halt(self) -> None:
+        """Halt, now: before a byte is decoded, without storage, whoever asked (I10)."""
+        self.fence = max(self.fence, self.epoch)
+        self.halts += 1
+        self.lease_until_ns = 0
+        self.wake_at_ns = None
+
+    def acknowledgement(self, now_ns: int) -> HaltAcknowledged:
+        """Return what to publish once nothing of an earlier epoch can be sent any more."""
+        return HaltAcknowledged(
+            at_ns=now_ns,
+            component=self.component,
+            boot_id=self.boot_id,
+            halts=self.halts,
+            fence=self.fence,
+        )
+
+    def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
+        """Take one control event in; a halt is acknowledged, a new epoch asks for its lease."""
+        match event:
+            case HaltRequested():
+                self.halt()
+                return [self.acknowledgement(now_ns)]
+            case EpochStarted():
+                return self._on_epoch(event, now_ns)
+            case EpochEnded(epoch=epoch) if epoch == self.epoch:
+                self.fence = max(self.fence, epoch)
+                self.lease_until_ns, self.wake_at_ns = 0, None
+            case LeaseAnswered():
+                self._on_lease(event)
+            case LinkChanged(is_up=is_up):
+                self.is_link_up = is_up
+        return NOTHING
+
+    def wake(self, now_ns: int) -> Sequence[Event]:
+        """Ask for the lease when it is time; count a lapse; the third in a minute halts."""
+        if self._has_been_leased and now_ns >= self.lease_until_ns:
+            self._has_been_leased = False
+            self._lapsed_at_ns.append(now_ns)
+            oldest_ns = self._lapsed_at_ns[0]
+            if len(self._lapsed_at_ns) == LAPSES_MAX and now_ns - oldest_ns < LAPSE_WINDOW_NS:
+                self.halt()
+                reason = f"{self.component}: the lease lapsed {LAPSES_MAX} times in a minute"
+                halt = HaltRequested(at_ns=now_ns, reason=reason, operator=self.component)
+                return [halt, self.acknowledgement(now_ns)]
+        said: Sequence[Event] = NOTHING
+        if now_ns >= self._asks_at_ns:
+            said = [self._question(now_ns)]
+            self._asks_at_ns = now_ns + ASK_EVERY_NS
+        self._set_alarm()
+        return said
+
+    def restore(self, event: Event) -> None:
+        """Nothing is kept: every process boots HALTED."""
+        raise AssertionError("the guard keeps no events")
+
+    def describe(self, now_ns: int) -> HealthReported:
+        """Return the control part of this component's health."""
+        asked_ns = self.lease_until_ns - self._lease_ns
+        return HealthReported(
+            at_ns=now_ns,
+            service=self.component,
+            boot_id=self.boot_id,
+            pid=0,
+            uptime_s=0.0,
+            is_ready=True,
+            trading_state=self.trading_state(now_ns),
+            epoch=self.epoch,
+            halts=self.halts,
+            lease_age_ms=(now_ns - asked_ns) / NS_PER_MS if self.lease_until_ns else None,
+        )
+
+    def _on_epoch(self, event: EpochStarted, now_ns: int) -> Sequence[Event]:
+        """Arm for an epoch that is new, names this very process, and no halt has overtaken (I4)."""
+        highest = max(self.epoch, self.fence)
+        self.epoch_max = max(self.epoch_max, event.epoch)
+        member = event.members.get(self.component)
+        if member is None or event.epoch <= highest:
+            return NOTHING
+        if member.boot_id != self.boot_id or member.halts != self.halts:
+            return NOTHING
+        self.epoch = event.epoch
+        self.gate_token = event.gate_token
+        self.lease_until_ns, self._has_been_leased = 0, False
+        self._asks_at_ns = now_ns + ASK_EVERY_NS
+        self._set_alarm()
+        return [self._question(now_ns)]
+
+    def _on_lease(self, answer: LeaseAnswered) -> None:
+        is_mine = answer.boot_id == self.boot_id and answer.component == self.component
+        if not is_mine or answer.epoch != self.epoch or self.is_halted:
+            return
+        if not answer.is_granted:
+            self.lease_until_ns = 0
+            return
+        until_ns = answer.asked_ns + self._lease_ns
+        if until_ns > self.lease_until_ns:
+            self.lease_until_ns = until_ns
+            self._has_been_leased = True
+            self._set_alarm()
+
+    def _question(self, now_ns: int) -> LeaseAsked:
+        return LeaseAsked(
+            at_ns=now_ns,
+            component=self.component,
+            boot_id=self.boot_id,
+            epoch=self.epoch,
+            halts=self.halts,
+        )
+
+    def _set_alarm(self) -> None:
+        if self._lease_ns == LEASE_UNLIMITED_NS:
+            self.wake_at_ns = None
+        elif self._has_been_leased:
+            self.wake_at_ns = min(self._asks_at_ns, self.lease_until_ns)
+        else:
+            self.wake_at_ns = self._asks_at_ns

@@ -1,0 +1,110 @@
+"""Positions, cash and fees as the fold of distinct executions: never a counter (I11)."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from schemas.base import ExecutionId, InstrumentId
+from schemas.executions import OrderFilled, PositionView
+from schemas.instruments import Instrument
+from schemas.orders import Side
+from schemas.venue import VenueFilled
+
+ZERO = Decimal(0)
+
+
+class Position:
+    """What is held of one instrument.
+
+    Attributes:
+        quantity: signed; negative is short.
+        average_price: of what is held now, in the instrument's currency.
+        realized: profit of what was closed, before fees.
+        fees: paid so far; negative is a net rebate.
+    """
+
+    __slots__ = ("average_price", "fees", "quantity", "realized")
+
+    def __init__(self) -> None:
+        self.quantity = ZERO
+        self.average_price = ZERO
+        self.realized = ZERO
+        self.fees = ZERO
+
+    def apply(self, signed: Decimal, price: Decimal, multiplier: Decimal) -> None:
+        """Fold one execution of `signed` quantity in (average cost method)."""
+        held = self.quantity
+        total = held + signed
+        if held * signed >= 0:  # opening, or adding to what is held
+            if total:
+                self.average_price = (held * self.average_price + signed * price) / total
+        else:
+            closed = min(abs(signed), abs(held)).copy_sign(held)
+            self.realized += closed * (price - self.average_price) * multiplier
+            if total * held < 0:  # turned over: what is left was opened at this price
+                self.average_price = price
+            elif not total:
+                self.average_price = ZERO
+        self.quantity = total
+
+
+class Portfolio:
+    """One account. Cash changes by price, quantity and fee of each distinct execution.
+
+    Buying a perpetual or future takes its notional from cash as buying a share does, so that
+    `equity` is one formula for all: cash plus the value of what is held.
+    """
+
+    def __init__(self, instruments: Mapping[InstrumentId, Instrument], initial_cash: Decimal):
+        self._multipliers = {key: each.multiplier for key, each in instruments.items()}
+        self.cash = initial_cash
+        self.fees = ZERO
+        self.fill_count = 0
+        self.positions: dict[InstrumentId, Position] = {}
+        self._seen: set[ExecutionId] = set()  # asked for membership only, never iterated
+
+    def apply(self, fill: OrderFilled | VenueFilled) -> bool:
+        """Fold one execution in; return False, and change nothing, if it was seen before."""
+        if fill.execution_id in self._seen:
+            return False
+        self._seen.add(fill.execution_id)
+        signed = fill.quantity if fill.side is Side.BUY else -fill.quantity
+        multiplier = self._multipliers[fill.instrument]
+        position = self.positions.get(fill.instrument)
+        if position is None:
+            position = self.positions[fill.instrument] = Position()
+        position.apply(signed, fill.price, multiplier)
+        position.fees += fill.fee
+        self.cash -= signed * fill.price * multiplier + fill.fee
+        self.fees += fill.fee
+        self.fill_count += 1
+        return True
+
+    def quantity(self, instrument: InstrumentId) -> Decimal:
+        """Return the signed quantity held."""
+        position = self.positions.get(instrument)
+        return ZERO if position is None else position.quantity
+
+    def equity(self, marks: Mapping[InstrumentId, Decimal]) -> Decimal | None:
+        """Return cash plus holdings at `marks`; None if something held has no mark."""
+        total = self.cash
+        for instrument, position in self.positions.items():
+            if position.quantity:
+                mark = marks.get(instrument)
+                if mark is None:
+                    return None
+                total += position.quantity * mark * self._multipliers[instrument]
+        return total
+
+    def views(self, marks: Mapping[InstrumentId, Decimal]) -> tuple[PositionView, ...]:
+        """Return every position ever held, by instrument in order of first execution."""
+        return tuple(
+            PositionView(
+                instrument=instrument,
+                quantity=position.quantity,
+                average_price=position.average_price,
+                realized=position.realized,
+                fees=position.fees,
+                mark=marks.get(instrument),
+            )
+            for instrument, position in self.positions.items()
+        )
