@@ -1,0 +1,1 @@
+"""Benchmarks: each figure beside a yardstick taken in the same run. `sluice bench` runs them."""
