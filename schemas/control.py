@@ -217,10 +217,42 @@ class EpochEnded(Event, frozen=True, kw_only=True):
     reason: str
 
 
+class EpochStored(Event, frozen=True, kw_only=True):
+    """The proposed epoch stands on the CONTROL stream; it may now be announced."""
+
+    epoch: int
+    stream_seq: int
+
+
+class ControlSequenceAsked(Event, frozen=True, kw_only=True):
+    """The arbiter wants the newest record of the CONTROL stream, read after this moment."""
+
+    read_id: int
+
+
+class ControlRecordRead(Event, frozen=True, kw_only=True):
+    """One record of the CONTROL stream, told in order and once: a halt, or an epoch's start."""
+
+    stream_seq: int
+    halt: HaltRequested | None = None
+    epoch: int = 0
+    """The epoch that this record starts; 0 if it is none."""
+
+
 class ControlSequenceRead(Event, frozen=True, kw_only=True):
-    """The arbiter's shell read the CONTROL stream's last sequence, just before this moment."""
+    """What the newest record of the CONTROL stream was; all records up to it were told before."""
 
     last_seq: int
+    """Sequence of the newest record; 0 while there is none."""
+
+    read_id: int = 0
+    """Of the newest question that had been asked when this read began."""
+
+    epoch: int = 0
+    """The epoch that the newest record starts; 0 if it is something else."""
+
+    disk_free_bytes: int = -1
+    """Free space where the journals are; -1 not known, and then nothing may start."""
 
 
 class LeaseAsked(Event, frozen=True, kw_only=True):
@@ -277,3 +309,17 @@ class AccountMarked(Event, frozen=True, kw_only=True):
 
     unmarked: tuple[str, ...] = ()
     """Instruments held that have no price: equity is then not known, and says so here."""
+
+
+class HighWaterMarkSet(Event, frozen=True, kw_only=True):
+    """The drawdown breaker's reference: a new high, or set anew by a person's reset."""
+
+    account: AccountId
+    high_water_mark: Decimal
+    reason: str
+
+
+class BookWanted(Event, frozen=True, kw_only=True):
+    """The breaker service does not know the account's book (any more) and asks for it."""
+
+    account: AccountId

@@ -16,6 +16,10 @@ HALT = "control.halt"
 START, RESET, STOP = "control.start", "control.reset", "control.stop"
 PAUSE, RESUME = "control.pause", "control.resume"
 RESULT, LEASE = "control.result", "control.lease"
+EPOCH_RECORD = "control.record.epoch"
+"""Where the arbiter stores an epoch. It is announced on `control.epoch` only once it is stored, so
+that nobody ever hears of an epoch that the server refused."""
+
 DEAD_LETTERS = "dead.letters"
 QUERY = "query"
 """`query.<service>` is answered with that service's own report (`Core.describe`)."""
@@ -90,7 +94,12 @@ INTERNAL: frozenset[type[Event]] = frozenset(
         control.SessionAsked,
         control.EpochProposed,
         control.EpochRefused,
+        control.EpochStored,
+        control.ControlSequenceAsked,
+        control.ControlRecordRead,
         control.ControlSequenceRead,
+        control.HighWaterMarkSet,
+        control.BookWanted,
         executions.IntentRecorded,
         executions.OutcomeRecorded,
         health.GapSeen,

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.features"]
+
 ROOT = Path(__file__).parents[1]
 
 

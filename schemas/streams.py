@@ -1,0 +1,67 @@
+"""What must last, and in which JetStream stream: one table, read by whoever stores or reads back."""
+
+import msgspec
+
+from schemas.subjects import (
+    DEAD_LETTERS,
+    EPOCH_RECORD,
+    HALT,
+    PAUSE,
+    RESET,
+    RESULT,
+    RESUME,
+    START,
+    STOP,
+)
+
+
+class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One stream: what it captures, and whether it answers publishers."""
+
+    name: str
+    subjects: tuple[str, ...]
+    is_acknowledging: bool = True
+    """False where requests travel: the server's own acknowledgement of the storing would
+    reach the asker before the answer does."""
+
+    is_limited: bool = False
+    """Whether old messages may leave it, by age and size."""
+
+
+CONTROL = StreamSpec(
+    name="CONTROL",
+    subjects=(HALT, f"{HALT}.>", EPOCH_RECORD),
+    is_acknowledging=False,
+)
+"""Halts and epochs only: its newest record says whether anybody may trade."""
+
+ORDERS = StreamSpec(name="ORDERS", subjects=("signal.>", "risk.decision.>", "order.>"))
+FILLS = StreamSpec(name="FILLS", subjects=("exec.>", "book.>"))
+AUDIT = StreamSpec(
+    name="AUDIT",
+    subjects=(
+        START,
+        RESET,
+        STOP,
+        PAUSE,
+        RESUME,
+        RESULT,
+        DEAD_LETTERS,
+        "control.ack.>",
+        "control.confirmed.>",
+        "control.epoch",
+        "control.ended",
+        "control.prepare",
+        "control.prepared.>",
+        "session.>",
+        "breaker.>",
+        "alert.>",
+        "risk.account.>",
+        "feed.ended",
+    ),
+    is_acknowledging=False,
+)
+MARKET = StreamSpec(name="MARKET", subjects=("market.>",), is_limited=True)
+
+STREAMS = (CONTROL, ORDERS, FILLS, AUDIT, MARKET)
+"""Every stream there is, the most urgent first."""

@@ -1,0 +1,1 @@
+"""Circuit breakers, and the arbiter that owns start, reset, epoch and lease."""

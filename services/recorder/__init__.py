@@ -1,0 +1,1 @@
+"""The record of everything on the bus: streams, hash-chained journal, JSON Lines."""

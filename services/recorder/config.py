@@ -1,0 +1,45 @@
+"""What the recorder may be told."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Positive = Annotated[int, msgspec.Meta(gt=0)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class RecorderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is recorded, how firmly, and for how long."""
+
+    market: bool = True
+    """Whether market data is recorded too; everything else always is."""
+
+    market_bytes_max: NotNegative = 2 * 1024 * 1024 * 1024
+    """Size of the MARKET stream at which its oldest messages go, in bytes; 0 is no limit."""
+
+    market_age_s_max: NotNegative = 86_400
+    """Age at which messages leave the MARKET stream, in seconds; 0 is no limit."""
+
+    chain_market: bool = False
+    """Whether market data goes into the hash-chained journal as well as into its stream."""
+
+    replicas: Literal[1, 3, 5] = 1
+    """Copies of each stream in a cluster; a count. One server can only hold 1."""
+
+    batch_max: Positive = 1_000
+    """Most messages that are fetched, written and synced together; a count."""
+
+    wait_ms_max: Positive = 250
+    """Longest time a fetch waits for a first message, in milliseconds."""
+
+    disk_free_bytes_min: Positive = 256 * 1024 * 1024
+    """Free space below which the recorder reports itself not ready, in bytes."""
+
+    logs_dir: str = "logs"
+    """Where `events/<component>_events.jsonl` go; relative to the data folder unless absolute."""
+
+    logs_kept_days: Positive = 30
+    """How many days of JSON Lines are kept; the hash-chained journal is never deleted."""
+
+    max_chain_file_bytes: Positive = 256 * 1024 * 1024
+    """Size at which the chained journal goes on in a new file, in bytes."""
