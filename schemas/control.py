@@ -235,6 +235,8 @@ class ControlRecordRead(Event, frozen=True, kw_only=True):
 
     stream_seq: int
     halt: HaltRequested | None = None
+    """Its `at_ns` is when the server stored it."""
+
     epoch: int = 0
     """The epoch that this record starts; 0 if it is none."""
 

@@ -64,6 +64,7 @@ SLU-120 | bus | MEDIUM | a message could not be decoded | look at dead.letters; 
 SLU-121 | bus | CRITICAL | the bus refused a right this service needs | check ops/nats and the keys
 SLU-122 | bus | CRITICAL | the bus cannot be reached | start nats-server, or check --nats-url
 SLU-123 | bus | HIGH | events of a publisher are missing | nothing: the component resynchronises
+SLU-124 | bus | HIGH | a message is too large for the bus | raise max_payload in ops/nats, or send less
 SLU-130 | executor | HIGH | the venue cannot be reached | orders are held unknown until it can
 SLU-131 | executor | CRITICAL | our book and the venue's differ | compare both; adopt or flatten
 SLU-132 | executor | HIGH | an order's fate is unknown | nothing: it is queried until known
@@ -72,7 +73,9 @@ SLU-141 | state | CRITICAL | state cannot be written | free the disk; trading st
 SLU-150 | breaker | CRITICAL | a breaker tripped | look at its inputs; then reset and start
 SLU-151 | breaker | HIGH | a start was refused | mend what the answer names
 SLU-152 | control | CRITICAL | a component did not acknowledge a halt | kill its process
+SLU-153 | breaker | HIGH | an epoch ended by itself | see its reason; then `sluice start`
 SLU-160 | supervisor | CRITICAL | a service crashes again and again | see its log under var/log
+SLU-161 | runtime | CRITICAL | a service ended itself: a rule that must hold did not | see its log
 """
 
 

@@ -202,3 +202,9 @@ class OutcomeRecorded(Event, frozen=True, kw_only=True):
     order_id: OrderId
     is_sent: bool
     detail: str = ""
+
+
+class BookAdopted(Event, frozen=True, kw_only=True):
+    """The gate put the executor's book in the place of its own exposure; in its journal only."""
+
+    book: BookReported

@@ -149,6 +149,15 @@ class FeedReported(Event, frozen=True, kw_only=True):
     quotes: dict[str, str] = {}
     """Latest `bid/ask` by instrument."""
 
+    top_checks_count: int = 0
+    """How often the book built from updates was compared with the venue's own best bid and ask of
+    the same update id."""
+
+    top_differs_count: int = 0
+    """How often they differed; anything but 0 is a fault."""
+
+    detail: str = ""
+
 
 class RecorderReported(Event, frozen=True, kw_only=True):
     """The recorder's answer to `query.recorder`."""

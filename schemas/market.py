@@ -27,6 +27,10 @@ class QuoteReceived(Event, frozen=True, kw_only=True):
     update_id: int = 0
     """The venue's number of the book state this quote shows; 0 if it gives none."""
 
+    is_synthetic: bool = False
+    """Whether the feed made some of it: nobody quoted this, the recording has only bars or trades
+    (then it is one tick wide, from the close), or prices without sizes."""
+
 
 class TradeReceived(Event, frozen=True, kw_only=True):
     """Somebody traded. `at_ns` is the local time of receipt."""
@@ -106,3 +110,46 @@ class FeedEnded(Event, frozen=True, kw_only=True):
     feed: str
     counts: dict[str, int]
     """Messages read, by kind, and `total`."""
+
+
+MarketEvent = (
+    QuoteReceived
+    | TradeReceived
+    | BarClosed
+    | BookChanged
+    | FundingPublished
+    | InstrumentStatusChanged
+    | FeedEnded
+)
+"""Everything that a source of market data may tell."""
+
+
+class MarketRead(Event, frozen=True, kw_only=True):
+    """Told to the feed's core by its source: what was read, oldest first, to be published now."""
+
+    events: tuple[MarketEvent, ...]
+    position_count: int
+    """Events of the source that are read once these are; where a restart would go on from."""
+
+    counts: dict[str, int] = {}
+    """Messages of the source read so far, by kind, and `total`."""
+
+    failure: str = ""
+    """Why nothing more can be read; empty while all is well."""
+
+
+class PlaybackReleased(Event, frozen=True, kw_only=True):
+    """From the feed's core to its source: trading was started, so a recording may begin."""
+
+
+class PlaybackMarked(Event, frozen=True, kw_only=True):
+    """Kept by the feed: everything before this position was published by this run."""
+
+    run: str
+    """One run of the whole system; another run begins the recording anew."""
+
+    position_count: int
+    """Events of the source that were published."""
+
+    prices: dict[InstrumentId, Decimal] = {}
+    """Last bid by instrument, where a simulated market goes on from; empty for a recording."""

@@ -1,10 +1,13 @@
 """Facts about sessions and strategies."""
 
 import enum
+from decimal import Decimal
+from typing import Any
 
 import msgspec
 
 from schemas.base import AccountId, Event, InstrumentId, SessionId
+from schemas.executions import PositionView
 
 
 class SessionState(enum.StrEnum):
@@ -29,6 +32,46 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     signal_count: int = 0
     started_ns: int = 0
     detail: str = ""
+    fill_count: int = 0
+    open_order_count: int = 0
+    """Orders of this session that are on their way or open."""
+
+    positions: tuple[PositionView, ...] = ()
+    """What this session holds, as the fold of its own executions and what it took over."""
+
+
+class SessionCreated(Event, frozen=True, kw_only=True):
+    """A session was made, with all it will ever run with: fixed for its whole life (S-02)."""
+
+    session: SessionId
+    start_id: str
+    """Of the start it was made by."""
+
+    strategy: str
+    account: AccountId
+    instruments: tuple[InstrumentId, ...]
+    initial_capital: Decimal
+    """In `share_class`; what the session's results are measured against."""
+
+    share_class: str = "USDT"
+    execution_mode: str = "AUTO"
+    parameters: dict[str, Any] = {}
+    """The strategy's parameters, with the overrides of the start laid over the configured ones."""
+
+    operator: str = ""
+
+
+class PositionsAdopted(Event, frozen=True, kw_only=True):
+    """A session took over holdings that the account has and no session had accounted for.
+
+    They were there before it, or their executions were missed while the service was away.
+    """
+
+    session: SessionId
+    positions: tuple[PositionView, ...]
+    """What is added to the session's own fold: signed quantity, at an average price."""
+
+    reason: str = ""
 
 
 class SessionStateChanged(Event, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""What must last, and in which JetStream stream: one table, read by whoever stores or reads back."""
+"""What must last, and in which JetStream stream: one table for all who store or read back."""
 
 import msgspec
 

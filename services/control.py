@@ -64,6 +64,7 @@ class ControlGuard:
         self._lease_ns = lease_ns
         self._has_been_leased = False
         self._asks_at_ns = 0
+        self._linked_at_ns = 0
         self._lapsed_at_ns: deque[int] = deque(maxlen=LAPSES_MAX)
 
     @property
@@ -118,7 +119,7 @@ class ControlGuard:
             case LeaseAnswered():
                 self._on_lease(event)
             case LinkChanged(is_up=is_up):
-                self.is_link_up = is_up
+                self._on_link(is_up, now_ns)
         return NOTHING
 
     def wake(self, now_ns: int) -> Sequence[Event]:
@@ -168,12 +169,24 @@ class ControlGuard:
             return NOTHING
         if member.boot_id != self.boot_id or member.halts != self.halts:
             return NOTHING
-        self.epoch = event.epoch
-        self.gate_token = event.gate_token
+        # The epoch comes last: a core reads on another thread, and an old lease is none for it.
         self.lease_until_ns, self._has_been_leased = 0, False
+        self.gate_token = event.gate_token
+        self.epoch = event.epoch
         self._asks_at_ns = now_ns + ASK_EVERY_NS
         self._set_alarm()
         return [self._question(now_ns)]
+
+    def _on_link(self, is_up: bool, now_ns: int) -> None:
+        """Deny while nothing can be heard; what passed unheard may have been a halt.
+
+        Only a lease asked for after the link came back counts: its answer knows of every halt.
+        """
+        self.is_link_up = is_up
+        if is_up:
+            self._linked_at_ns = now_ns
+        else:
+            self.lease_until_ns = 0
 
     def _on_lease(self, answer: LeaseAnswered) -> None:
         is_mine = answer.boot_id == self.boot_id and answer.component == self.component
@@ -181,6 +194,8 @@ class ControlGuard:
             return
         if not answer.is_granted:
             self.lease_until_ns = 0
+            return
+        if answer.asked_ns < self._linked_at_ns:
             return
         until_ns = answer.asked_ns + self._lease_ns
         if until_ns > self.lease_until_ns:

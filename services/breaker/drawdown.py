@@ -144,12 +144,16 @@ class Drawdown:
                 self.is_tripped, self.high_water_mark = False, None
 
     def marked(self, now_ns: int) -> AccountMarked | None:
-        """Return the valuation to publish; None while there is no book to value."""
+        """Return the valuation to publish; None while there is no book to value.
+
+        What has no price stands at its cost, and is named as unmarked.
+        """
         if not self.is_book_known:
             return None
         mids, unmarked = self._mids(), self.unmarked()
-        partial = {name: mids.get(name, ZERO) for name in self._portfolio.positions}
-        equity = self._portfolio.equity(partial)
+        held = self._portfolio.positions.items()
+        at_cost = {name: each.average_price for name, each in held}
+        equity = self._portfolio.equity({**at_cost, **mids})
         assert equity is not None, "every position was given a price"
         mark = equity if self.high_water_mark is None else self.high_water_mark
         return AccountMarked(

@@ -1,7 +1,53 @@
-"""Whether one component may go on for another second: yes only while nothing speaks against it."""
+"""Whether a component may go on for another second: yes only while nothing speaks against it."""
 
-from schemas.control import ControlSequenceRead, EpochStarted, LeaseAsked
+from schemas.base import Event
+from schemas.control import ControlSequenceRead, EpochStarted, LeaseAnswered, LeaseAsked
+from services.breaker.reads import Reads
 from services.breaker.state import ControlState
+from services.breaker.watch import Watch
+
+
+class Leases:
+    """Questions that wait for a read of the control stream; at most one for each component."""
+
+    def __init__(self, state: ControlState, reads: Reads, watch: Watch) -> None:
+        self._state = state
+        self._reads = reads
+        self._watch = watch
+        self._waiting: dict[str, tuple[LeaseAsked, int]] = {}
+
+    def on_asked(self, question: LeaseAsked, now_ns: int) -> list[Event]:
+        """Note the question, and read the control stream before answering it."""
+        said: list[Event] = []
+        epoch = self._state.epoch
+        is_asked_for = epoch is not None and question.epoch == epoch.epoch
+        if epoch is not None and is_asked_for and question.component in epoch.members:
+            over = why_epoch_is_over(question, epoch)
+            said += self._state.end_epoch(over, now_ns) if over else []
+        read = self._reads.ask(now_ns)
+        self._waiting[question.component] = (question, read.read_id)
+        return [*said, read]
+
+    def on_read(self, read: ControlSequenceRead, now_ns: int) -> list[Event]:
+        """Answer every question that came before this read began."""
+        ready = [name for name, (_, asked_id) in self._waiting.items() if asked_id <= read.read_id]
+        return [self._answer(self._waiting.pop(name)[0], read, now_ns) for name in ready]
+
+    def _answer(
+        self, question: LeaseAsked, read: ControlSequenceRead, now_ns: int
+    ) -> LeaseAnswered:
+        why_not = why_no_lease(question, read, self._state) or "; ".join(
+            f"{each.path}: {each.found}" for each in self._watch.complaints(now_ns)
+        )
+        return LeaseAnswered(
+            at_ns=now_ns,
+            component=question.component,
+            boot_id=question.boot_id,
+            epoch=question.epoch,
+            asked_ns=question.at_ns,
+            is_granted=not why_not,
+            reason=why_not,
+        )
 
 
 def why_epoch_is_over(question: LeaseAsked, epoch: EpochStarted) -> str:

@@ -1,120 +1,179 @@
-"""One start on its way: read the control stream, ask all to prepare, store the epoch."""
+"""Start: read the control stream, ask all to prepare, store the epoch, only then announce it."""
 
 import enum
 
 import msgspec
 
-from schemas.control import EpochProposed, EpochStarted, Member, Prepared, StartAsked, StartRequest
+from schemas.base import NS_PER_MS, Event
+from schemas.control import (
+    ControlAnswered,
+    ControlSequenceRead,
+    EpochRefused,
+    EpochStarted,
+    EpochStored,
+    PrepareAsked,
+    Prepared,
+    StartAsked,
+)
 from schemas.errors import FieldError
+from services.breaker.answers import no_answer, open_halt, refused, unread_records
+from services.breaker.approvals import Approvals
+from services.breaker.config import BreakerConfig
+from services.breaker.preparations import Preparations
+from services.breaker.reads import Reads
+from services.breaker.state import ControlState
+from services.breaker.watch import Watch
 
-SHARES_LIMITS = ("gate", "executor")
-"""Whose limits must be the very ones the arbiter was configured with."""
 
-
-class Phase(enum.Enum):
-    """What a start waits for."""
-
+class _Phase(enum.Enum):
     READING = "the control stream's newest record"
     PREPARING = "the answers of gate, executor and strategy"
     STORING = "the control stream to take the epoch"
 
 
-class PendingStart:
-    """What is known of the start that is under way; there is one at a time.
+class _Pending(msgspec.Struct, kw_only=True):
+    """The start that is under way."""
 
-    Attributes:
-        read_id: the read of the control stream that must be answered first.
-        deadline_ns: when it is given up.
-        expected_seq: newest record of the control stream before anybody prepared (I7).
-        epoch: the epoch that was proposed.
-    """
+    asked: StartAsked
+    read_id: int
+    deadline_ns: int
+    answers: Preparations
+    phase: _Phase = _Phase.READING
+    expected_seq: int = 0
+    epoch: EpochStarted | None = None
 
-    def __init__(self, asked: StartAsked, read_id: int, deadline_ns: int) -> None:
-        self.asked = asked
-        self.read_id = read_id
-        self.deadline_ns = deadline_ns
-        self.phase = Phase.READING
-        self.expected_seq = 0
-        self.epoch: EpochStarted | None = None
-        self.prepared: dict[str, Prepared] = {}
 
-    def missing(self, members: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the members that have not answered."""
-        return tuple(name for name in members if name not in self.prepared)
+class Starts:
+    """The one start that is under way, if any. Strict: a single complaint, and nothing starts."""
 
-    def complaints(self, own_hash: str) -> list[FieldError]:
-        """Return everything the members have against this start, all of it at once (S-01)."""
-        found = [error for answer in self.prepared.values() for error in answer.errors]
-        executor = self.prepared.get("executor")
-        if executor is not None and not executor.is_reconciled and not executor.errors:
-            found.append(
-                FieldError(
-                    path="executor.book",
-                    found="not reconciled with the venue",
-                    wanted="one book: compare both with `sluice positions`, then start again",
-                )
-            )
-        hashes = {"breaker": own_hash}
-        hashes |= {n: self.prepared[n].limits_hash for n in SHARES_LIMITS if n in self.prepared}
-        if any(each != own_hash for each in hashes.values()):
-            found.append(
-                FieldError(
-                    path="limits",
-                    found=", ".join(f"{name} has {each}" for name, each in hashes.items()),
-                    wanted="the same limits everywhere: restart the services with `sluice up`",
-                )
-            )
-        return found
+    def __init__(
+        self,
+        config: BreakerConfig,
+        state: ControlState,
+        reads: Reads,
+        watch: Watch,
+        limits_hash: str,
+    ) -> None:
+        self._config = config
+        self._state = state
+        self._reads = reads
+        self._watch = watch
+        self._limits_hash = limits_hash
+        self._approvals = Approvals(config.start_approvals, config.approval_window_s)
+        self._pending: _Pending | None = None
 
-    def propose(self, epoch_max: int, now_ns: int) -> EpochProposed:
-        """Return the epoch to store: higher than any that anybody has ever seen (I12)."""
-        number = 1 + max(epoch_max, *(each.epoch_max for each in self.prepared.values()))
-        request = self.asked.request
-        strategy = self.prepared.get("strategy")
-        self.epoch = EpochStarted(
+    @property
+    def deadline_ns(self) -> int | None:
+        """When the start under way is given up; None while there is none."""
+        return None if self._pending is None else self._pending.deadline_ns
+
+    def on_asked(self, asked: StartAsked, now_ns: int) -> list[Event]:
+        """Refuse at once what cannot be; else read how far the control stream has come."""
+        if self._pending is not None and self._pending.asked.start_id == asked.start_id:
+            return []  # the same request, delivered twice
+        if found := self._complaints(asked, now_ns):
+            return [refused("start", asked.start_id, found, now_ns)]
+        read = self._reads.ask(now_ns)
+        self._pending = _Pending(
+            asked=asked,
+            read_id=read.read_id,
+            deadline_ns=now_ns + self._config.store_ms_max * NS_PER_MS,
+            answers=Preparations(self._watch.roster.members, self._limits_hash),
+        )
+        return [read]
+
+    def on_read(self, read: ControlSequenceRead, now_ns: int) -> list[Event]:
+        """Ask everyone to prepare. From here on a halt that is stored refuses the start (I7)."""
+        start = self._pending
+        if start is None or start.phase is not _Phase.READING or read.read_id < start.read_id:
+            return []
+        unread = unread_records(read, self._state)
+        if found := [*unread, *self._watch.outages(now_ns)]:
+            return self.fail(found, now_ns)
+        start.phase, start.expected_seq = _Phase.PREPARING, read.last_seq
+        start.deadline_ns = now_ns + self._config.prepare_ms_max * NS_PER_MS
+        asked = start.asked
+        return [PrepareAsked(at_ns=now_ns, start_id=asked.start_id, request=asked.request)]
+
+    def on_prepared(self, answer: Prepared, now_ns: int) -> list[Event]:
+        """Take one member's answer; with the last of them, propose the epoch or refuse."""
+        start = self._pending
+        if start is None or start.phase is not _Phase.PREPARING:
+            return []
+        if answer.start_id != start.asked.start_id or not start.answers.take(answer):
+            return []
+        if found := start.answers.complaints():
+            return self.fail(found, now_ns)
+        proposed = start.answers.propose(
+            start.asked, self._state.epoch_max, start.expected_seq, now_ns
+        )
+        self._state.apply(proposed)
+        start.phase, start.epoch = _Phase.STORING, proposed.start
+        start.deadline_ns = now_ns + self._config.store_ms_max * NS_PER_MS
+        return [proposed]
+
+    def on_stored(self, stored: EpochStored, now_ns: int) -> list[Event]:
+        """Announce the epoch, now that nothing can come before it in the control stream."""
+        start = self._pending
+        if start is None or start.epoch is None or start.epoch.epoch != stored.epoch:
+            is_known = self._state.epoch_last == stored.epoch
+            why = "a start that was given up is stored after it"
+            return [] if is_known else self._state.end_epoch(why, now_ns)
+        self._pending = None
+        epoch = msgspec.structs.replace(start.epoch, at_ns=now_ns, stream_seq=stored.stream_seq)
+        self._state.apply(epoch)
+        self._watch.begin()
+        what = "trading" if epoch.session is None else f"session {epoch.session}"
+        answer = ControlAnswered(
             at_ns=now_ns,
-            epoch=number,
-            start_id=self.asked.start_id,
-            operator=request.operator,
-            members={
-                name: Member(boot_id=each.boot_id, halts=each.halts)
-                for name, each in sorted(self.prepared.items())
-            },
-            session=None if strategy is None else strategy.session,
-            request=None if request.strategy is None else request,
-            gate_token=number,
+            request_id=start.asked.start_id,
+            request="start",
+            is_ok=True,
+            message=f"epoch {epoch.epoch} is in force: {what} started",
+            epoch=epoch.epoch,
+            session=epoch.session,
         )
-        return EpochProposed(at_ns=now_ns, start=self.epoch, expected_last_seq=self.expected_seq)
+        return [epoch, answer]
 
+    def is_storing(self, epoch: int) -> bool:
+        """Whether `epoch` is the one that is being stored just now."""
+        start = self._pending
+        return start is not None and start.epoch is not None and start.epoch.epoch == epoch
 
-class Approvals:
-    """Two different people, where two are needed, must ask for the very same start."""
+    def on_refused(self, refusal: EpochRefused, now_ns: int) -> list[Event]:
+        """Refuse the start whose epoch the server did not store."""
+        start = self._pending
+        if start is None or start.epoch is None or start.epoch.epoch != refusal.epoch:
+            return []
+        wanted = "a control stream that did not move meanwhile: `sluice status`, then start again"
+        found = FieldError(path="control stream", found=refusal.detail, wanted=wanted)
+        return self.fail([found], now_ns)
 
-    def __init__(self, needed: int, window_ns: int) -> None:
-        self._needed = needed
-        self._window_ns = window_ns
-        self._first: tuple[StartRequest, int] | None = None
+    def fail(self, found: list[FieldError], now_ns: int) -> list[Event]:
+        """Refuse the start under way, if there is one."""
+        start, self._pending = self._pending, None
+        return [] if start is None else [refused("start", start.asked.start_id, found, now_ns)]
 
-    def complaint(self, request: StartRequest, now_ns: int) -> FieldError | None:
-        """Return that a second person is needed, and remember the first; None when all asked."""
-        if self._needed < 2:
-            return None
-        first, self._first = self._first, (request, now_ns)
-        if first is not None and now_ns - first[1] < self._window_ns:
-            earlier, earlier_ns = first
-            is_same = _what(earlier) == _what(request)
-            if is_same and earlier.operator != request.operator:
-                self._first = None
-                return None
-            if is_same:
-                self._first = (earlier, earlier_ns)
-        return FieldError(
-            path="$.operator",
-            found=f"asked by {request.operator} alone",
-            wanted=f"a second person asks for the same within {self._window_ns // 10**9} s",
-        )
+    def wake(self, now_ns: int) -> list[Event]:
+        """Give up on who has been silent too long."""
+        start = self._pending
+        if start is None or now_ns < start.deadline_ns:
+            return []
+        if start.phase is not _Phase.PREPARING:
+            return self.fail([no_answer("control stream", self._config.store_ms_max)], now_ns)
+        silent = [no_answer(n, self._config.prepare_ms_max) for n in start.answers.missing]
+        return self.fail([*silent, *start.answers.complaints()], now_ns)
 
-
-def _what(request: StartRequest) -> StartRequest:
-    """Return what is asked for, without who asks and why."""
-    return msgspec.structs.replace(request, operator="", reason="")
+    def _complaints(self, asked: StartAsked, now_ns: int) -> list[FieldError]:
+        found: list[FieldError] = []
+        if not asked.request.operator.strip():
+            found.append(FieldError(path="$.operator", found="nobody", wanted="who asks"))
+        if self._pending is not None:
+            by, what = self._pending.asked.request.operator, self._pending.phase.value
+            waits = f"a start by {by} waits for {what}"
+            found.append(FieldError(path="breaker", found=waits, wanted="ask again in a moment"))
+        if self._state.open_halt is not None:
+            found.append(open_halt(self._state))
+        if not found and (more := self._approvals.complaint(asked.request, now_ns)):
+            found.append(more)
+        return found

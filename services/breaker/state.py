@@ -18,8 +18,8 @@ from services.breaker.states import TRANSITIONS, Trigger
 OWN = "breaker."
 """How the operator of a halt that a breaker of ours asked for begins."""
 
-SAME_HALT_NS = NS_PER_S
-"""A halt heard so soon after its own record was read is that halt, and not another one."""
+SAME_HALT_NS = 2 * NS_PER_S
+"""A halt heard and a record stored with the same words within this time are one halt."""
 
 _Key = tuple[str, str, str]
 
@@ -67,8 +67,8 @@ class ControlState:
         self.epoch_max = 0
         self.seq_read = 0
         self.seq_max = 0
-        self._heard: list[_Key] = []  # halts whose record is still to be read
-        self._stored: dict[_Key, int] = {}  # halts known by their record alone, and since when
+        self._heard: list[tuple[_Key, int]] = []  # with no record yet, and when they were heard
+        self._stored: list[tuple[_Key, int]] = []  # known by their record alone, and from when
 
     def apply(self, event: Event) -> None:
         """Fold one fact in; events of no concern change nothing."""
@@ -88,21 +88,42 @@ class ControlState:
             case EpochStarted():
                 self.epoch, self.epoch_last = event, event.epoch
                 self.epoch_max = max(self.epoch_max, event.epoch)
+                self.seq_max = max(self.seq_max, event.stream_seq)
             case EpochEnded():
                 self.epoch = None
 
-    def next_word(self, trigger: Trigger) -> BreakerState:
-        """Return the word that `trigger` leads to; a pair not in the table is a broken invariant."""
-        return TRANSITIONS[self.word, trigger]
+    @property
+    def is_resetting(self) -> bool:
+        """Whether a reset is under way."""
+        return self.word is BreakerState.RESETTING
+
+    def change(
+        self, trigger: Trigger, now_ns: int, *, reason: str, operator: str = ""
+    ) -> BreakerStateChanged:
+        """Move the state word, and return the fact to be said."""
+        changed = BreakerStateChanged(
+            at_ns=now_ns,
+            previous=self.word,
+            state=TRANSITIONS[self.word, trigger],
+            reason=reason,
+            operator=operator,
+            halt=self.halts,
+        )
+        self.apply(changed)
+        return changed
+
+    def end_epoch(self, reason: str, now_ns: int) -> list[Event]:
+        """End the epoch in force, if there is one, and return the fact to be said."""
+        if self.epoch is None:
+            return []
+        ended = EpochEnded(at_ns=now_ns, epoch=self.epoch.epoch, reason=reason)
+        self.apply(ended)
+        return [ended]
 
     def _hear(self, halt: HaltRequested) -> None:
-        key = (halt.operator, halt.reason, halt.scope)
-        stored_ns = self._stored.pop(key, None)
-        if stored_ns is not None and halt.at_ns - stored_ns < SAME_HALT_NS:
+        if _took(halt, self._stored) or self._is_echo(halt):
             return
-        if self._is_echo(halt):
-            return
-        self._heard.append(key)
+        self._heard.append((_key(halt), halt.at_ns))
         self._open(halt)
 
     def _is_echo(self, halt: HaltRequested) -> bool:
@@ -117,23 +138,19 @@ class ControlState:
         self.seq_max = max(self.seq_max, record.stream_seq)
         self.epoch_max = max(self.epoch_max, record.epoch)
         halt = record.halt
-        if halt is None:
+        if halt is None or _took(halt, self._heard):
             return
-        key = (halt.operator, halt.reason, halt.scope)
-        if key in self._heard:
-            self._heard.remove(key)
-            return
-        self._stored[key] = record.at_ns
+        self._stored.append((_key(halt), halt.at_ns))
         self._open(halt)
 
     def _open(self, halt: HaltRequested) -> None:
         is_trip = halt.operator.startswith(OWN)
         if is_trip and self.word is BreakerState.RESETTING:
             stands = Trigger.HALT_STANDS if self.is_manual else Trigger.TRIP_STANDS
-            self.word = self.next_word(stands)
+            self.word = TRANSITIONS[self.word, stands]
         self.halts += 1
         self.is_manual = self.is_manual or not is_trip
-        self.word = self.next_word(Trigger.TRIP if is_trip else Trigger.HALT)
+        self.word = TRANSITIONS[self.word, Trigger.TRIP if is_trip else Trigger.HALT]
         self.open_halt = OpenHalt(
             number=self.halts, reason=halt.reason, operator=halt.operator, at_ns=halt.at_ns
         )
@@ -145,3 +162,16 @@ class ControlState:
         self._heard.clear()
         self._stored.clear()
         self.seq_max = self.seq_read  # a person has looked: a lost tail is accepted with the reset
+
+
+def _key(halt: HaltRequested) -> _Key:
+    return halt.operator, halt.reason, halt.scope
+
+
+def _took(halt: HaltRequested, others: list[tuple[_Key, int]]) -> bool:
+    """Take the same halt out of `others`, where it came the other way; return whether it was."""
+    for other in others:
+        if other[0] == _key(halt) and abs(other[1] - halt.at_ns) < SAME_HALT_NS:
+            others.remove(other)
+            return True
+    return False

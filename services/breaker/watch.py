@@ -22,12 +22,13 @@ class Watch:
     """The newest news of what trading depends on. Silence is bad news.
 
     Attributes:
+        roster: who takes part.
         disk_free_bytes: as the shell read it last; -1 is not known.
     """
 
     def __init__(self, config: BreakerConfig, roster: Roster) -> None:
         self._config = config
-        self._is_recorder_watched = roster.is_recorder_watched
+        self.roster = roster
         self._recorder: HealthReported | None = None
         self._recorder_ns = 0
         self._blind_since_ns: int | None = None
@@ -44,13 +45,22 @@ class Watch:
         elif self._blind_since_ns is None:
             self._blind_since_ns = now_ns
 
+    def begin(self) -> None:
+        """Give the breakers' sight its whole patience again: an epoch begins."""
+        self._blind_since_ns = None
+
     def complaints(self, now_ns: int) -> list[FieldError]:
         """Return what is missing now, each with what to do about it; empty when all is well."""
-        every = (self._recorder_complaint, self._disk_complaint, self._sight_complaint)
-        return [found for ask in every if (found := ask(now_ns)) is not None]
+        sight = self._sight_complaint(now_ns)
+        return [*self.outages(now_ns), *([] if sight is None else [sight])]
+
+    def outages(self, now_ns: int) -> list[FieldError]:
+        """Return what is missing even for a start; the equity may still be unknown then."""
+        every = (self._recorder_complaint(now_ns), self._disk_complaint())
+        return [found for found in every if found is not None]
 
     def _recorder_complaint(self, now_ns: int) -> FieldError | None:
-        if not self._is_recorder_watched:
+        if not self.roster.is_recorder_watched:
             return None
         wanted = "a recorder that records: see `sluice status` and var/log/recorder.log"
         silence_ms = (now_ns - self._recorder_ns) // NS_PER_MS
@@ -63,7 +73,7 @@ class Watch:
             return FieldError(path="recorder", found=found, wanted=wanted)
         return None
 
-    def _disk_complaint(self, now_ns: int) -> FieldError | None:
+    def _disk_complaint(self) -> FieldError | None:
         least = self._config.disk_free_bytes_min
         if self.disk_free_bytes >= least:
             return None

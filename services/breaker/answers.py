@@ -1,0 +1,55 @@
+"""How the arbiter says no: what was found, what is wanted, and the next command to type."""
+
+from collections.abc import Sequence
+
+from schemas.control import ControlAnswered, ControlSequenceRead
+from schemas.errors import FieldError
+from services.breaker.state import ControlState
+
+
+def reset_command(state: ControlState) -> str:
+    """Return the command that clears the newest halt."""
+    return f"`sluice reset --halt {state.halts}`"
+
+
+def open_halt(state: ControlState) -> FieldError:
+    """Return the complaint that a halt is open, with the way out of it."""
+    return FieldError(
+        path="breaker",
+        found=str(state.open_halt),
+        wanted=f"look at it, then {reset_command(state)}",
+    )
+
+
+def unread_records(read: ControlSequenceRead, state: ControlState) -> list[FieldError]:
+    """Return the complaint that the control stream holds other records than were told, if so."""
+    if read.last_seq == state.seq_read:
+        return []
+    found = f"it ends at record {read.last_seq}; {state.seq_read} was read last"
+    wanted = "a control stream whose records can all be read: `sluice doctor`"
+    return [FieldError(path="control stream", found=found, wanted=wanted)]
+
+
+def no_answer(who: str, within_ms: int) -> FieldError:
+    """Return the complaint that `who` is silent."""
+    return FieldError(
+        path=who,
+        found=f"no answer within {within_ms} ms",
+        wanted=f"a {who} that answers: see `sluice status`",
+    )
+
+
+def refused(
+    request: str, request_id: str, found: Sequence[FieldError], now_ns: int
+) -> ControlAnswered:
+    """Return the one answer that carries everything that speaks against a request."""
+    assert found, "a refusal without a reason helps nobody"
+    said = "; ".join(f"{each.path}: {each.found}: {each.wanted}" for each in found)
+    return ControlAnswered(
+        at_ns=now_ns,
+        request_id=request_id,
+        request=request,
+        is_ok=False,
+        message=f"{request} refused: {said}",
+        errors=tuple(found),
+    )

@@ -1,0 +1,60 @@
+"""The last check before an order is written to the venue. Pure."""
+
+from collections.abc import Mapping
+
+from schemas.base import AccountId, InstrumentId
+from schemas.executions import OrderStatus
+from schemas.instruments import Instrument
+from schemas.orders import Order
+from services.control import ControlGuard
+from services.executor.orders import Orders, Record
+from services.executor.rounds import Rounds
+
+
+class LastCheck:
+    """Whether an order may be written now: asked on approval, and again in the step of the write.
+
+    Every answer is `<rule>: <detail>`, or empty where nothing stands against it.
+    """
+
+    def __init__(
+        self,
+        account: AccountId,
+        instruments: Mapping[InstrumentId, Instrument],
+        orders: Orders,
+        guard: ControlGuard,
+        rounds: Rounds,
+    ) -> None:
+        self._account = account
+        self._instruments = instruments
+        self._records = orders.records
+        self._guard = guard
+        self._rounds = rounds
+
+    def may_send(self, order: Order, now_ns: int) -> str:
+        """Return why this order may not be written now; empty when it may (I1, I2, I3, I5)."""
+        record = self._records.get(order.order_id)
+        if record is None or record.order != order:
+            return "approval: the gate has not approved this very order"
+        if record.status is not OrderStatus.PENDING:
+            return f"repeat: it is {record.status} already"
+        return self.why_not(record, now_ns)
+
+    def why_not(self, record: Record, now_ns: int) -> str:
+        """Return what stands against sending an approved order now; empty when nothing does."""
+        order, guard = record.order, self._guard
+        if why := guard.permits(now_ns):
+            return why
+        if record.epoch != guard.epoch:
+            return f"epoch: approved in {record.epoch}, and it is {guard.epoch}"
+        if record.gate_token != guard.gate_token:
+            return f"gate token: {record.gate_token}, and the gate's is {guard.gate_token}"
+        if now_ns >= order.expires_at_ns:
+            return f"expired: it was to be sent before {order.expires_at_ns}"
+        if order.account != self._account or order.instrument not in self._instruments:
+            return f"scope: {order.account} and {order.instrument} are not traded here"
+        if order.quantity <= 0:
+            return f"quantity: {order.quantity} is not positive"
+        if not self._rounds.is_linked:
+            return "venue link down"
+        return "" if self._rounds.is_compared else "not reconciled: the venue's book comes first"

@@ -1,0 +1,100 @@
+"""How an executor and the paper exchange talk: JSON lines over TCP on this machine.
+
+The executor reads host, port and token from a file only its user may read, and says `Hello`. The
+exchange answers `Welcome`; from then on every line is one message of `schemas.venue`: requests one
+way, reports the other. A line that is not what it should be is answered with a `Welcome` that says
+no, and the connection ends.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from schemas.errors import VenueError
+
+LINE_BYTES_MAX = 65_536
+HELLO_BYTES_MAX = 1_024
+FILE_MODE = 0o600
+
+Post = Callable[..., None]
+"""Tells the core the events it is called with, as one step."""
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the paper exchange listens, and what opens it."""
+
+    host: str
+    port: int
+    token: str
+    """Random, new at every start of the exchange."""
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The first line of a connection."""
+
+    token: str
+    client: str = ""
+    """Who connects; for the log."""
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to the first line, or the last words before the end."""
+
+    is_ok: bool
+    detail: str = ""
+
+
+class Lines:
+    """Bytes in, whole lines out."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        self._rest = b""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Return the lines that `data` completes, without their ends.
+
+        Raises:
+            VenueError: a line is longer than allowed; nothing after it can be read.
+        """
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._check(line)
+            yield line
+        self._check(self._rest)
+
+    def _check(self, line: bytes) -> None:
+        if len(line) > self.bytes_max:
+            wanted = f"at most {self.bytes_max} bytes, then a newline"
+            raise VenueError("SLU-130", found=f"a line of {len(line)} bytes", wanted=wanted)
+
+
+def address_file(data_dir: Path) -> Path:
+    """Return where the paper exchange writes its address."""
+    return data_dir / "run" / "venue.json"
+
+
+def write_address(path: Path, address: Address) -> None:
+    """Write the address in one step, readable by its user only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(address) + b"\n")
+    temporary.replace(path)
+
+
+def read_address(path: Path) -> Address:
+    """Return the address that the paper exchange wrote.
+
+    Raises:
+        VenueError: there is none, or it cannot be read.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Address)
+    except (OSError, msgspec.MsgspecError) as error:
+        wanted = "the address of a running paper exchange: is the venue service up?"
+        raise VenueError("SLU-130", path=path, found=str(error), wanted=wanted) from error

@@ -1,0 +1,1 @@
+"""Market data: sources, the order book, staleness, pacing."""

@@ -1,0 +1,1 @@
+"""The risk gate: what stands between a signal and an order."""

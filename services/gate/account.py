@@ -1,0 +1,217 @@
+"""One account as the gate knows it: the fold of approvals and of what the executor tells."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from schemas.base import AccountId, InstrumentId, OrderId, SessionId
+from schemas.executions import (
+    BookReported,
+    ExecutionEvent,
+    OrderCanceled,
+    OrderExpired,
+    OrderFilled,
+    OrderSubmitted,
+)
+from schemas.instruments import Instrument
+from schemas.orders import Order
+from services.gate.config import GateConfig
+from services.gate.exposure import ZERO, Lane, Market, OpenOrder, Totals
+from services.gate.limits import Limits
+from services.gate.memory import IdMemory, MessageWindow
+from services.portfolio import Portfolio, Position
+
+NO_BOOK = "the executor has not reported its book since this process started"
+
+
+class Account:
+    """Everything that a decision about one account reads.
+
+    Attributes:
+        lanes: exposure by instrument; every configured instrument has one.
+        orders: what may still fill: on its way, resting, or of unknown fate.
+        doubt: why exposure is not known; empty when it is. Only a reconciled book empties it.
+        messages: orders and cancels of all sessions.
+        sessions: the same, by session.
+    """
+
+    def __init__(
+        self, id_: AccountId, config: GateConfig, markets: Mapping[InstrumentId, Market]
+    ) -> None:
+        self.id = id_
+        self.totals = Totals()
+        self.lanes = {
+            key: Lane(market, Limits(config, id_, market.instrument), self.totals)
+            for key, market in markets.items()
+        }
+        self.orders: dict[OrderId, OpenOrder] = {}
+        self.doubt = NO_BOOK
+        self.portfolio = Portfolio(_instruments(markets), ZERO)
+        self._row = config.accounts[id_]
+        self.messages = MessageWindow(self._row.account_messages_max or 0)
+        self.sessions: dict[SessionId, MessageWindow] = {}
+        self._heard = ("", 0)
+        """Who told the last news, and its time by the teller's clock."""
+
+        self._book = ("", 0)
+        """The same of the book that was folded last."""
+
+    def approve(self, order: Order, at_ns: int) -> None:
+        """Count an approval of our own: from now on it may fill."""
+        if order.order_id not in self.orders:
+            self._open(order, order.quantity, is_heard=False)
+            self._count(order.session, at_ns)
+
+    def cancel(self, order_id: OrderId, at_ns: int) -> None:
+        """Count a cancel that was passed on as a message; it closes nothing by itself."""
+        self.messages.add(at_ns)
+        entry = self.orders.get(order_id)
+        if entry is not None and entry.order.session in self.sessions:
+            self.sessions[entry.order.session].add(at_ns)
+
+    def is_news(self, event: ExecutionEvent) -> bool:
+        """Return whether the last book does not hold `event` yet, and note that it was heard.
+
+        The times of one teller are compared with each other only, never with a clock of ours.
+        """
+        teller, heard_ns = self._heard
+        if teller != event.src or event.at_ns > heard_ns:
+            self._heard = (event.src, event.at_ns)
+        booker, booked_ns = self._book
+        return not _is_same(booker, event.src) or event.at_ns >= booked_ns
+
+    def submitted(self, event: OrderSubmitted, ids: IdMemory) -> None:
+        """Note that an approval arrived; count in full an order that is none of ours."""
+        entry = self.orders.get(event.order_id)
+        if entry is not None:
+            entry.is_heard = True
+        elif event.order_id not in ids.approved:
+            self._open(event.order, event.order.quantity, is_heard=True)
+            ids.approve(event.order_id, event.order.expires_at_ns)
+
+    def filled(self, event: OrderFilled) -> None:
+        """Move what has filled from the order to the position; once for each execution."""
+        lane = self.lanes.get(event.instrument)
+        if lane is None:
+            self.doubt = f"an execution in {event.instrument}, which is not configured"
+            return
+        if not self.portfolio.apply(event):
+            return
+        lane.position = self.portfolio.quantity(event.instrument)
+        self._shrink(event.order_id, event.quantity)
+        lane.refresh()
+
+    def ended(self, event: OrderCanceled | OrderExpired) -> None:
+        """Take off what will never fill. Fills that are still to be told of go on counting."""
+        self._shrink(event.order_id, event.leaves)
+
+    def closed(self, order_id: OrderId) -> None:
+        """Take an order off that will never fill any more."""
+        entry = self.orders.pop(order_id, None)
+        if entry is not None:
+            entry.shrink(entry.leaves)
+            entry.lane.refresh()
+
+    def lost(self, order_id: OrderId, ids: IdMemory) -> None:
+        """Mark an order of unknown fate: it goes on counting in full."""
+        entry = self.orders.get(order_id)
+        if entry is not None:
+            entry.is_heard = entry.is_unknown = True
+        elif order_id not in ids.approved:
+            self.doubt = f"order {order_id} is of unknown fate, and nobody told of it before"
+
+    def is_stale(self, book: BookReported) -> bool:
+        """Return whether later news than this book was heard from the same teller."""
+        teller, heard_ns = self._heard
+        return _is_same(teller, book.src) and book.at_ns < heard_ns
+
+    def needs(self, book: BookReported) -> bool:
+        """Return whether this book tells something that is not known here."""
+        if self.is_stale(book):
+            return False
+        return (self.doubt != "" and book.is_reconciled) or self._differs(book)
+
+    def adopt(self, book: BookReported, ids: IdMemory) -> None:
+        """Put the book in the place of what is known.
+
+        Approvals of ours that are not in it stay while the executor may not have had them yet:
+        until it has told of them, or reports a book from after their expiry.
+        """
+        kept = [entry.order for entry in self._on_their_way(book)]
+        self._heard = self._book = (book.src, book.at_ns)
+        self.doubt = "" if book.is_reconciled else f"the book is not reconciled: {book.detail}"
+        self._hold(book)
+        self.orders = {}
+        for lane in self.lanes.values():
+            lane.set(self.portfolio.quantity(lane.instrument.id), ZERO, ZERO)
+        for view in book.open_orders:
+            self._open(view.order, view.order.quantity - view.filled, is_heard=True)
+            ids.approve(view.order.order_id, view.order.expires_at_ns)
+        for order in kept:
+            self._open(order, order.quantity, is_heard=False)
+
+    def _hold(self, book: BookReported) -> None:
+        self.portfolio.positions.clear()
+        for view in book.positions:
+            if view.instrument in self.lanes:
+                held = self.portfolio.positions[view.instrument] = Position()
+                held.quantity = view.quantity
+            elif view.quantity:
+                self.doubt = f"the book holds {view.instrument}, which is not configured"
+
+    def _open(self, order: Order, leaves: Decimal, *, is_heard: bool) -> None:
+        lane = self.lanes.get(order.instrument)
+        if lane is None:
+            self.doubt = f"order {order.order_id} in {order.instrument}, which is not configured"
+            return
+        self.orders[order.order_id] = OpenOrder(order, lane, leaves, is_heard=is_heard)
+        lane.order(order.side, leaves)
+        lane.refresh()
+
+    def _shrink(self, order_id: OrderId, quantity: Decimal) -> None:
+        entry = self.orders.get(order_id)
+        if entry is not None:
+            if entry.shrink(quantity):
+                del self.orders[order_id]
+            entry.lane.refresh()
+
+    def _count(self, session: SessionId, at_ns: int) -> None:
+        self.messages.add(at_ns)
+        window = self.sessions.get(session)
+        if window is None:
+            window = self.sessions[session] = MessageWindow(self._row.session_messages_max or 0)
+        window.add(at_ns)
+
+    def _on_their_way(self, book: BookReported) -> list[OpenOrder]:
+        told = {view.order.order_id for view in (*book.open_orders, *book.recent_orders)}
+        return [
+            entry
+            for order_id, entry in self.orders.items()
+            if not entry.is_heard
+            and order_id not in told
+            and entry.order.expires_at_ns > book.at_ns
+        ]
+
+    def _differs(self, book: BookReported) -> bool:
+        told = {view.order.order_id: view.order.quantity - view.filled for view in book.open_orders}
+        held = {view.instrument: view.quantity for view in book.positions if view.quantity}
+        known = {
+            key: position.quantity
+            for key, position in self.portfolio.positions.items()
+            if position.quantity
+        }
+        return held != known or self._leaves(book) != told
+
+    def _leaves(self, book: BookReported) -> dict[OrderId, Decimal]:
+        """Return what we expect the book to show: all but what may not have arrived yet."""
+        waiting = {entry.order.order_id for entry in self._on_their_way(book)}
+        orders = self.orders.items()
+        return {key: entry.leaves for key, entry in orders if key not in waiting}
+
+
+def _instruments(markets: Mapping[InstrumentId, Market]) -> dict[InstrumentId, Instrument]:
+    return {key: market.instrument for key, market in markets.items()}
+
+
+def _is_same(teller: str, other: str) -> bool:
+    """Return whether two tellers may be one: an answer to a query does not name its own."""
+    return teller == other or not teller or not other

@@ -1,0 +1,188 @@
+"""What the gate says: approvals, denials with their reasons, alerts, and its report."""
+
+from typing import Any
+
+import msgspec
+
+from schemas.base import NS_PER_S, Event, SessionId
+from schemas.health import AlertRaised, GateReported, Severity
+from schemas.instruments import TOKEN, symbol_of, venue_of
+from schemas.orders import CancelRequested, Order, OrderApproved, Outcome, Reading, SignalDecided
+from services.control import ControlGuard
+from services.gate.case import Case
+from services.gate.config import GateConfig
+from services.gate.state import GateState
+from services.gate.table import Check
+
+NAMELESS = SessionId("nameless")
+"""Stands in a decision for a session whose name no subject can hold."""
+
+ALERT_EVERY_NS = 60 * NS_PER_S
+"""An error of one kind in one check is alerted once in this time; every signal is denied."""
+
+
+def approval(case: Case, readings: tuple[Reading, ...], epoch: int, gate_token: int) -> list[Event]:
+    """Return the decision and the order that follow when every check has passed."""
+    signal, now_ns = case.signal, case.now_ns
+    decided = SignalDecided(
+        at_ns=now_ns,
+        signal_id=signal.signal_id,
+        account=signal.account,
+        session=signal.session,
+        instrument=signal.instrument,
+        outcome=Outcome.APPROVED,
+        order_id=case.order_id,
+        rule="all",
+        epoch=epoch,
+        side=signal.side,
+        quantity=signal.quantity,
+        approved_quantity=signal.quantity,
+        readings=readings,
+    )
+    order = Order(
+        order_id=case.order_id,
+        account=signal.account,
+        session=signal.session,
+        signal_id=signal.signal_id,
+        instrument=signal.instrument,
+        side=signal.side,
+        quantity=signal.quantity,
+        order_type=signal.order_type,
+        time_in_force=signal.time_in_force,
+        limit_price=signal.limit_price,
+        stop_price=signal.stop_price,
+        is_post_only=signal.is_post_only,
+        is_reduce_only=signal.is_reduce_only,
+        expires_at_ns=signal.expires_at_ns,
+        replaces=signal.replaces,
+        leg=signal.leg,
+    )
+    return [decided, OrderApproved(at_ns=now_ns, order=order, epoch=epoch, gate_token=gate_token)]
+
+
+class Denial:
+    """Why a signal is rejected.
+
+    Attributes:
+        rule: the check that decided, or `limit_missing`, or `error`.
+        detail: for people: what was found and what was wanted.
+        error: what a check raised, if that is why.
+    """
+
+    __slots__ = ("detail", "error", "rule")
+
+    def __init__(self, rule: str, detail: str, error: Exception | None = None) -> None:
+        self.rule = rule
+        self.detail = detail
+        self.error = error
+
+    @classmethod
+    def by(cls, check: Check, value: str, limit: str) -> "Denial":
+        """Return the denial of a check that did not pass."""
+        parts = [f"found {value}" if value else "", f"limit {limit}" if limit else ""]
+        unit = f" ({check.unit})" if check.unit else ""
+        found = ", ".join(part for part in parts if part)
+        wanted = f"wanted: {check.formula}"
+        return cls(check.name, f"{found}{unit}; {wanted}" if found else wanted)
+
+    @classmethod
+    def after(cls, check: Check | None, error: Exception) -> "Denial":
+        """Return the denial of a check that raised (LT-007)."""
+        name = "the gate" if check is None else check.name
+        return cls("error", f"{name} raised {type(error).__name__}: {error}", error)
+
+    def events(self, case: Case, readings: tuple[Reading, ...], epoch: int) -> list[Event]:
+        """Return the decision that says so."""
+        signal = case.signal
+        is_nameless = self.rule == "session_named"
+        decided = SignalDecided(
+            at_ns=case.now_ns,
+            signal_id=signal.signal_id,
+            account=signal.account,
+            session=NAMELESS if is_nameless else signal.session,
+            instrument=signal.instrument,
+            outcome=Outcome.REJECTED,
+            order_id=case.order_id,
+            rule=self.rule,
+            detail=self.detail,
+            epoch=epoch,
+            side=signal.side,
+            quantity=signal.quantity,
+            readings=readings,
+        )
+        return [decided]
+
+
+class Alarms:
+    """Alerts of checks that raise: at once, and not a flood of the same."""
+
+    def __init__(self) -> None:
+        self._alerted_ns: dict[str, int] = {}
+
+    def raised(self, denial: Denial, case: Case) -> list[AlertRaised]:
+        """Return the alert, or nothing when the same one was raised within the last minute."""
+        kind = denial.detail.partition(":")[0]
+        last_ns = self._alerted_ns.get(kind)
+        if last_ns is not None and case.now_ns - last_ns < ALERT_EVERY_NS:
+            return []
+        self._alerted_ns[kind] = case.now_ns
+        signal = case.signal
+        alert = AlertRaised(
+            at_ns=case.now_ns,
+            severity=Severity.CRITICAL,
+            component="gate",
+            code="LT-007",
+            message=f"{denial.detail}; the signal was denied",
+            fields={
+                "signal": signal.signal_id,
+                "session": signal.session,
+                "instrument": signal.instrument,
+            },
+        )
+        return [alert]
+
+
+def is_addressable(cancel: CancelRequested) -> bool:
+    """Return whether account and instrument can be tokens of the subject a cancel goes out on."""
+    names = (cancel.account, venue_of(cancel.instrument), symbol_of(cancel.instrument))
+    return all(TOKEN.fullmatch(name) for name in names)
+
+
+def nowhere(cancel: CancelRequested, now_ns: int) -> AlertRaised:
+    """Return the alert of a cancel that no subject can carry, and so no order of ours is meant."""
+    return AlertRaised(
+        at_ns=now_ns,
+        severity=Severity.WARNING,
+        component="gate",
+        code="SLU-101",
+        message="a cancel names an account or instrument that cannot be; nothing was cancelled",
+        fields={
+            "order": cancel.order_id,
+            "account": cancel.account,
+            "instrument": cancel.instrument,
+            "wanted": "letters, digits, - and _ in account, venue and symbol",
+        },
+    )
+
+
+def report(state: GateState, config: GateConfig, guard: ControlGuard, now_ns: int) -> GateReported:
+    """Return the gate's answer to `query.gate`."""
+    limits: dict[str, Any] = msgspec.to_builtins(config)
+    exposure = {
+        f"{account.id} {key}": str(lane.notional)
+        for account in state.accounts.values()
+        for key, lane in account.lanes.items()
+        if lane.worst
+    }
+    rejected = dict(sorted(state.rejected_counts.items()))
+    return GateReported(
+        at_ns=now_ns,
+        trading_state=guard.trading_state(now_ns),
+        epoch=guard.epoch,
+        limits_hash=guard.limits_hash,
+        decided_count=state.decided_count,
+        approved_count=state.decided_count - sum(rejected.values()),
+        rejected_by_rule=rejected,
+        exposure=exposure,
+        limits=limits,
+    )

@@ -1,0 +1,88 @@
+"""Is this one order what somebody would send on purpose."""
+
+from decimal import Decimal
+
+from schemas.orders import OrderType, Side
+from services.gate.case import PASS, Case, Verdict
+from services.gate.checks.market import basis_points
+from services.gate.exposure import ZERO, is_plain
+
+_WANTS_LIMIT = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
+_WANTS_STOP = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
+
+
+def quantity_valid(case: Case) -> Verdict:
+    """Return whether the quantity is a positive multiple of the instrument's lot."""
+    quantity, lot = case.signal.quantity, case.lane.instrument.lot_size
+    return (is_plain(quantity) and not quantity % lot, str(quantity), str(lot))
+
+
+def order_quantity(case: Case) -> Verdict:
+    """Return whether the order is small enough by quantity."""
+    quantity, limit = case.signal.quantity, case.lane.limits.order_quantity_max
+    return (quantity <= limit.value, str(quantity), limit.text)
+
+
+def price_valid(case: Case) -> Verdict:
+    """Return whether the order has the prices its type wants, and each is a multiple of the tick.
+
+    A stop order is held at the venue: once triggered it trades without passing here again, so
+    it is measured as if it filled at once.
+    """
+    signal, tick = case.signal, case.lane.instrument.tick_size
+    limit, stop, kind = signal.limit_price, signal.stop_price, signal.order_type
+    if kind is OrderType.MARKET and limit is None and stop is None:
+        return PASS
+    is_valid = _fits(limit, tick, is_wanted=kind in _WANTS_LIMIT) and _fits(
+        stop, tick, is_wanted=kind in _WANTS_STOP
+    )
+    return (is_valid, f"{kind} limit {limit or 'none'} stop {stop or 'none'}", str(tick))
+
+
+def _fits(price: Decimal | None, tick: Decimal, *, is_wanted: bool) -> bool:
+    if price is None or not is_wanted:
+        return (price is not None) == is_wanted
+    return is_plain(price) and not price % tick
+
+
+def price_collar(case: Case) -> Verdict:
+    """Return whether the order's price is not too far beyond what it would trade at now.
+
+    Beyond is above the ask for a buy, below the bid for a sell; beyond its own stop price for a
+    stop-limit order. Market and stop orders trade at the touch, and are 0 beyond it.
+    """
+    signal, limit = case.signal, case.lane.limits.price_collar_bps
+    price = signal.limit_price
+    if price is None:
+        return (True, "0", limit.text)
+    is_buy = signal.side is Side.BUY
+    touch = signal.stop_price or (case.quote.ask if is_buy else case.quote.bid)
+    beyond = price - touch if is_buy else touch - price
+    if beyond <= ZERO:
+        return (True, "0", limit.text)
+    beyond_bps = basis_points(beyond, touch)
+    return (beyond_bps <= limit.value, str(beyond_bps), limit.text)
+
+
+def order_notional(case: Case) -> Verdict:
+    """Return whether the order is small enough by value."""
+    limit = case.lane.limits.order_notional_max
+    notional = case.signal.quantity * case.worth()
+    return (notional <= limit.value, str(notional), limit.text)
+
+
+def replaces_own(case: Case) -> Verdict:
+    """Return whether the order to be replaced is open, and the session's own in the instrument.
+
+    Old and new both count until the venue has put one in the place of the other.
+    """
+    replaces = case.signal.replaces
+    if replaces is None:
+        return PASS
+    old = case.known_account.orders.get(replaces)
+    is_own = (
+        old is not None
+        and old.order.session == case.signal.session
+        and old.order.instrument == case.signal.instrument
+    )
+    return (is_own, replaces, "")

@@ -1,0 +1,109 @@
+"""The limits in force for one instrument of one account, gathered once from the configuration."""
+
+from decimal import Decimal
+from typing import Generic, NoReturn, TypeVar
+
+from schemas.base import AccountId
+from schemas.errors import FieldError
+from schemas.instruments import Instrument
+from services.gate.config import AccountLimits, GateConfig, InstrumentLimits
+
+_T = TypeVar("_T", Decimal, int)
+
+
+class LimitMissingError(Exception):
+    """A check read a limit that nobody has chosen: the signal is denied."""
+
+    def __init__(self, name: str, wanted: str) -> None:
+        self.name = name
+        self.wanted = wanted
+        super().__init__(f"no limit {name}: set {wanted}")
+
+
+class Bound(Generic[_T]):
+    """One limit and its text: readings show it in every decision, so it is made once."""
+
+    __slots__ = ("text", "value")
+
+    def __init__(self, value: _T) -> None:
+        self.value: _T = value
+        self.text = str(value)
+
+
+class Limits:
+    """Every limit of one instrument of one account.
+
+    Reading a limit that nobody has chosen raises `LimitMissingError`: no check can forget to ask
+    whether it is there.
+    """
+
+    __slots__ = (
+        "_missing",
+        "account_messages_max",
+        "currency_value",
+        "gross_notional_max",
+        "message_window_ms",
+        "order_notional_max",
+        "order_quantity_max",
+        "position_notional_max",
+        "position_quantity_max",
+        "price_collar_bps",
+        "session_messages_max",
+        "signal_life_ms_max",
+        "spread_bps_max",
+        "stale_after_ms",
+    )
+    order_quantity_max: Bound[Decimal]
+    order_notional_max: Bound[Decimal]
+    position_quantity_max: Bound[Decimal]
+    position_notional_max: Bound[Decimal]
+    price_collar_bps: Bound[Decimal]
+    spread_bps_max: Bound[Decimal]
+    stale_after_ms: Bound[int]
+    gross_notional_max: Bound[Decimal]
+    session_messages_max: Bound[int]
+    account_messages_max: Bound[int]
+    message_window_ms: Bound[int]
+    signal_life_ms_max: Bound[int]
+    currency_value: Bound[Decimal]
+
+    def __init__(self, config: GateConfig, account: AccountId, instrument: Instrument) -> None:
+        row = config.accounts.get(account, AccountLimits())
+        own = config.instruments.get(instrument.id, InstrumentLimits())
+        self._missing: dict[str, str] = {}
+        for name in InstrumentLimits.__struct_fields__:
+            chosen = getattr(own, name)
+            chosen = getattr(config.default, name) if chosen is None else chosen
+            wanted = f'gate.instruments."{instrument.id}".{name} or gate.default.{name}'
+            self._take(name, chosen, wanted)
+        for name in AccountLimits.__struct_fields__:
+            if name != "currency_values":
+                self._take(name, getattr(row, name), f"gate.accounts.{account}.{name}")
+        value = row.currency_values.get(instrument.currency)
+        path = f"gate.accounts.{account}.currency_values.{instrument.currency}"
+        self._take("currency_value", value, path)
+
+    def _take(self, name: str, chosen: Decimal | int | None, wanted: str) -> None:
+        if chosen is None:
+            self._missing[name] = wanted
+        else:
+            setattr(self, name, Bound(chosen))
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Say which limit is missing; Python comes here only for a slot that was never filled.
+
+        Raises:
+            LimitMissingError: the limit is known by name and nobody has chosen it.
+            AttributeError: there is no such limit.
+        """
+        missing: dict[str, str] = object.__getattribute__(self, "_missing")
+        if name in missing:
+            raise LimitMissingError(name, missing[name])
+        raise AttributeError(name)
+
+    def errors(self) -> tuple[FieldError, ...]:
+        """Return what a person must choose before this instrument can trade."""
+        return tuple(
+            FieldError(path=wanted, found="nothing", wanted=f"a limit {name}")
+            for name, wanted in self._missing.items()
+        )

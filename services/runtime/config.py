@@ -1,0 +1,18 @@
+"""Where the bus is, and who this process is on it."""
+
+from pathlib import Path
+
+import msgspec
+
+
+class BusConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to reach nats-server."""
+
+    url: str = "nats://127.0.0.1:4222"
+    """Address for clients: `nats://HOST:PORT` or `tls://HOST:PORT`."""
+
+    keys_dir: Path | None = None
+    """Folder with one nkey seed a bus user, `<user>.nk`; None where the server asks for none."""
+
+    monitor_url: str = ""
+    """Address of the server's monitoring, `http://HOST:PORT`; empty where it has none."""

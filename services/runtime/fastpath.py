@@ -1,0 +1,189 @@
+"""The one place that touches private parts of nats-py: write at once, take in the read path.
+
+nats-py hands a publish to a task that writes in the next turn of the loop, and a message through
+a queue to another task: two turns a hop. Here both happen in the step they belong to. The rest
+of this class keeps the client from going deaf or late. `tests/integration/test_fastpath.py`
+fails when nats-py changes under it.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from nats.aio.client import Client
+from nats.aio.subscription import Subscription
+from nats.aio.transport import TcpTransport
+from nats.errors import UnexpectedEOF
+
+from schemas.errors import BusError
+
+EVENTS_BEFORE_YIELD = 32
+"""What a burst may handle before timers and other tasks get their turn."""
+
+LINGER_NONE = struct.pack("ii", 1, 0)
+"""For SO_LINGER: closing forgets what the kernel has not sent yet."""
+
+Taker = Callable[[str, bytes, str], int | None]
+"""Called with (subject, data, reply); may return how many events it handled, if not one."""
+
+
+@lru_cache(maxsize=65_536)
+def _publish_head(subject: str) -> bytes:
+    """Return the start of the line that publishes on `subject`; refuses what would break it."""
+    if not subject or any(each.isspace() for each in subject):
+        raise BusError("SLU-101", path="subject", found=repr(subject), wanted="no spaces")
+    return f"PUB {subject} ".encode()
+
+
+class BusConnection(Client):
+    """A nats-py client whose publishes leave at once and whose messages are taken as they are read.
+
+    Attributes:
+        on_link: called with (is_up, detail) whenever the connection is lost or comes back. When it
+            is lost for good, `is_closed` is True in that call.
+        refusals: rights that the server refused us, in its words, oldest first.
+        lost_because: what ended the last connection; empty while there was no loss.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_link: list[Callable[[bool, str], None]] = []
+        self.refusals: list[str] = []
+        self.lost_because = ""
+        self._takers: dict[int, Taker] = {}
+        self._handled_since_yield = 0
+        self._stream: asyncio.WriteTransport | None = None
+        self._rescue: asyncio.Task[None] | None = None
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that wait for the server to read; a flood waits (`flush`) while it grows."""
+        return self._stream.get_write_buffer_size() if self._stream is not None else 0
+
+    def send(self, subject: str, data: bytes, reply: str = "") -> None:
+        """Write one message to the server now, in this very step; never buffers while it is away.
+
+        Raises:
+            BusError: SLU-122 the connection is down; SLU-124 the message is too large for the bus.
+        """
+        stream = self._stream
+        if stream is None or not self.is_connected or self.is_draining_pubs or stream.is_closing():
+            raise BusError("SLU-122", subject=subject, found="no connection; nothing was sent")
+        size = len(data)
+        if size > self._max_payload:
+            wanted = f"at most {self._max_payload} bytes"
+            raise BusError("SLU-124", subject=subject, found=f"{size} bytes", wanted=wanted)
+        if self._pending:  # what the client has queued was said earlier
+            self._write_pending()
+        head = _publish_head(subject)
+        if reply:
+            head += reply.encode() + b" "
+        stream.write(b"%b%d\r\n%b\r\n" % (head, size, data))
+        self.stats["out_msgs"] += 1
+        self.stats["out_bytes"] += size
+
+    async def take(self, subject: str, taker: Taker, queue: str = "") -> Subscription:
+        """Subscribe; `taker` is called inside the read path, at once, and must not block.
+
+        Every 32 events the reader lets timers and other tasks run.
+        """
+        self._takers[self._sid + 1] = taker  # before a message can come
+        unused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # A subscription that has a future gets neither a task nor an iterator of its own.
+        return await self.subscribe(subject, queue=queue, future=unused)
+
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
+    ) -> None:
+        taker = self._takers.get(sid)
+        if taker is None:
+            await super()._process_msg(sid, subject, reply, data, headers)
+            count = None
+        else:
+            self.stats["in_msgs"] += 1
+            self.stats["in_bytes"] += len(data)
+            count = taker(subject.decode(), data, reply.decode() if reply else "")
+        self._handled_since_yield += count or 1
+        if self._handled_since_yield >= EVENTS_BEFORE_YIELD:
+            self._handled_since_yield = 0
+            await asyncio.sleep(0)
+
+    def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
+        self._takers.pop(sid, None)
+        super()._remove_sub(sid, max_msgs)
+
+    async def _flush_pending(self, force_flush: bool = False) -> Any:
+        """Write what is queued now: nothing waits for the flusher's turn.
+
+        It also puts every publish before the PING of a later `flush()`, which nats-py does not.
+        """
+        if not force_flush and self._stream is not None and self.is_connected:
+            self._write_pending()
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            done.set_result(None)
+            return done
+        return await super()._flush_pending(force_flush)
+
+    def _write_pending(self) -> None:
+        queued, self._pending = self._pending, []
+        self._pending_data_size = 0
+        if queued and self._stream is not None:
+            self._stream.write(b"".join(queued))
+
+    async def _process_pong(self) -> None:
+        """Skip the PONG of a `flush()` that gave up: nats-py's reader dies of it."""
+        if self._pongs and self._pongs[0].done():
+            self._pongs.pop(0)
+            self._pings_outstanding = 0
+            return
+        await super()._process_pong()
+
+    async def _process_connect_init(self) -> None:
+        await super()._process_connect_init()
+        assert isinstance(self._transport, TcpTransport), "WebSocket writes in a later turn"
+        assert self._transport._io_writer is not None
+        self._stream = self._transport._io_writer.transport
+        for task in self._vital_tasks():
+            task.add_done_callback(self._on_vital_end)
+
+    def _vital_tasks(self) -> list["asyncio.Task[None]"]:
+        found = (self._reading_task, self._ping_interval_task, self._flusher_task)
+        return [task for task in found if task is not None]
+
+    def _on_vital_end(self, task: "asyncio.Task[None]") -> None:
+        """Reconnect when a task of a standing connection ends: the client would be deaf."""
+        why = None if task.cancelled() else task.exception()
+        if self.is_connected and task in self._vital_tasks():
+            error = why if isinstance(why, Exception) else UnexpectedEOF()
+            self._rescue = asyncio.get_running_loop().create_task(self._process_op_err(error))
+
+    async def _process_op_err(self, e: Exception) -> None:
+        """Leave a lost connection at once, and with it all that it had not sent.
+
+        nats-py would wait for a frozen server to read the rest, and would publish what was still
+        queued when it is back: late.
+        """
+        if self.is_closed or self.is_reconnecting:
+            return
+        self.lost_because = str(e) or type(e).__name__
+        if self._stream is not None:
+            sock = self._stream.get_extra_info("socket")
+            if sock is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NONE)
+            self._stream.abort()
+            self._stream = None
+        await super()._process_op_err(e)
+        self._pending = []
+        self._pending_data_size = 0
+        if self._reconnection_task is not None:
+            self._reconnection_task.add_done_callback(self._on_reconnection_end)
+
+    def _on_reconnection_end(self, task: "asyncio.Task[None]") -> None:
+        """Close for good when the reconnection itself broke: nothing would ever try again."""
+        broke = None if task.cancelled() else task.exception()
+        if broke is not None and not self.is_closed:
+            self.lost_because = f"reconnecting broke: {broke!r}"
+            self._rescue = asyncio.get_running_loop().create_task(self.close())

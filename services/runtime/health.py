@@ -1,0 +1,88 @@
+"""Whether this process is well: told each second, and to whoever asks with `nats micro`."""
+
+import os
+from collections.abc import Callable
+from importlib import metadata
+
+import psutil
+from msgspec.structs import replace
+from nats.micro import add_service
+
+from schemas.base import NS_PER_S, BootId
+from schemas.health import HealthReported
+from services.control import ControlGuard
+from services.runtime.fastpath import BusConnection
+from services.runtime.live import Live
+
+HEALTH_EVERY_S = 1.0
+
+
+class Vitals:
+    """What one process says of itself.
+
+    Args:
+        why_not_ready: returns what keeps the service from its work; empty while nothing does.
+        guard: of those on the order path; its part of the report comes from there.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        boot_id: BootId,
+        *,
+        started_ns: int,
+        why_not_ready: Callable[[], str],
+        guard: ControlGuard | None = None,
+    ) -> None:
+        self._name = name
+        self._boot_id = boot_id
+        self._started_ns = started_ns
+        self._why_not_ready = why_not_ready
+        self._guard = guard
+        self._process = psutil.Process()
+
+    def report(self, live: Live, now_ns: int) -> HealthReported:
+        """Return how it is now; not ready until its core is told what happens."""
+        why_not = self._why_not_ready() if live.is_ready else "starting"
+        return replace(
+            self._control_part(now_ns),
+            pid=os.getpid(),
+            uptime_s=round((now_ns - self._started_ns) / NS_PER_S, 3),
+            is_ready=not why_not,
+            received_count=live.received_count,
+            published_count=live.outbox.published_count,
+            dead_letter_count=live.dead_letter_count,
+            gap_count=live.sequences.gap_count,
+            rss_bytes=self._process.memory_info().rss,
+            detail=why_not,
+        )
+
+    def _control_part(self, now_ns: int) -> HealthReported:
+        if self._guard is not None:
+            return self._guard.describe(now_ns)
+        return HealthReported(
+            at_ns=now_ns,
+            service=self._name,
+            boot_id=self._boot_id,
+            pid=0,
+            uptime_s=0.0,
+            is_ready=False,
+        )
+
+
+async def announce(connection: BusConnection, name: str, boot_id: BootId) -> None:
+    """Answer PING, INFO and STATS of `nats micro` from now on."""
+    await add_service(
+        connection,
+        name=name,
+        version=_version(),
+        description=f"sluice {name}",
+        metadata={"boot_id": boot_id, "pid": str(os.getpid())},
+    )
+
+
+def _version() -> str:
+    try:
+        return metadata.version("sluice")
+    except metadata.PackageNotFoundError:
+        return "0.0.0"

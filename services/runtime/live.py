@@ -1,0 +1,169 @@
+"""Run one core on the bus. It carries; it decides nothing."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from nats import errors as nats_errors
+
+from schemas.base import BootId, Event
+from schemas.control import ControlAnswered, HaltRequested
+from schemas.errors import BusError, SluiceError, WireError
+from schemas.health import AlertRaised, LinkChanged, Severity
+from schemas.subjects import HALT, QUERY, subjects_of
+from services.core import Core
+from services.runtime.alarm import Alarm
+from services.runtime.fastpath import BusConnection
+from services.runtime.inbound import dead_letter, read_events
+from services.runtime.outbound import Outbox
+from services.runtime.requests import REPLY_PREFIX, RequestKind, Requests
+from services.runtime.sequence import Sequences
+from services.runtime.step import Adapter, Journal, Post, Stepper
+
+__all__ = ["Adapter", "Journal", "Live", "Post", "RequestKind"]
+
+FLUSH_TIMEOUT_S = 2
+
+
+class Live:
+    """One core on the bus.
+
+    Attributes:
+        received_count: messages taken in.
+        dead_letter_count: messages nobody could read.
+        outbox: what was published, and what could not be.
+        sequences: holes seen in what others publish.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        connection: BusConnection,
+        *,
+        name: str,
+        boot_id: BootId,
+        clock: Callable[[], int],
+        adapter: Adapter | None = None,
+        journal: Journal | None = None,
+        requests: Mapping[str, RequestKind] | None = None,
+    ) -> None:
+        src = f"{name}-{boot_id}"
+        self.received_count = self.dead_letter_count = 0
+        self.outbox, self.sequences = Outbox(connection, src), Sequences()
+        self._requests = Requests(requests or {}, src)
+        self._stepper = Stepper(core, clock, self.outbox, self._requests, adapter, journal)
+        self._core, self._connection, self._adapter = core, connection, adapter
+        self._name, self._clock, self._query = name, clock, f"{QUERY}.{name}"
+        self._inbox: deque[Sequence[Event]] = deque()
+        self._is_stepping = False
+        self._is_serving = False
+
+    async def run(self, elsewhere: frozenset[type[Event]] = frozenset()) -> None:
+        """Serve until cancelled; cancelling is the one way to stop.
+
+        Args:
+            elsewhere: events the core hears another way (the control link posts them); they are
+                not subscribed to.
+
+        Raises:
+            BusError: the connection is lost for good.
+            Exception: what the core raised, after an alert; the process must end.
+        """
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._alarm = Alarm(self.post)
+        self._is_serving = True
+        self._connection.on_link.append(self._on_link)
+        try:
+            if self._adapter is not None:
+                await self._adapter.open(self.post)
+            for subject in self._subjects(elsewhere):
+                await self._connection.take(subject, self._take)
+            self.post()  # a deadline that the core has from its restored state
+            await self._ended
+        finally:
+            if self._adapter is not None:
+                await self._adapter.close()
+            self._is_serving = False
+            self._alarm.cancel()
+            self._connection.on_link.remove(self._on_link)
+            if self._connection.is_connected:
+                with contextlib.suppress(nats_errors.Error):  # what was said last must not be lost
+                    await self._connection.flush(FLUSH_TIMEOUT_S)
+
+    def post(self, *events: Event) -> None:
+        """Tell the core these events as one step: at once, or right after the one running."""
+        self._inbox.append(events)
+        if self._is_stepping:
+            return
+        self._is_stepping = True
+        try:
+            while self._inbox and self._is_serving:
+                now_ns = self._stepper.step(self._inbox.popleft())
+                self._alarm.set(self._core.wake_at_ns, now_ns)
+                self._report_losses()
+        except Exception as error:  # `run` raises it where the process can end
+            self._fail(error)
+        finally:
+            self._is_stepping = False
+
+    def publish(self, *events: Event) -> None:
+        """Publish what the runtime itself has to say (health, alerts), stamped like the rest."""
+        self.outbox.publish(events)
+
+    def _subjects(self, elsewhere: frozenset[type[Event]]) -> list[str]:
+        heard = [event for event in self._core.hears if event not in elsewhere]
+        halts = [f"{HALT}.>"] if HaltRequested in heard else []
+        return [*subjects_of(*heard), *halts, *self._requests.kinds, self._query]
+
+    def _take(self, subject: str, data: bytes, reply: str) -> int:
+        """Carry one message, in the read path; return how many events it held."""
+        self.received_count += 1
+        now_ns = self._clock()
+        if subject == self._query:
+            if reply.startswith(REPLY_PREFIX):
+                self.outbox.reply(reply, self._core.describe(now_ns))
+            return 1
+        if subject in self._requests.kinds:
+            event = self._requests.read(data, subject=subject, reply=reply, now_ns=now_ns)
+            if isinstance(event, ControlAnswered):
+                self._stepper.emit([event], now_ns)
+            else:
+                self.post(event)
+            return 1
+        try:
+            events = read_events(data, subject=subject, now_ns=now_ns)
+        except WireError as error:
+            self.dead_letter_count += 1
+            self.publish(dead_letter(data, error, component=self._name, now_ns=now_ns))
+            return 1
+        self.post(*self.sequences.with_gaps(events, subject=subject, now_ns=now_ns))
+        return len(events)
+
+    def _on_link(self, is_up: bool, detail: str) -> None:
+        if self._connection.is_closed:
+            self._fail(BusError("SLU-122", found=f"the connection is lost for good: {detail}"))
+            return
+        self.post(LinkChanged(at_ns=self._clock(), is_up=is_up, detail=detail))
+
+    def _report_losses(self) -> None:
+        """Say, as soon as there is a bus to say it on, that events could not be published."""
+        lost = self.outbox.lost_why
+        if lost is not None and self._connection.is_connected:
+            self.outbox.lost_why = None
+            count = self.outbox.lost_count
+            self._alert(Severity.WARNING, lost.code, f"{count} events not published so far: {lost}")
+
+    def _fail(self, error: Exception) -> None:
+        """End: nothing more is told, and `run` raises."""
+        self._is_serving = False
+        if not self._ended.done():
+            self._ended.set_exception(error)
+        code = error.code if isinstance(error, SluiceError) else "SLU-161"
+        self._alert(Severity.CRITICAL, code, repr(error))
+
+    def _alert(self, severity: Severity, code: str, message: str) -> None:
+        now_ns, name = self._clock(), self._name
+        self.publish(
+            AlertRaised(at_ns=now_ns, severity=severity, component=name, code=code, message=message)
+        )

@@ -1,0 +1,106 @@
+"""The log: one JSON object a line on standard error, the same from every process.
+
+Every line has `at` (UTC), `level`, `event`, `service` and `boot_id`. Whatever looks like a secret,
+by its name or by its form, is masked before it is written.
+"""
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any
+
+import orjson
+import structlog
+
+from schemas.errors import UserError
+
+LEVEL_VARIABLES = ("SLUICE_LOG_LEVEL", "BASIS_LOG_LEVEL")
+LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+MASK = "***"
+Line = MutableMapping[str, Any]
+_SECRET_NAME = re.compile(
+    r"password|passwd|secret|seed|private_key|api_key|authorization|credential"
+    r"|(auth|access|refresh|bearer)_token",
+    re.IGNORECASE,
+)
+_SECRET_FORM = re.compile(
+    r"S[UANCOXPS][A-Z2-7]{40,}"  # the seed of an nkey
+    r"|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)"  # user and password in an address
+    r"|(?<=Bearer )\S+"
+)
+
+
+def configure(service: str, boot_id: str) -> None:
+    """Send every line of this process, ours and the libraries', to standard error.
+
+    Raises:
+        UserError: the level that the environment asks for is none.
+    """
+    structlog.configure(
+        processors=[
+            _naming(service, boot_id),
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            structlog.processors.format_exc_info,
+            mask_secrets,
+            structlog.processors.JSONRenderer(serializer=_json),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_level_from(os.environ)),
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(handlers=[_Bridge()], level=logging.INFO, force=True)
+
+
+def logger() -> Any:
+    """Return the logger: `logger().info("what happened", found=1)`."""
+    return structlog.get_logger()
+
+
+def mask_secrets(_logger: object, _method: str, line: Line) -> Line:
+    """Return the line with everything that looks like a secret masked, at any depth."""
+    return {name: _masked(name, value) for name, value in line.items()}
+
+
+def _naming(service: str, boot_id: str) -> Callable[[object, str, Line], Line]:
+    """Return what names the process in each line, whichever thread says it."""
+    names = {"service": service, "boot_id": boot_id}
+    return lambda _logger, _method, line: {**names, **line}
+
+
+def _masked(name: str, value: object) -> object:
+    if _SECRET_NAME.search(name) and value not in (None, ""):
+        return MASK
+    if isinstance(value, Mapping):
+        return {str(key): _masked(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked("", inner) for inner in value]
+    if isinstance(value, bool | int | float | None):
+        return value
+    return _SECRET_FORM.sub(MASK, str(value))
+
+
+def _json(line: object, **_options: object) -> bytes:
+    return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS)
+
+
+def _level_from(environment: Mapping[str, str]) -> int:
+    for variable in LEVEL_VARIABLES:
+        found = environment.get(variable, "").upper()
+        if found and found not in LEVELS:
+            raise UserError("SLU-100", path=variable, found=found, wanted=", ".join(LEVELS))
+        if found:
+            return LEVELS[found]
+    return LEVELS["INFO"]
+
+
+class _Bridge(logging.Handler):
+    """Takes what libraries say through the standard `logging`, and says it our way."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record of a library as a line of ours."""
+        level = record.levelname.lower()
+        say = getattr(structlog.get_logger(), level if level.upper() in LEVELS else "info")
+        say(record.getMessage(), library=record.name, exc_info=record.exc_info)

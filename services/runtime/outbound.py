@@ -1,0 +1,69 @@
+"""From what a core said to bytes on the bus: stamped, framed, and away in the same step."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import force_setattr
+
+from schemas.base import Event
+from schemas.errors import BusError
+from schemas.subjects import subject_of
+from schemas.wire import encode, encode_frame
+from services.runtime.fastpath import BusConnection
+
+FRAME_EVENTS_MAX = 128
+"""Events of one subject that leave as one frame; the gain ends here, `max_payload` does not."""
+
+
+class Outbox:
+    """Publishes events in the order they were said, and counts them per subject.
+
+    What cannot be published is not kept for later: an order that arrives late is worse than one
+    that never does. Its count stays used, so every receiver sees the hole.
+
+    Attributes:
+        published_count: events handed to the server's socket.
+        lost_count: events that could not be.
+        lost_why: why the newest of them could not be; None once it was reported.
+    """
+
+    def __init__(self, connection: BusConnection, src: str) -> None:
+        self.published_count = 0
+        self.lost_count = 0
+        self.lost_why: BusError | None = None
+        self._connection = connection
+        self._src = src
+        self._seqs: dict[str, int] = {}
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Publish now; events of one subject leave as one frame."""
+        if len(events) == 1:
+            self._publish_frame(subject_of(events[0]), events)
+            return
+        by_subject: dict[str, list[Event]] = {}
+        for event in events:
+            by_subject.setdefault(subject_of(event), []).append(event)
+        for subject, group in by_subject.items():
+            for start in range(0, len(group), FRAME_EVENTS_MAX):
+                self._publish_frame(subject, group[start : start + FRAME_EVENTS_MAX])
+
+    def reply(self, to: str, event: Event) -> None:
+        """Send one event to whoever asked; it is counted on no subject."""
+        self._send(to, encode(event), 1)
+
+    def _publish_frame(self, subject: str, events: Sequence[Event]) -> None:
+        seq = self._seqs.get(subject, 0)
+        for event in events:
+            seq += 1
+            force_setattr(event, "src", self._src)
+            force_setattr(event, "seq", seq)
+        self._seqs[subject] = seq
+        self._send(subject, encode_frame(events), len(events))
+
+    def _send(self, subject: str, data: bytes, count: int) -> None:
+        try:
+            self._connection.send(subject, data)
+        except BusError as error:
+            self.lost_count += count
+            self.lost_why = error
+        else:
+            self.published_count += count

@@ -1,0 +1,55 @@
+"""Holes in what a publisher has said: every event carries its publisher's count on its subject."""
+
+from collections.abc import Sequence
+
+from schemas.base import Event
+from schemas.health import GapSeen
+
+STREAMS_MAX = 65_536
+"""Publisher and subject pairs followed at once; beyond it the oldest are forgotten."""
+
+
+class Sequences:
+    """The last count seen of each publisher on each subject.
+
+    Attributes:
+        gap_count: holes seen so far.
+    """
+
+    def __init__(self) -> None:
+        self.gap_count = 0
+        self._last: dict[tuple[str, str], int] = {}
+
+    def with_gaps(self, events: Sequence[Event], *, subject: str, now_ns: int) -> Sequence[Event]:
+        """Return the events, each hole announced by a `GapSeen` before the event behind it.
+
+        The first event of a publisher opens its count, whatever it is: we may have come late.
+        A repeat or a late one changes nothing; cores know their repeats by id.
+        """
+        last = self._last
+        found: list[Event] | None = None
+        for at, event in enumerate(events):
+            if event.seq:
+                key = (event.src, subject)
+                before = last.get(key)
+                if before is None or event.seq == before + 1:
+                    last[key] = event.seq
+                elif event.seq > before:
+                    last[key] = event.seq
+                    found = [*events[:at]] if found is None else found
+                    found.append(self._gap(event, subject, before + 1, now_ns))
+            if found is not None:
+                found.append(event)
+        if len(last) > STREAMS_MAX:
+            del last[next(iter(last))]
+        return events if found is None else found
+
+    def _gap(self, event: Event, subject: str, expected_seq: int, now_ns: int) -> GapSeen:
+        self.gap_count += 1
+        return GapSeen(
+            at_ns=now_ns,
+            subject=subject,
+            publisher=event.src,
+            expected_seq=expected_seq,
+            got_seq=event.seq,
+        )

@@ -1,0 +1,1 @@
+"""Sessions and their strategies: market data in, signals out."""

@@ -1,0 +1,82 @@
+"""Which strategies there are, and how one is found by the name a person typed."""
+
+import importlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from schemas.base import Event
+from schemas.errors import FieldError
+from services.strategy.interface import Strategy, wanted_of
+from services.strategy.library.buy_and_hold import BuyAndHold
+from services.strategy.library.ema_cross import EmaCross
+from services.strategy.parameters import meant
+
+BUILT_IN: dict[str, type[Strategy[Any]]] = {"buy_and_hold": BuyAndHold, "ema_cross": EmaCross}
+STRATEGY = "$.strategy"
+
+
+class Catalogue:
+    """The built-in strategies, and those of your own: `module:Class` under a name, or as it is."""
+
+    def __init__(self, classes: Mapping[str, str] | None = None) -> None:
+        self._classes = dict(classes or {})
+
+    @property
+    def names(self) -> list[str]:
+        """Every name a session can be started by, sorted."""
+        return sorted({**BUILT_IN, **self._classes})
+
+    def find(self, name: str) -> type[Strategy[Any]] | FieldError:
+        """Return the class that `name` stands for, or what is wrong with it."""
+        target = self._classes.get(name, name)
+        if ":" in target:
+            return _loaded(target)
+        if target in BUILT_IN:
+            return BUILT_IN[target]
+        wanted = f"one of {', '.join(self.names)}, or module:Class" + meant(name, self.names)
+        return FieldError(path=STRATEGY, found=repr(name), wanted=wanted)
+
+    def wanted(self) -> frozenset[type[Event]]:
+        """Return the market events that any strategy with a name here has a hook for.
+
+        One that cannot be loaded wants nothing: it is reported to whoever starts it.
+        """
+        found = (self.find(name) for name in self.names)
+        return frozenset(
+            kind for each in found if not isinstance(each, FieldError) for kind in wanted_of(each)
+        )
+
+
+def slug_of(name: str) -> str:
+    """Return the name as sessions are called by it, in characters that a subject can hold."""
+    tail = name.rpartition(":")[2]
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", tail).lower()
+    return re.sub(r"[^a-z0-9_-]", "_", snake) or "session"
+
+
+def _loaded(target: str) -> type[Strategy[Any]] | FieldError:
+    """Return the class at `module:Class`; its module runs here, so it may fail in any way."""
+    module_name, _, class_name = target.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        why = f"module {module_name} cannot be loaded: {type(error).__name__}: {error}"
+        wanted = "a module in strategy.folders, or an installed one; mend it, then restart strategy"
+        return FieldError(path=STRATEGY, found=why, wanted=wanted)
+    found = getattr(module, class_name, None)
+    if isinstance(found, type) and issubclass(found, Strategy) and found is not Strategy:
+        return found
+    if found is not None:
+        why = f"{class_name} in {module.__name__} is not a Strategy"
+        wanted = "a class made from services.strategy.interface.Strategy"
+        return FieldError(path=STRATEGY, found=why, wanted=wanted)
+    own = [n for n, each in vars(module).items() if _is_own_strategy(each, module_name)]
+    why = f"module {module_name} has no {class_name or 'name behind the colon'}"
+    has = ", ".join(own) or "it has no strategy"
+    return FieldError(path=STRATEGY, found=why, wanted=f"one of its strategies: {has}")
+
+
+def _is_own_strategy(each: object, module_name: str) -> bool:
+    is_strategy = isinstance(each, type) and issubclass(each, Strategy)
+    return is_strategy and each.__module__ == module_name

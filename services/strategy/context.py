@@ -1,0 +1,211 @@
+"""A strategy's window on the world: what it may see, and the signals it may raise."""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+import msgspec
+
+from schemas.base import NS_PER_MS, Event, InstrumentId, OrderId, SignalId
+from schemas.ids import order_id_of
+from schemas.instruments import Instrument
+from schemas.market import QuoteReceived
+from schemas.orders import CancelRequested, OrderType, Side, SignalRaised, TimeInForce
+from schemas.sessions import SessionCreated
+from services.strategy.orders import OpenOrder, SessionBook
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """How an order is to trade; the default is at the market, now."""
+
+    order_type: OrderType = OrderType.MARKET
+    time_in_force: TimeInForce = TimeInForce.GTC
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    is_post_only: bool = False
+    is_reduce_only: bool = False
+    replaces: OrderId | None = None
+    """The resting order whose place this one takes, in one step at the venue."""
+
+    expiry_ms: int | None = None
+    """How long the signal may still become an order, in milliseconds; None: as configured."""
+
+
+AT_MARKET = Terms()
+REDUCING = Terms(is_reduce_only=True)
+
+
+def at_limit(price: Decimal, *, time_in_force: TimeInForce = TimeInForce.GTC) -> Terms:
+    """Return the terms of a limit order at `price`."""
+    return Terms(order_type=OrderType.LIMIT, limit_price=price, time_in_force=time_in_force)
+
+
+class Context:
+    """One session as its strategy sees it. It collects; the runner publishes.
+
+    Attributes:
+        terms: what the session was made with: id, account, capital.
+        instruments: what the session trades, by id.
+        now_ns: the time of what the strategy is being told, ns since the epoch.
+        is_trading: False while halted or paused; signals are then not raised.
+        timer_ns: when `on_timer` is due; None while no timer is set.
+        said: signals and cancels not yet published.
+        is_stirred: whether `said` or `timer_ns` changed since the runner looked.
+    """
+
+    __slots__ = (
+        "_book",
+        "_expiry_ms",
+        "_quote_of",
+        "instruments",
+        "is_stirred",
+        "is_trading",
+        "now_ns",
+        "said",
+        "terms",
+        "timer_ns",
+    )
+
+    def __init__(
+        self,
+        terms: SessionCreated,
+        instruments: Mapping[InstrumentId, Instrument],
+        book: SessionBook,
+        quote_of: Callable[[InstrumentId], QuoteReceived | None],
+        expiry_ms: int,
+    ) -> None:
+        self.terms = terms
+        self.instruments = instruments
+        self.now_ns = 0
+        self.is_trading = False
+        self.timer_ns: int | None = None
+        self.said: list[Event] = []
+        self.is_stirred = False
+        self._book = book
+        self._quote_of = quote_of
+        self._expiry_ms = expiry_ms
+
+    def position(self, instrument: InstrumentId) -> Decimal:
+        """Return the signed quantity this session holds, in the instrument's units."""
+        return self._book.portfolio.quantity(instrument)
+
+    def quote(self, instrument: InstrumentId) -> QuoteReceived | None:
+        """Return the latest quote; None before the first."""
+        return self._quote_of(instrument)
+
+    def open_orders(self, instrument: InstrumentId) -> tuple[OpenOrder, ...]:
+        """Return this session's orders that are on their way or open, oldest first."""
+        return self._book.open_orders(instrument, self.now_ns)
+
+    def whole_lots(self, instrument: InstrumentId, quantity: Decimal) -> Decimal:
+        """Return `quantity` rounded down, towards 0, to whole lots of the instrument."""
+        lot = self._known(instrument).lot_size
+        return quantity // lot * lot
+
+    def buy(
+        self, instrument: InstrumentId, quantity: Decimal, terms: Terms = AT_MARKET, why: str = ""
+    ) -> OrderId | None:
+        """Raise a signal to buy; see `submit`."""
+        return self.submit(instrument, Side.BUY, quantity, terms, why)
+
+    def sell(
+        self, instrument: InstrumentId, quantity: Decimal, terms: Terms = AT_MARKET, why: str = ""
+    ) -> OrderId | None:
+        """Raise a signal to sell; see `submit`."""
+        return self.submit(instrument, Side.SELL, quantity, terms, why)
+
+    def submit(
+        self,
+        instrument: InstrumentId,
+        side: Side,
+        quantity: Decimal,
+        terms: Terms = AT_MARKET,
+        why: str = "",
+    ) -> OrderId | None:
+        """Raise a signal; return the id its order will have, or None while not trading.
+
+        `quantity` is in the instrument's units. The gate decides what becomes of it.
+
+        Raises:
+            ValueError: the session does not trade this instrument, or `quantity` is not above 0.
+        """
+        self._known(instrument)
+        if not (quantity.is_finite() and quantity > 0):
+            raise ValueError(f"quantity of a signal: found {quantity}, wanted a number above 0")
+        if not self.is_trading:
+            return None
+        signal = self._signal(instrument, side, quantity, terms, why)
+        self._book.apply(signal)
+        self._say(signal)
+        return order_id_of(signal.account, signal.session, signal.signal_id, signal.leg)
+
+    def cancel(self, order_id: OrderId) -> bool:
+        """Ask to cancel one of this session's orders; return False if it is not open."""
+        order = self._book.orders.get(order_id)
+        if order is None:
+            return False
+        self._say(
+            CancelRequested(
+                at_ns=self.now_ns,
+                account=self.terms.account,
+                session=self.terms.session,
+                instrument=order.instrument,
+                order_id=order_id,
+            )
+        )
+        return True
+
+    def close(self, instrument: InstrumentId, why: str = "") -> OrderId | None:
+        """Raise a signal that closes what is held; None if nothing is, or while not trading."""
+        held = self.position(instrument)
+        if not held:
+            return None
+        side = Side.SELL if held > 0 else Side.BUY
+        return self.submit(instrument, side, abs(held), REDUCING, why)
+
+    def set_timer(self, at_ns: int) -> None:
+        """Ask for `on_timer` at `at_ns`, ns since the epoch; it takes the place of any other.
+
+        A time that has passed already is taken as "as soon as possible".
+        """
+        self.timer_ns = max(at_ns, self.now_ns + 1)
+        self.is_stirred = True
+
+    def clear_timer(self) -> None:
+        """Ask for no `on_timer` any more."""
+        self.timer_ns = None
+        self.is_stirred = True
+
+    def _known(self, instrument: InstrumentId) -> Instrument:
+        found = self.instruments.get(instrument)
+        if found is None:
+            traded = ", ".join(self.instruments)
+            raise ValueError(f"instrument {instrument}: this session trades {traded}")
+        return found
+
+    def _signal(
+        self, instrument: InstrumentId, side: Side, quantity: Decimal, terms: Terms, why: str
+    ) -> SignalRaised:
+        session = self.terms.session
+        expiry_ms = self._expiry_ms if terms.expiry_ms is None else terms.expiry_ms
+        return SignalRaised(
+            at_ns=self.now_ns,
+            signal_id=SignalId(f"{session}-{self._book.signal_count + 1}"),
+            account=self.terms.account,
+            session=session,
+            instrument=instrument,
+            side=side,
+            quantity=quantity,
+            order_type=terms.order_type,
+            time_in_force=terms.time_in_force,
+            limit_price=terms.limit_price,
+            stop_price=terms.stop_price,
+            is_post_only=terms.is_post_only,
+            is_reduce_only=terms.is_reduce_only,
+            expires_at_ns=self.now_ns + expiry_ms * NS_PER_MS,
+            replaces=terms.replaces,
+            why=why,
+        )
+
+    def _say(self, event: Event) -> None:
+        self.said.append(event)
+        self.is_stirred = True

@@ -1,0 +1,116 @@
+"""What a strategy is, and all that it can see and do.
+
+    class Follow(Strategy[FollowParameters]):
+        parameters_type = FollowParameters
+
+        def on_quote(self, quote: QuoteReceived) -> None:
+            if quote.bid > self.parameters.above and not self.context.position(quote.instrument):
+                self.context.buy(quote.instrument, self.parameters.quantity, why="above")
+
+A strategy has no clock, no network and no chance of its own: what it is told, in that order,
+decides what it does. That is what makes its backtest mean something.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+import msgspec
+
+from schemas.base import Event
+from schemas.errors import FieldError
+from schemas.executions import ExecutionEvent
+from schemas.instruments import Instrument
+from schemas.market import (
+    BarClosed,
+    BookChanged,
+    FundingPublished,
+    InstrumentStatusChanged,
+    QuoteReceived,
+    TradeReceived,
+)
+from schemas.orders import SignalDecided
+from services.strategy.context import Context
+
+
+class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Root of every strategy's parameters: strict, and checked before a session is made."""
+
+
+P = TypeVar("P", bound=Parameters)
+
+
+class Strategy(Generic[P]):
+    """Base of every strategy. Override what you need; a hook left alone costs nothing.
+
+    Every session has its own instance. While the session is paused or the system halted, it is
+    told everything as before, so that its indicators stay true, but raises no signal.
+
+    Attributes:
+        context: what it can see and do.
+        parameters: checked, and fixed for the session's life.
+    """
+
+    parameters_type: ClassVar[type[Parameters]] = Parameters
+    """The Struct that `parameters` is made of."""
+
+    def __init__(self, context: Context, parameters: P) -> None:
+        self.context = context
+        self.parameters: P = parameters
+
+    @classmethod
+    def complaints(cls, parameters: Any, instruments: Sequence[Instrument]) -> list[FieldError]:
+        """Return what speaks against these parameters on these instruments; refuses the start."""
+        return []
+
+    def on_start(self) -> None:
+        """Begin: once after the session was made, and again after the service restarted."""
+
+    def on_quote(self, quote: QuoteReceived) -> None:
+        """Take a new best bid and ask."""
+
+    def on_trade(self, trade: TradeReceived) -> None:
+        """Take a trade of the market's."""
+
+    def on_bar(self, bar: BarClosed) -> None:
+        """Take a bar that is complete."""
+
+    def on_book(self, change: BookChanged) -> None:
+        """Take changed levels of an order book."""
+
+    def on_funding(self, funding: FundingPublished) -> None:
+        """Take a funding rate."""
+
+    def on_status(self, status: InstrumentStatusChanged) -> None:
+        """Take that an instrument was opened, halted or closed."""
+
+    def on_decision(self, decision: SignalDecided) -> None:
+        """Take the gate's word on one of this session's signals."""
+
+    def on_execution(self, event: ExecutionEvent) -> None:
+        """Take what became of one of this session's orders; `position` includes it already."""
+
+    def on_timer(self) -> None:
+        """Act: the time given to `Context.set_timer` has come."""
+
+    def on_stop(self) -> None:
+        """Say the last signals: the session is being stopped; its open orders are cancelled."""
+
+
+MARKET_HOOKS: dict[type[Event], str] = {
+    QuoteReceived: "on_quote",
+    TradeReceived: "on_trade",
+    BarClosed: "on_bar",
+    BookChanged: "on_book",
+    FundingPublished: "on_funding",
+    InstrumentStatusChanged: "on_status",
+}
+"""Which hook takes which market event."""
+
+
+def wanted_of(strategy: type[Strategy[Any]]) -> tuple[type[Event], ...]:
+    """Return the market events that this class has a hook for."""
+    return tuple(
+        kind
+        for kind, hook in MARKET_HOOKS.items()
+        if getattr(strategy, hook) is not getattr(Strategy, hook)
+    )

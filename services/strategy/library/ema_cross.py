@@ -1,0 +1,161 @@
+"""Follow the trend: long while a fast average is above a slow one, short or flat while below."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from schemas.base import NS_PER_MS, InstrumentId
+from schemas.errors import FieldError
+from schemas.executions import ExecutionEvent
+from schemas.instruments import Instrument
+from schemas.market import BarClosed, QuoteReceived
+from schemas.orders import SignalDecided
+from services.strategy.context import Context
+from services.strategy.interface import Parameters, Strategy
+from services.strategy.library.ema import FlatEma
+from services.strategy.library.seeking import Seeker, lot_complaints, size_of
+
+Period = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+Milliseconds = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class EmaCrossParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Averages, and how much is traded when they cross.
+
+    Raises:
+        ValueError: `fast` is not below `slow`, or `quantity` is not above 0.
+    """
+
+    fast: Period = 12
+    """Inputs that the fast average spans; a count."""
+
+    slow: Period = 26
+    """Inputs that the slow average spans; a count."""
+
+    source: Literal["quote", "tick", "bar"] = "quote"
+    """What is averaged: the middle of every quote, the middle of the market every `tick_ms`, or
+    the close of every bar."""
+
+    tick_ms: Milliseconds = 1_000
+    """Time between two inputs, in milliseconds; for `source = "tick"` only."""
+
+    quantity: Decimal | None = None
+    """Size of a position, in units of the instrument; without it, `capital_share` sets it."""
+
+    capital_share: Decimal = Decimal("0.1")
+    """Part of the initial capital that one position of every instrument takes together, 0 to 1."""
+
+    can_short: bool = True
+    """Whether it goes short below the slow average; otherwise it goes flat."""
+
+    retry_ms: Milliseconds = 1_000
+    """Wait before asking again for what the gate or the venue refused, in milliseconds."""
+
+    def __post_init__(self) -> None:
+        if self.fast >= self.slow:
+            raise ValueError(f"fast below slow: fast is {self.fast}, slow is {self.slow}")
+        if self.quantity is not None and not self.quantity > 0:
+            raise ValueError(f"quantity above 0: it is {self.quantity}")
+        if not 0 < self.capital_share <= 1:
+            raise ValueError(f"capital_share above 0 and up to 1: it is {self.capital_share}")
+
+
+class _Line:
+    """One instrument: its two averages, and which is above."""
+
+    __slots__ = ("fast", "is_above", "seeker", "slow")
+
+    def __init__(self, fast: int, slow: int, seeker: Seeker) -> None:
+        self.fast = FlatEma(fast)
+        self.slow = FlatEma(slow)
+        self.seeker = seeker
+        self.is_above: bool | None = None
+
+
+class EmaCross(Strategy[EmaCrossParameters]):
+    """Trade when the averages cross, and only then: where they stand at the start is no cross."""
+
+    parameters_type = EmaCrossParameters
+
+    def __init__(self, context: Context, parameters: EmaCrossParameters) -> None:
+        super().__init__(context, parameters)
+        self._is_per_quote = parameters.source == "quote"
+        self._lines = {
+            instrument: _Line(
+                parameters.fast,
+                parameters.slow,
+                Seeker(context, instrument, parameters.retry_ms),
+            )
+            for instrument in context.instruments
+        }
+
+    @classmethod
+    def complaints(cls, parameters: Any, instruments: Sequence[Instrument]) -> list[FieldError]:
+        """Return each instrument whose lots `quantity` is not a whole number of."""
+        return lot_complaints(parameters.quantity, instruments)
+
+    def on_start(self) -> None:
+        """Set the first tick, where ticks are what is averaged."""
+        if self.parameters.source == "tick":
+            self._set_tick()
+
+    def on_quote(self, quote: QuoteReceived) -> None:
+        """Average the middle of the market, unless one side of it is not quoted."""
+        line = self._lines[quote.instrument]
+        if self._is_per_quote:
+            bid, ask = quote.bid, quote.ask
+            if bid and ask:
+                # Twice the middle: both averages double exactly, and half a division is saved.
+                self._add(quote.instrument, line, float(bid + ask))
+        elif line.seeker.is_seeking:
+            line.seeker.seek()
+
+    def on_bar(self, bar: BarClosed) -> None:
+        """Average the close."""
+        if self.parameters.source == "bar":
+            self._add(bar.instrument, self._lines[bar.instrument], float(bar.close))
+
+    def on_timer(self) -> None:
+        """Average the latest middle of every instrument's market."""
+        for instrument, line in self._lines.items():
+            quote = self.context.quote(instrument)
+            if quote is not None and quote.bid and quote.ask:
+                self._add(instrument, line, float(quote.bid + quote.ask))
+        self._set_tick()
+
+    def on_decision(self, decision: SignalDecided) -> None:
+        """Have patience after a rejection."""
+        self._lines[decision.instrument].seeker.on_decision(decision)
+
+    def on_execution(self, event: ExecutionEvent) -> None:
+        """Have patience after a refusal."""
+        self._lines[event.instrument].seeker.on_execution(event)
+
+    def _set_tick(self) -> None:
+        self.context.set_timer(self.context.now_ns + self.parameters.tick_ms * NS_PER_MS)
+
+    def _add(self, instrument: InstrumentId, line: _Line, value: float) -> None:
+        fast = line.fast.add(value)
+        slow = line.slow.add(value)
+        if slow is None or fast is None:
+            return
+        is_above = fast > slow
+        if is_above is not line.is_above:
+            self._on_side(instrument, line, is_above)
+        if line.seeker.is_seeking:
+            line.seeker.seek()
+
+    def _on_side(self, instrument: InstrumentId, line: _Line, is_above: bool) -> None:
+        """Note the side; a change of it is a cross, and sets what is to be held."""
+        is_cross = line.is_above is not None
+        line.is_above = is_above
+        if not is_cross:
+            return
+        wanted = self.parameters
+        size = size_of(self.context, instrument, wanted.quantity, wanted.capital_share)
+        below = -size if wanted.can_short else Decimal(0)
+        crossed = "above" if is_above else "below"
+        why = f"ema {wanted.fast} crossed {crossed} ema {wanted.slow}"
+        line.seeker.want(size if is_above else below, why)

@@ -1,0 +1,145 @@
+"""What one session holds and has on its way: a fold of its own signals and executions."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import msgspec
+
+from schemas.base import NS_PER_S, Event, InstrumentId, OrderId
+from schemas.executions import (
+    ExecutionEvent,
+    OrderAccepted,
+    OrderCanceled,
+    OrderExpired,
+    OrderFilled,
+    OrderRefused,
+    OrderRejected,
+    OrderReplaced,
+    OrderStatus,
+    OrderSubmitted,
+    PositionView,
+)
+from schemas.ids import order_id_of
+from schemas.instruments import Instrument
+from schemas.orders import Outcome, Side, SignalDecided, SignalRaised
+from schemas.sessions import PositionsAdopted
+from services.portfolio import Portfolio, Position
+
+LAPSE_NS = NS_PER_S
+"""After its expiry, and this long for news of it to arrive, an order that no venue has been heard
+to have will never reach one."""
+
+CLOSING = (OrderCanceled, OrderRejected, OrderExpired, OrderRefused, OrderReplaced)
+ORDER_FACTS: frozenset[type[Event]] = frozenset(
+    {
+        SignalRaised,
+        SignalDecided,
+        OrderSubmitted,
+        OrderAccepted,
+        OrderFilled,
+        PositionsAdopted,
+        *CLOSING,
+    }
+)
+"""Every event that this fold is made of."""
+
+
+class OpenOrder(msgspec.Struct, kw_only=True):
+    """One order of a session, from its signal until it is closed."""
+
+    order_id: OrderId
+    instrument: InstrumentId
+    side: Side
+    leaves: Decimal
+    """What is still to be filled."""
+
+    expires_at_ns: int
+    """No venue is sent it from this time on, ns since the epoch."""
+
+    is_sent: bool = False
+    """Whether the executor, or the venue, has said that the venue has it."""
+
+
+class SessionBook:
+    """The fold. What was seen before changes nothing.
+
+    Attributes:
+        portfolio: positions and cash, from the session's initial capital.
+        orders: by id, in the order of their signals; not yet closed.
+        signal_count: signals raised so far; numbers the next one.
+    """
+
+    def __init__(self, instruments: Mapping[InstrumentId, Instrument], capital: Decimal) -> None:
+        self.portfolio = Portfolio(instruments, capital)
+        self.orders: dict[OrderId, OpenOrder] = {}
+        self.signal_count = 0
+        self._multipliers = {key: each.multiplier for key, each in instruments.items()}
+
+    def apply(self, event: Event) -> None:
+        """Fold one event in."""
+        if isinstance(event, SignalRaised):
+            self._on_signal(event)
+        elif isinstance(event, SignalDecided):
+            self._on_decision(event)
+        elif isinstance(event, OrderFilled):
+            if self.portfolio.apply(event):
+                self._on_fill(event)
+        elif isinstance(event, CLOSING):
+            self.orders.pop(event.order_id, None)
+        elif isinstance(event, PositionsAdopted):
+            for view in event.positions:
+                self._adopt(view)
+        elif isinstance(event, ExecutionEvent) and (order := self.orders.get(event.order_id)):
+            order.is_sent = True
+
+    def open_orders(self, instrument: InstrumentId, now_ns: int) -> tuple[OpenOrder, ...]:
+        """Return what is on its way or open, oldest first; forget what can never be sent."""
+        found = tuple(each for each in self.orders.values() if each.instrument == instrument)
+        for order in found:
+            if not order.is_sent and now_ns >= order.expires_at_ns + LAPSE_NS:
+                del self.orders[order.order_id]
+        return tuple(each for each in found if each.order_id in self.orders)
+
+    def forget_closed(self, open_at_executor: frozenset[OrderId]) -> None:
+        """Drop what was sent and is no longer open at the executor: its end was missed."""
+        gone = [o.order_id for o in self.orders.values() if o.is_sent]
+        for order_id in gone:
+            if order_id not in open_at_executor:
+                del self.orders[order_id]
+
+    def _on_signal(self, signal: SignalRaised) -> None:
+        order_id = order_id_of(signal.account, signal.session, signal.signal_id, signal.leg)
+        self.signal_count += 1
+        self.orders[order_id] = OpenOrder(
+            order_id=order_id,
+            instrument=signal.instrument,
+            side=signal.side,
+            leaves=signal.quantity,
+            expires_at_ns=signal.expires_at_ns,
+        )
+
+    def _on_decision(self, decision: SignalDecided) -> None:
+        order = self.orders.get(decision.order_id)
+        if order is None:
+            return
+        if decision.outcome is Outcome.REJECTED:
+            if not order.is_sent:  # a repeated signal is rejected after the first one was passed
+                del self.orders[order.order_id]
+        elif not order.is_sent:
+            order.leaves = decision.approved_quantity
+
+    def _on_fill(self, fill: OrderFilled) -> None:
+        order = self.orders.get(fill.order_id)
+        if order is None:
+            return
+        order.is_sent = True
+        order.leaves = fill.leaves
+        if fill.status is OrderStatus.FILLED:
+            del self.orders[order.order_id]
+
+    def _adopt(self, view: PositionView) -> None:
+        portfolio, instrument = self.portfolio, view.instrument
+        position = portfolio.positions.setdefault(instrument, Position())
+        multiplier = self._multipliers[instrument]
+        position.apply(view.quantity, view.average_price, multiplier)
+        portfolio.cash -= view.quantity * view.average_price * multiplier
