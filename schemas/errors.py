@@ -70,11 +70,15 @@ SLU-131 | executor | CRITICAL | our book and the venue's differ | compare both; 
 SLU-132 | executor | HIGH | an order's fate is unknown | nothing: it is queried until known
 SLU-140 | state | CRITICAL | a journal is damaged | do not delete it; see the record named
 SLU-141 | state | CRITICAL | state cannot be written | free the disk; trading stays halted
+SLU-142 | recorder | CRITICAL | a stream does not go on where our record ends | look at its disk
+SLU-143 | recorder | LOW | what is stored is not durable | set `sync_interval: always`, see status
 SLU-150 | breaker | CRITICAL | a breaker tripped | look at its inputs; then reset and start
 SLU-151 | breaker | HIGH | a start was refused | mend what the answer names
 SLU-152 | control | CRITICAL | a component did not acknowledge a halt | kill its process
 SLU-153 | breaker | HIGH | an epoch ended by itself | see its reason; then `sluice start`
 SLU-160 | supervisor | CRITICAL | a service crashes again and again | see its log under var/log
+SLU-162 | supervisor | HIGH | a service ended and is started again | if it repeats: see var/log
+SLU-163 | supervisor | HIGH | a system runs on this data folder already | stop it, or use another
 SLU-161 | runtime | CRITICAL | a service ended itself: a rule that must hold did not | see its log
 """
 

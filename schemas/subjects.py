@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from schemas import control, executions, health, market, orders, sessions
+from schemas import control, executions, health, market, orders, recording, sessions
 from schemas.base import Event, InstrumentId
 from schemas.executions import ExecutionEvent
 from schemas.instruments import symbol_of, venue_of
@@ -107,6 +107,11 @@ INTERNAL: frozenset[type[Event]] = frozenset(
         executions.OutcomeRecorded,
         health.GapSeen,
         health.LinkChanged,
+        recording.RecordingMarked,
+        recording.RecordingLagged,
+        recording.RecordingChanged,
+        recording.RecordsMissed,
+        recording.DurabilityRead,
         market.MarketRead,
         market.PlaybackMarked,
         market.PlaybackReleased,

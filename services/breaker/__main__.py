@@ -35,6 +35,7 @@ def build(context: Context) -> Service:
     )
     core = BreakerCore(config, account, boot_id=context.boot_id, limits_hash=settings.limits_hash)
     stream = ControlStream(
+        context.connection,
         context.connect,
         clock=context.clock,
         position=lambda: core.control_seq,

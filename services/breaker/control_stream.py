@@ -7,12 +7,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
-from schemas.base import AccountId, Event
+from schemas.base import Event
 from schemas.control import (
     BookWanted,
     ControlSequenceAsked,
@@ -22,17 +21,20 @@ from schemas.control import (
     EpochStarted,
     EpochStored,
 )
-from schemas.errors import WireError
+from schemas.errors import BusError, WireError
+from schemas.executions import BookReported
 from schemas.streams import CONTROL
 from schemas.subjects import EPOCH_RECORD, QUERY
 from schemas.wire import decode, encode
 from services.breaker.control_records import record_from, unreadable
+from services.runtime.fastpath import BusConnection
 from services.runtime.live import Post
 
 REQUEST_S = 1.0
 RETRY_S = 0.1
 POLL_S = 0.005
 NEWEST = "control.>"
+BOOK_INBOX = "_INBOX.breaker.book"
 EXPECTED = "Nats-Expected-Last-Sequence"
 _AWAY = (NatsError, OSError, asyncio.TimeoutError)
 """What the bus raises while the server, its JetStream or the stream is away; tried again."""
@@ -47,7 +49,8 @@ class ControlStream:
 
     def __init__(
         self,
-        connect: Callable[[str], Awaitable[Client]],
+        connection: BusConnection,
+        connect: Callable[[str], Awaitable[BusConnection]],
         *,
         clock: Callable[[], int],
         position: Callable[[], int],
@@ -57,12 +60,15 @@ class ControlStream:
         """Take what it needs.
 
         Args:
+            connection: the one that the core hears executions on. The book is asked for on it too,
+                so that it comes in its place among them.
             connect: opens a connection of the breaker service; its argument says what for.
             clock: returns now, in ns since the epoch.
             position: returns the record that the core was told last.
             data_dir: where the journals are, whose disk must have room.
             store_ms_max: how long a write may take, in milliseconds.
         """
+        self._main = connection
         self._connect = connect
         self._clock = clock
         self._position = position
@@ -75,6 +81,7 @@ class ControlStream:
     async def open(self, post: Post) -> None:
         """Connect, and begin with a read: halts stored while nobody was here come first."""
         self._post = post
+        await self._main.take(BOOK_INBOX, self._take_book)
         self._connection = await self._connect("control stream")
         self._stream = self._connection.jetstream(timeout=REQUEST_S)
         self._at = self._position()
@@ -83,6 +90,8 @@ class ControlStream:
 
     def act(self, event: Event, now_ns: int) -> None:
         """Note what the core wants; it is done in order, writes before reads."""
+        if self._task.done():
+            self._task.result()  # it never ends by itself: raises what ended it, and ends us all
         match event:
             case ControlSequenceAsked(read_id=read_id):
                 self._wanted_id = read_id
@@ -90,8 +99,9 @@ class ControlStream:
             case EpochProposed():
                 self._proposals.append(event)
                 self._something.set()
-            case BookWanted(account=account):
-                self._ask_for_book(account)
+            case BookWanted():
+                with contextlib.suppress(BusError):  # away: the core asks again in a second
+                    self._main.send(f"{QUERY}.executor", b"", reply=BOOK_INBOX)
 
     async def close(self) -> None:
         """Stop reading, and close the connection."""
@@ -170,7 +180,6 @@ class ControlStream:
         try:
             headers = {EXPECTED: str(proposal.expected_last_seq)}
             await self._connection.publish(EPOCH_RECORD, data, headers=headers)
-            await asyncio.sleep(0)
             async with asyncio.timeout(self._store_s):
                 taken = await self._record(place)
                 while taken is None:
@@ -186,11 +195,11 @@ class ControlStream:
         detail = f"record {place} came between, on {taken.subject}: the epoch was not stored"
         self._post(EpochRefused(at_ns=self._clock(), epoch=epoch, detail=detail))
 
-    def _ask_for_book(self, account: AccountId) -> None:
-        """Ask the executor; it answers on the subject of books, in order with its executions."""
-        sending = self._connection.publish(f"{QUERY}.executor", b"", reply=f"book.{account}")
-        task = asyncio.ensure_future(sending)
-        task.add_done_callback(lambda done: done.exception())  # away: asked again in a second
+    def _take_book(self, subject: str, data: bytes, reply: str) -> int:
+        """Tell the core the executor's answer, in the step in which it came."""
+        with contextlib.suppress(WireError):  # no book: the core asks again in a second
+            self._post(*(e for e in decode(data, subject=subject) if isinstance(e, BookReported)))
+        return 1
 
     def _disk_free_bytes(self) -> int:
         try:

@@ -49,6 +49,9 @@ class BreakerCore:
         }
     )
 
+    fsyncs: frozenset[type[Event]] = frozenset({BreakerTripped, BreakerStateChanged, EpochProposed})
+    """On the disk before anybody is told: a lost one could clear a halt or reuse an epoch."""
+
     def __init__(
         self,
         config: BreakerConfig,

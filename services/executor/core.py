@@ -240,7 +240,8 @@ class ExecutorCore:
         """Fold missed executions, learn fates, then compare; ask once more where fates are open."""
         said: list[Event] = []
         for fill in book.executions:
-            said += self._on_report(fill, now_ns)
+            if fill.order_id in self.orders.records:  # else it is a difference, found below
+                said += self._on_report(fill, now_ns)
         found = compare(self.orders, book)
         for record, there in found.found:
             accepted = facts.accepted(record, there.venue_order_id, now_ns)

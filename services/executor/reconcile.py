@@ -8,7 +8,7 @@ import msgspec
 from schemas.base import InstrumentId, OrderId
 from schemas.executions import OrderStatus
 from schemas.orders import Side
-from schemas.venue import VenueBook, VenueOpenOrder
+from schemas.venue import VenueBook, VenueFilled, VenueOpenOrder
 from services.executor.orders import Orders, Record
 
 ZERO = Decimal(0)
@@ -41,6 +41,7 @@ def compare(orders: Orders, book: VenueBook) -> Comparison:
             **_amount("fees", orders.portfolio.fees, book.fees),
             **_positions(orders, book.positions),
             **_open_orders(orders, book.open_orders),
+            **_executions(orders, book.executions),
         },
         missing=tuple(
             record
@@ -104,6 +105,14 @@ def _positions(orders: Orders, theirs: Mapping[InstrumentId, Decimal]) -> dict[s
         ours = orders.portfolio.quantity(instrument)
         found |= _amount(f"position {instrument}", ours, theirs.get(instrument, ZERO))
     return found
+
+
+def _executions(orders: Orders, theirs: Iterable[VenueFilled]) -> dict[str, str]:
+    return {
+        f"execution {fill.execution_id}": f"ours none, venue's {fill.side} {fill.quantity}"
+        for fill in theirs
+        if fill.order_id not in orders.records
+    }
 
 
 def _open_orders(orders: Orders, theirs: Iterable[VenueOpenOrder]) -> dict[str, str]:

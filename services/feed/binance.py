@@ -5,7 +5,6 @@ depth snapshot of the REST interface stands between them as it was answered. One
 symbol; whether it is of the spot market or of USD-M perpetuals is told by the messages themselves.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import cached_property, lru_cache
@@ -19,19 +18,17 @@ from schemas.base import NS_PER_MS, InstrumentId
 from schemas.instruments import AssetClass, Instrument, instrument_id
 from schemas.market import BookChanged, Level, MarketEvent, QuoteReceived, TradeReceived
 from schemas.orders import Side
-from services.feed.lines import BAD_ARCHIVE, Counts, opened_gzip, unreadable
+from services.feed.lines import BAD_ARCHIVE, Counts, finite, opened_gzip, unreadable
+from services.feed.steps import largest_step
 
 WANTED_LINE = 'time in ns, a space, and {"stream": ..., "data": ...} or a depth snapshot'
 WANTED_FILE = "a gzip file whose lines are " + WANTED_LINE
 PROLOGUE_LINES_MAX = 2_000
 """Lines looked at to learn what is traded, and in which steps."""
 
-STEP_UNIT = Decimal("1e-8")
-"""The finest step of any price or quantity at this venue."""
-
 Reader = Callable[[int, bytes], MarketEvent]
 
-_number = lru_cache(maxsize=1 << 16)(Decimal)
+_number = lru_cache(maxsize=1 << 16)(finite)
 """Prices and sizes come again and again: looking one up costs a third of making it."""
 
 
@@ -118,7 +115,8 @@ class BinanceCapture:
         number, line = 0, b""
         with opened_gzip(self.path) as lines:
             try:
-                for number, line in enumerate(lines, 1):
+                for line in lines:
+                    number += 1
                     # `1723161255088169167 {"stream":"btcusdt@bookTicker","data":...` cut at quotes
                     words = line.split(b'"', 4)
                     found = known.get(words[3])
@@ -147,8 +145,8 @@ class BinanceCapture:
             id=instrument_id(venue, symbol),
             asset_class=AssetClass.PERPETUAL if is_perpetual == "yes" else AssetClass.SPOT,
             currency=_quote_currency(symbol),
-            tick_size=_step(prices),
-            lot_size=_step(sizes),
+            tick_size=largest_step(prices),
+            lot_size=largest_step(sizes),
             # the fees of an account without discounts
             maker_fee_bps=Decimal(2) if is_perpetual == "yes" else Decimal(10),
             taker_fee_bps=Decimal(5) if is_perpetual == "yes" else Decimal(10),
@@ -159,7 +157,8 @@ class BinanceCapture:
         number, line = 0, b""
         with opened_gzip(self.path) as lines:
             try:
-                for number, line in enumerate(islice(lines, PROLOGUE_LINES_MAX), 1):
+                for line in islice(lines, PROLOGUE_LINES_MAX):
+                    number += 1
                     message = msgspec.json.decode(line.partition(b" ")[2], type=dict[str, Any])
                     yield message
                     if "lastUpdateId" in message:
@@ -281,12 +280,6 @@ def _numbers(messages: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
             prices.append(data["p"])
             sizes.append(data["q"])
     return prices, sizes
-
-
-def _step(numbers: list[str]) -> Decimal:
-    """Return the largest step that all numbers are whole multiples of."""
-    steps = math.gcd(*(int(Decimal(number) / STEP_UNIT) for number in numbers))
-    return (max(steps, 1) * STEP_UNIT).normalize()
 
 
 def _quote_currency(symbol: str) -> str:

@@ -40,16 +40,20 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     waits_for_start: bool = True
     """Whether a recording waits for the first start of trading. The simulated market does not."""
 
+    silence_s_max: Positive = 120
+    """Longest silence of a recording that is waited out, in recorded seconds: nights between two
+    days are cut to this."""
+
     frame_max: Positive = 64
     """Most events that are handed on in one step, when as many are ready; a count."""
 
     sync_every: Positive = 512
-    """At `max` speed: events after which the feed waits until all of `sync_with` have caught up;
-    a count."""
+    """At `max` speed, and whenever it is behind: events after which the feed waits until all of
+    `sync_with` have caught up; a count."""
 
     sync_with: tuple[str, ...] = ("strategy", "gate", "executor", "venue", "breaker")
-    """At `max` speed: services the feed waits for, so that none is cut off as too slow. One that
-    is not running is passed over."""
+    """Services the feed waits for at `max` speed, so that none is cut off as too slow. One that is
+    not running is passed over."""
 
     sync_timeout_ms: Positive = 2_000
     """Longest wait for one of `sync_with` before the feed goes on without it, in milliseconds."""

@@ -1,9 +1,9 @@
 """What the names of LEAN's folders, files and members say: what is traded, and how it is written.
 
-    <asset>/<market>/<resolution>/<symbol>/<yyyymmdd>_<kind>[_<style>].zip    tick, second, minute
-    <asset>/<market>/<resolution>/<symbol>[_<kind>[_<style>]].zip             hour, daily
-    cryptofuture/<market>/margin_interest/<symbol>.csv
-    members of options: ..._<right>_<strike>_<expiry>.csv; of futures: ..._<expiry>.csv
+<asset>/<market>/<resolution>/<symbol>/<yyyymmdd>_<kind>[_<style>].zip    tick, second, minute
+<asset>/<market>/<resolution>/<symbol>[_<kind>[_<style>]].zip             hour, daily
+cryptofuture/<market>/margin_interest/<symbol>.csv
+members of options: ..._<right>_<strike>_<expiry>.csv; of futures: ..._<expiry>.csv
 """
 
 from decimal import Decimal
@@ -49,6 +49,10 @@ FUTURES = {
     "zb": ("0.03125", "1000"),
     "6e": ("0.00005", "125000"),
 }
+WANTED_MEMBER = (
+    "a member named by right, strike and expiry (option) or by expiry (future), and a future of "
+    + ", ".join(FUTURES)
+)
 OPTION_TICK, EQUITY_TICK, CRYPTO_TICK = Decimal("0.01"), Decimal("0.01"), Decimal("0.01")
 CRYPTO_LOT = Decimal("1e-8")
 SCALE = 10_000
@@ -112,8 +116,9 @@ def instrument_of(file: LeanFile, member: str) -> Instrument:
     try:
         return _MAKERS[file.asset](file, member)
     except (KeyError, ValueError, ArithmeticError, IndexError) as error:
-        wanted = "a member named by right, strike and expiry, or by expiry; a future of " + ", ".join(
-            FUTURES
+        wanted = (
+            "a member named by right, strike and expiry, or by expiry; a future of "
+            + ", ".join(FUTURES)
         )
         raise unreadable(f"{file.path}: {member}", error, wanted) from error
 
@@ -144,9 +149,7 @@ def _future(file: LeanFile, member: str) -> Instrument:
         raise ValueError(member)
     tick_size, multiplier = FUTURES[file.symbol]
     symbol = f"{file.symbol}-{expiry}"
-    return _instrument(
-        file, symbol, Decimal(tick_size), Decimal(1), multiplier=Decimal(multiplier)
-    )
+    return _instrument(file, symbol, Decimal(tick_size), Decimal(1), multiplier=Decimal(multiplier))
 
 
 def _forex(file: LeanFile, member: str) -> Instrument:

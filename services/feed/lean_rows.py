@@ -14,6 +14,7 @@ from schemas.market import (
 )
 from services.feed.lean_names import CRYPTO_LOT, RESOLUTIONS_NS, SCALE, LeanFile
 from services.feed.lean_times import spans, times_of_day, utc_ns
+from services.feed.lines import finite
 
 ZERO = Decimal(0)
 FOREX_SIZE = Decimal(1_000_000)
@@ -168,15 +169,15 @@ def _numbers(asset: str) -> tuple[Callable[[bytes], Decimal], Callable[[bytes], 
 # Prices and sizes come again and again: looking one up costs a third of making it.
 @lru_cache(maxsize=1 << 16)
 def _scaled(text: bytes) -> Decimal:
-    return Decimal(text.decode()) / SCALE
+    return finite(text.decode()) / SCALE
 
 
 @lru_cache(maxsize=1 << 16)
 def _plain(text: bytes) -> Decimal:
-    return Decimal(text.decode())
+    return finite(text.decode())
 
 
 @lru_cache(maxsize=1 << 16)
 def _coins(text: bytes) -> Decimal:
     """Return it in whole units of the smallest coin: some were written as binary fractions."""
-    return Decimal(text.decode()).quantize(CRYPTO_LOT)
+    return finite(text.decode()).quantize(CRYPTO_LOT)

@@ -4,8 +4,9 @@ import gzip
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -37,8 +38,21 @@ def missing(path: object, found: str, wanted: str) -> UserError:
     return UserError("SLU-102", path=path, found=found, wanted=wanted)
 
 
+def finite(text: str) -> Decimal:
+    """Return the number that `text` is.
+
+    Raises:
+        ArithmeticError: it is none.
+        ValueError: it is infinite, or says that it is no number.
+    """
+    number = Decimal(text)
+    if not number.is_finite():
+        raise ValueError(f"{text} is no number")
+    return number
+
+
 @contextmanager
-def opened_gzip(path: Path) -> Iterator[io.BufferedReader]:
+def opened_gzip(path: Path) -> Iterator[Iterable[bytes]]:
     """Open a gzip file to read lines from.
 
     Raises:

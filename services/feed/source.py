@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from operator import attrgetter
 from typing import Protocol
 
@@ -9,7 +10,7 @@ import msgspec
 
 from schemas.base import InstrumentId
 from schemas.instruments import Instrument
-from schemas.market import BarClosed, MarketEvent, QuoteReceived, TradeReceived
+from schemas.market import BarClosed, MarketEvent, PlaybackMarked, QuoteReceived, TradeReceived
 from services.feed.lines import KINDS, Counts
 
 _at_ns = attrgetter("at_ns")
@@ -46,6 +47,13 @@ class Source(Protocol):
 
         Raises:
             UserError: while iterating: a file cannot be read; names file and line.
+        """
+
+    def after(self, mark: PlaybackMarked) -> Iterator[MarketEvent]:
+        """Read on from where `mark` stands, as after a restart.
+
+        Raises:
+            UserError: while iterating, as above.
         """
 
 
@@ -107,6 +115,10 @@ class Recording:
         self._counts = dict.fromkeys(KINDS, 0)
         streams = [self._stream(series) for series in self._series]
         return streams[0] if len(streams) == 1 else heapq.merge(*streams, key=_at_ns)
+
+    def after(self, mark: PlaybackMarked) -> Iterator[MarketEvent]:
+        """Read from the beginning, and leave out what was published before `mark`."""
+        return islice(self, mark.position_count, None)
 
     def _stream(self, series: Series) -> Iterator[MarketEvent]:
         events = series.read(self._counts)

@@ -96,9 +96,8 @@ class Account:
             return
         if not self.portfolio.apply(event):
             return
-        lane.position = self.portfolio.quantity(event.instrument)
+        lane.hold(self.portfolio.quantity(event.instrument))
         self._shrink(event.order_id, event.quantity)
-        lane.refresh()
 
     def ended(self, event: OrderCanceled | OrderExpired) -> None:
         """Take off what will never fill. Fills that are still to be told of go on counting."""
@@ -109,7 +108,6 @@ class Account:
         entry = self.orders.pop(order_id, None)
         if entry is not None:
             entry.shrink(entry.leaves)
-            entry.lane.refresh()
 
     def lost(self, order_id: OrderId, ids: IdMemory) -> None:
         """Mark an order of unknown fate: it goes on counting in full."""
@@ -118,6 +116,13 @@ class Account:
             entry.is_heard = entry.is_unknown = True
         elif order_id not in ids.approved:
             self.doubt = f"order {order_id} is of unknown fate, and nobody told of it before"
+
+    def is_overdue(self, now_ns: int) -> bool:
+        """Return whether an approval of ours has expired and the executor never told of it."""
+        return any(
+            not entry.is_heard and entry.order.expires_at_ns <= now_ns
+            for entry in self.orders.values()
+        )
 
     def is_stale(self, book: BookReported) -> bool:
         """Return whether later news than this book was heard from the same teller."""
@@ -142,7 +147,8 @@ class Account:
         self._hold(book)
         self.orders = {}
         for lane in self.lanes.values():
-            lane.set(self.portfolio.quantity(lane.instrument.id), ZERO, ZERO)
+            lane.clear()
+            lane.hold(self.portfolio.quantity(lane.instrument.id))
         for view in book.open_orders:
             self._open(view.order, view.order.quantity - view.filled, is_heard=True)
             ids.approve(view.order.order_id, view.order.expires_at_ns)
@@ -163,16 +169,13 @@ class Account:
         if lane is None:
             self.doubt = f"order {order.order_id} in {order.instrument}, which is not configured"
             return
-        self.orders[order.order_id] = OpenOrder(order, lane, leaves, is_heard=is_heard)
+        self.orders[order.order_id] = OpenOrder(order, lane, leaves, is_heard)
         lane.order(order.side, leaves)
-        lane.refresh()
 
     def _shrink(self, order_id: OrderId, quantity: Decimal) -> None:
         entry = self.orders.get(order_id)
-        if entry is not None:
-            if entry.shrink(quantity):
-                del self.orders[order_id]
-            entry.lane.refresh()
+        if entry is not None and entry.shrink(quantity):
+            del self.orders[order_id]
 
     def _count(self, session: SessionId, at_ns: int) -> None:
         self.messages.add(at_ns)

@@ -14,6 +14,8 @@ from services.gate.config import GateConfig
 from services.gate.state import GateState
 from services.gate.table import Check
 
+_APPROVED = Outcome.APPROVED
+
 NAMELESS = SessionId("nameless")
 """Stands in a decision for a session whose name no subject can hold."""
 
@@ -30,7 +32,7 @@ def approval(case: Case, readings: tuple[Reading, ...], epoch: int, gate_token: 
         account=signal.account,
         session=signal.session,
         instrument=signal.instrument,
-        outcome=Outcome.APPROVED,
+        outcome=_APPROVED,
         order_id=case.order_id,
         rule="all",
         epoch=epoch,
@@ -86,9 +88,8 @@ class Denial:
         return cls(check.name, f"{found}{unit}; {wanted}" if found else wanted)
 
     @classmethod
-    def after(cls, check: Check | None, error: Exception) -> "Denial":
+    def after(cls, name: str, error: Exception) -> "Denial":
         """Return the denial of a check that raised (LT-007)."""
-        name = "the gate" if check is None else check.name
         return cls("error", f"{name} raised {type(error).__name__}: {error}", error)
 
     def events(self, case: Case, readings: tuple[Reading, ...], epoch: int) -> list[Event]:

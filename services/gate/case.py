@@ -7,10 +7,13 @@ from schemas.market import QuoteReceived
 from schemas.orders import Side, SignalRaised
 from services.gate.account import Account
 from services.gate.exposure import Lane
+from services.gate.limits import Limits
 from services.gate.memory import IdMemory
 
 Verdict = tuple[bool, str, str]
 """Whether a check passes, the value it read, and the limit; numbers as decimal strings."""
+
+_BUY = Side.BUY  # looking a member up costs as much as comparing two numbers
 
 PASS: Verdict = (True, "", "")
 """Of a check that has nothing to measure."""
@@ -19,15 +22,19 @@ PASS: Verdict = (True, "", "")
 class Case:
     """A signal, the time, and what the gate knows that bears on it.
 
+    What is not known is not set: a check that reads it all the same raises, and that denies.
+
     Attributes:
         signal: as it was raised.
         order_id: the only id that its order can have.
         now_ns: the time of the decision.
         refusal: why the control guard lets nothing pass; empty when it does.
         ids: order ids that are used up.
-        account: None when it has no row of limits.
-        lane: never set when account or instrument is unknown: to read it then is an error, and
-            an error denies.
+        is_account_known: whether the account has a row of limits.
+        account: the account, where it is known.
+        is_instrument_known: whether account and instrument both are.
+        lane, limits: of the instrument in the account, where both are known.
+        quote: the newest one of the instrument, where there is one.
     """
 
     __slots__ = (
@@ -35,13 +42,20 @@ class Case:
         "_worth",
         "account",
         "ids",
+        "is_account_known",
+        "is_instrument_known",
         "lane",
+        "limits",
         "now_ns",
         "order_id",
+        "quote",
         "refusal",
         "signal",
     )
+    account: Account
     lane: Lane
+    limits: Limits
+    quote: QuoteReceived
 
     def __init__(
         self,
@@ -57,31 +71,19 @@ class Case:
         self.now_ns = now_ns
         self.refusal = refusal
         self.ids = ids
-        self.account = account
         self._worth: Decimal | None = None
         self._reach: Decimal | None = None
+        self.is_account_known = self.is_instrument_known = False
         if account is not None:
+            self.account = account
+            self.is_account_known = True
             lane = account.lanes.get(signal.instrument)
             if lane is not None:
-                self.lane = lane
-
-    @property
-    def is_instrument_known(self) -> bool:
-        """Whether the instrument is configured."""
-        return hasattr(self, "lane")
-
-    @property
-    def known_account(self) -> Account:
-        """The account, for checks that come after the one that asks whether it is known."""
-        assert self.account is not None, "the check account_known stands before"
-        return self.account
-
-    @property
-    def quote(self) -> QuoteReceived:
-        """The newest quote, for checks that come after the one that asks whether it is fresh."""
-        quote = self.lane.market.quote
-        assert quote is not None, "the check market_fresh stands before"
-        return quote
+                self.is_instrument_known = True
+                self.lane, self.limits = lane, lane.limits
+                quote = lane.market.quote
+                if quote is not None:
+                    self.quote = quote
 
     def worth(self) -> Decimal:
         """Return what one unit counts for, at the dearest of ask, limit and stop price.
@@ -108,7 +110,7 @@ class Case:
         reach = self._reach
         if reach is None:
             lane, quantity = self.lane, self.signal.quantity
-            if self.signal.side is Side.BUY:
+            if self.signal.side is _BUY:
                 reach = lane.position + lane.buys + quantity
             else:
                 reach = lane.sells - lane.position + quantity

@@ -9,21 +9,23 @@ from schemas.executions import BookAdopted, BookReported
 from schemas.health import GapSeen, GateReported, LinkChanged
 from schemas.ids import order_id_of
 from schemas.instruments import Instrument
-from schemas.market import InstrumentStatusChanged, QuoteReceived
+from schemas.market import InstrumentStatusChanged, QuoteReceived, Trading
 from schemas.orders import CancelApproved, CancelRequested, OrderApproved, Reading, SignalRaised
 from services.control import ControlGuard
 from services.core import NOTHING
+from services.gate.account import Account
 from services.gate.answers import Alarms, Denial, approval, is_addressable, nowhere, report
 from services.gate.case import PASS, Case
 from services.gate.config import GateConfig
 from services.gate.limits import LimitMissingError
 from services.gate.preparation import Preparation
 from services.gate.state import EXECUTIONS, GateState
-from services.gate.table import CHECKS, Check
+from services.gate.table import CHECKS, MEASURES_EXPOSURE, Check
 
 ASK_AGAIN_NS = NS_PER_S
 """How often the executor's book is asked for while exposure is not known."""
 
+_UNKNOWN = Trading.UNKNOWN
 RESTARTED = "this process restarted, and the executor has not reported its book since"
 
 
@@ -69,9 +71,9 @@ class GateCore:
         self._alarms = Alarms()
         self._preparation = Preparation(self.state, guard)
         self._halted_by = ""
+        self._asks_overdue_at_ns = 0
         self._rows = tuple(
-            (check, check.name, check.read, Reading(check=check.name, is_ok=True))
-            for check in self.checks
+            (check.name, check.read, Reading(check=check.name, is_ok=True)) for check in self.checks
         )
         self._answers: dict[type[Event], Callable[[Any, int], Sequence[Event]]] = {
             SignalRaised: self._on_signal,
@@ -101,8 +103,13 @@ class GateCore:
         return self._ask(now_ns)
 
     def restore(self, event: Event) -> None:
-        """Fold one kept event in. What was missed meanwhile nobody knows: only a book helps."""
-        self.state.apply(event)
+        """Fold one kept event in. What was missed meanwhile nobody knows: only a book helps.
+
+        That the feed had lost sight of an instrument is forgotten: the age of quotes says it anew.
+        """
+        is_blindness = isinstance(event, InstrumentStatusChanged) and event.trading is _UNKNOWN
+        if not is_blindness:
+            self.state.apply(event)
         self.state.distrust(RESTARTED)
 
     def describe(self, now_ns: int) -> GateReported:
@@ -124,15 +131,16 @@ class GateCore:
             said = denial.events(case, tuple(readings), epoch)
             if denial.error is not None:
                 said += self._alarms.raised(denial, case)
+            elif denial.rule in MEASURES_EXPOSURE:
+                said += self._doubt_overdue(case.account, now_ns)
         for fact in said:
             state.apply(fact)
         return said
 
     def _judge(self, case: Case, readings: list[Reading]) -> Denial | None:
         """Return the denial, or None; `readings` gets every check up to the one that decided."""
-        check = None
         try:
-            for check, name, read, passed in self._rows:
+            for name, read, passed in self._rows:
                 verdict = read(case)
                 if verdict is PASS:
                     readings.append(passed)
@@ -140,14 +148,26 @@ class GateCore:
                 is_ok, value, limit = verdict
                 readings.append(Reading(check=name, is_ok=is_ok, value=value, limit=limit))
                 if not is_ok:
-                    return Denial.by(check, value, limit)
+                    return Denial.by(self.checks[len(readings) - 1], value, limit)
         except LimitMissingError as missing:
-            readings.append(Reading(check=check.name if check else "", is_ok=False))
+            readings.append(Reading(check=self.checks[len(readings)].name, is_ok=False))
             return Denial("limit_missing", str(missing))
         except Exception as error:  # whatever it is, nothing may pass because of it
-            readings.append(Reading(check=check.name if check else "", is_ok=False))
-            return Denial.after(check, error)
+            name = self.checks[len(readings)].name
+            readings.append(Reading(check=name, is_ok=False))
+            return Denial.after(name, error)
         return None
+
+    def _doubt_overdue(self, account: Account, now_ns: int) -> Sequence[Event]:
+        """Ask for the book when approvals that got lost on their way may be what is in the way.
+
+        Such an approval can never be sent any more, but only the executor can say that it was not.
+        """
+        if now_ns < self._asks_overdue_at_ns:
+            return NOTHING
+        self._asks_overdue_at_ns = now_ns + ASK_AGAIN_NS
+        wanted = BookWanted(at_ns=now_ns, account=account.id)
+        return [wanted] if account.is_overdue(now_ns) else NOTHING
 
     def _refusal(self, now_ns: int) -> str:
         refusal = self._guard.permits(now_ns)

@@ -4,7 +4,9 @@ Orders are kept, not counters; the sums beside them follow every change, so that
 to walk through the orders. Tests compute the sums anew from the orders and compare.
 """
 
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+from decimal import Decimal
+
+import msgspec
 
 from schemas.instruments import Instrument
 from schemas.market import QuoteReceived, Trading
@@ -12,16 +14,18 @@ from schemas.orders import Order, Side
 from services.gate.limits import LimitMissingError, Limits
 
 ZERO = Decimal(0)
-MAGNITUDE_MAX = 18
-"""Numbers of more digits before the point than this are mistakes, not prices or quantities."""
+HUGE = Decimal(10) ** 15
+"""Prices and quantities from here on are mistakes.
 
-EXACT = Context(prec=200, Emax=MAX_EMAX, Emin=MIN_EMIN)
-"""Sums of money that live for long are kept in it: rounding would let them drift."""
+Below it, money at 28 digits, as `decimal` counts, is exact to far less than the smallest coin.
+"""
+
+_BUY = Side.BUY
 
 
 def is_plain(number: Decimal) -> bool:
     """Return whether `number` is above 0, finite and of a size that money and quantities have."""
-    return number.is_finite() and number > 0 and number.adjusted() < MAGNITUDE_MAX
+    return number.is_finite() and ZERO < number < HUGE
 
 
 class Market:
@@ -50,20 +54,27 @@ class Market:
         """Remember the newest quote, and value by it what is held. Called for every quote."""
         self.quote = quote
         self.received_ns = now_ns
-        if self.exposed:
-            self.read_price()
+        if self.exposed and self.moves():
             for lane in self.exposed:
                 lane.value()
 
-    def read_price(self) -> None:
-        """Take the price from the newest quote; a quote without a sane price leaves the last."""
+    def moves(self) -> bool:
+        """Take the newest quote's price; return whether it is another one than before.
+
+        A quote without a sane price leaves the last one that was.
+        """
         quote = self.quote
         if quote is None:
-            return
-        if is_plain(quote.ask):
-            self.price = quote.ask
-        elif is_plain(quote.bid):
-            self.price = quote.bid
+            return False
+        price = quote.ask
+        if not is_plain(price):
+            price = quote.bid
+            if not is_plain(price):
+                return False
+        if price == self.price:
+            return False
+        self.price = price
+        return True
 
 
 class Totals:
@@ -81,24 +92,19 @@ class Totals:
         self.unpriced: dict[str, None] = {}
 
 
-class OpenOrder:
-    """One order that may still fill.
+class OpenOrder(msgspec.Struct):
+    """One order that may still fill."""
 
-    Attributes:
-        order: as approved.
-        leaves: what of it may still fill.
-        is_heard: whether the executor has told of it; until then it may not even have arrived.
-        is_unknown: whether its fate is; it counts in full either way.
-    """
+    order: Order
+    lane: "Lane"
+    leaves: Decimal
+    """What of it may still fill, in the instrument's units."""
 
-    __slots__ = ("is_heard", "is_unknown", "lane", "leaves", "order")
+    is_heard: bool
+    """Whether the executor has told of it; until then it may not even have arrived there."""
 
-    def __init__(self, order: Order, lane: "Lane", leaves: Decimal, *, is_heard: bool) -> None:
-        self.order = order
-        self.lane = lane
-        self.leaves = leaves
-        self.is_heard = is_heard
-        self.is_unknown = False
+    is_unknown: bool = False
+    """Whether its fate is; it counts in full either way."""
 
     def shrink(self, quantity: Decimal) -> bool:
         """Take what has filled, or never will, off; return whether nothing is left."""
@@ -152,43 +158,56 @@ class Lane:
         Raises:
             LimitMissingError: nobody has said what the instrument's currency is worth.
         """
-        return EXACT.multiply(self.instrument.multiplier, self.limits.currency_value.value)
+        return self.instrument.multiplier * self.limits.currency_value.value
 
     def order(self, side: Side, quantity: Decimal) -> None:
         """Add what an order may fill; a negative quantity takes it off again."""
-        if side is Side.BUY:
+        if side is _BUY:
             self.buys += quantity
         else:
             self.sells += quantity
+        self._refresh()
 
-    def set(self, position: Decimal, buys: Decimal, sells: Decimal) -> None:
-        """Forget all and begin with these."""
-        self.position, self.buys, self.sells = position, buys, sells
-        self.refresh()
+    def hold(self, position: Decimal) -> None:
+        """Take the position as it is now."""
+        self.position = position
+        self._refresh()
 
-    def refresh(self) -> None:
+    def clear(self) -> None:
+        """Forget position and orders."""
+        self.position = self.buys = self.sells = ZERO
+        self._refresh()
+
+    def _refresh(self) -> None:
         """Follow a change of position or orders through to the worst case and its value."""
         long, short = self.position + self.buys, self.sells - self.position
-        worst = long if long > short else short
+        worst, before = long if long > short else short, self.worst
+        if worst == before:
+            return
         market = self.market
-        if worst and not self.worst:
+        if not before:
             market.exposed.append(self)
-            market.read_price()
-        elif self.worst and not worst:
+            market.moves()
+        elif not worst:
             market.exposed.remove(self)
         self.worst = worst
-        if self.unit_value is not None:
-            self._worst_value = EXACT.multiply(worst, self.unit_value)
+        self._worst_value = worst * (self.unit_value or ZERO)
         self.value()
 
     def value(self) -> None:
         """Value the worst case at the market's price, and move the account's total along."""
         price, totals = self.market.price, self._totals
-        if self.worst and (price is None or self.unit_value is None):
-            totals.unpriced[self.instrument.id] = None
-            price = ZERO
-        elif totals.unpriced:
-            totals.unpriced.pop(self.instrument.id, None)
-        notional = EXACT.multiply(self._worst_value, price or ZERO)
-        totals.gross = EXACT.add(totals.gross, EXACT.subtract(notional, self.notional))
+        if price is None or self.unit_value is None:
+            self._mark_unpriced()
+            return
+        notional = self._worst_value * price
+        totals.gross += notional - self.notional
         self.notional = notional
+        if totals.unpriced:
+            totals.unpriced.pop(self.instrument.id, None)
+
+    def _mark_unpriced(self) -> None:
+        if self.worst:
+            self._totals.unpriced[self.instrument.id] = None
+        else:
+            self._totals.unpriced.pop(self.instrument.id, None)

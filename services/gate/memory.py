@@ -10,8 +10,8 @@ class IdMemory:
 
     The rule, since memory is bounded: an approved id is remembered at least until the order may
     no longer be sent, and longer as long as there is room. When every approved id that is
-    remembered could still be sent, `is_full` says so and the gate denies. A rejected id is
-    remembered among the last ones. Whatever is forgotten here, the executor's own memory of ids
+    remembered could still be sent, the gate denies. A rejected id is remembered among the last
+    ones. Whatever is forgotten here, the executor's own memory of ids
     stands behind it (I2).
     """
 
@@ -25,14 +25,15 @@ class IdMemory:
         self._oldest_rejected: deque[OrderId] = deque()
         self._rejected_ids_max = rejected_ids_max
 
-    def __contains__(self, order_id: OrderId) -> bool:
-        return order_id in self.approved or order_id in self.rejected
-
-    def is_full(self, now_ns: int) -> bool:
-        """Return whether nothing can be approved without forgetting what could still be sent."""
-        if len(self.approved) < self._approved_ids_max:
-            return False
-        return self.approved[self._oldest_approved[0]] > now_ns
+    def objection(self, order_id: OrderId, now_ns: int) -> str:
+        """Return why the id may not be used; empty when it may."""
+        approved = self.approved
+        if order_id in approved or order_id in self.rejected:
+            return "decided before"
+        is_full = len(approved) >= self._approved_ids_max
+        if is_full and approved[self._oldest_approved[0]] > now_ns:
+            return "the memory of ids is full of orders that could still be sent"
+        return ""
 
     def approve(self, order_id: OrderId, expires_at_ns: int) -> None:
         """Use the id up; the oldest one goes when there is no room."""
@@ -45,7 +46,7 @@ class IdMemory:
 
     def reject(self, order_id: OrderId) -> None:
         """Use the id up for a while, unless it is used up already."""
-        if order_id in self:
+        if order_id in self.approved or order_id in self.rejected:
             return
         self.rejected[order_id] = None
         self._oldest_rejected.append(order_id)

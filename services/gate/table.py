@@ -226,3 +226,13 @@ CHECKS: tuple[Check, ...] = (
     ),
 )
 """Every check there is. A signal is approved when all pass; the first that does not decides."""
+
+MEASURES_EXPOSURE = frozenset(
+    {
+        exposure.reduce_only.__name__,
+        exposure.position_quantity.__name__,
+        exposure.position_notional.__name__,
+        exposure.gross_notional.__name__,
+    }
+)
+"""The rules that an approval which got lost on its way can make deny."""

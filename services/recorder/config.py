@@ -29,9 +29,6 @@ class RecorderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     batch_max: Positive = 1_000
     """Most messages that are fetched, written and synced together; a count."""
 
-    wait_ms_max: Positive = 250
-    """Longest time a fetch waits for a first message, in milliseconds."""
-
     disk_free_bytes_min: Positive = 256 * 1024 * 1024
     """Free space below which the recorder reports itself not ready, in bytes."""
 

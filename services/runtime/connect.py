@@ -1,13 +1,13 @@
 """Open a connection to the bus that never buffers, never goes deaf unseen, and dies loudly."""
 
 import asyncio
-import contextlib
-from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from schemas.errors import BusError, UserError
 from services.runtime.config import BusConfig
 from services.runtime.fastpath import BusConnection
+from services.runtime.keys import load_seed
 
 CONNECT_TIMEOUT_S = 10.0
 OPTIONS: dict[str, Any] = {
@@ -20,6 +20,8 @@ OPTIONS: dict[str, Any] = {
 }
 """Settings of every connection; nats-py's own would take 360 s to leave a frozen server."""
 
+RETRY_S = 0.1
+SCHEMES = ("nats", "tls")
 REFUSALS_KEPT_MAX = 100
 NOT_LET_IN = "authorization violation"
 RIGHT_REFUSED = "permissions violation"
@@ -38,47 +40,61 @@ async def connect(
 
     Raises:
         BusError: SLU-122 the server was not reached in time; SLU-121 it does not let us in.
-        UserError: SLU-102 the key file is missing; SLU-100 the address is no address.
+        UserError: SLU-100 the address is no address; SLU-102 the key cannot be used.
     """
-    seed = _seed_file(name, bus)
+    _check_address(bus.url)
+    seed = None if bus.keys_dir is None else load_seed(bus.keys_dir, name)
     connection = BusConnection()
     watch = _Watch(connection)
-    opening = asyncio.ensure_future(_open(connection, watch, name, bus, what_for, seed))
-    done, _ = await asyncio.wait(
-        (opening, watch.shut_out), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+    opening = asyncio.ensure_future(
+        connection.connect(
+            bus.url,
+            name=f"{name} {what_for}".strip(),
+            inbox_prefix=f"_INBOX.{name}",
+            nkeys_seed_str=seed,
+            error_cb=watch.on_error,
+            disconnected_cb=watch.on_disconnected,
+            reconnected_cb=watch.on_reconnected,
+            **OPTIONS,
+        )
     )
-    if opening in done:
-        opening.result()
-        watch.is_open = True
-        return connection
-    opening.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await opening
+    ends: set[asyncio.Future[None]] = {opening, watch.shut_out}
+    try:
+        await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not opening.done():  # it would try for ever
+            await _give_up(connection, opening)
+    if opening.cancelled():
+        raise _why_not(name, bus, watch, timeout_s)
+    opening.result()
+    watch.is_open = True
+    return connection
+
+
+async def _give_up(connection: BusConnection, opening: "asyncio.Future[None]") -> None:
+    while not opening.done():  # `asyncio.wait_for` can swallow a cancellation that comes late
+        opening.cancel()
+        await asyncio.wait({opening}, timeout=RETRY_S)
     await connection.close()
-    found = watch.last_error or f"no answer in {timeout_s:g} s"
+
+
+def _why_not(name: str, bus: BusConfig, watch: "_Watch", timeout_s: float) -> BusError:
     if watch.shut_out.done():
-        raise BusError("SLU-121", user=name, url=bus.url, found=found, wanted=_key_text(seed))
-    raise BusError("SLU-122", user=name, url=bus.url, found=found, wanted="a nats-server there")
+        key = "no key (bus.keys_dir is not set)" if bus.keys_dir is None else f"{bus.keys_dir}"
+        wanted = f"a user that the server knows; the key of {name} is from: {key}"
+        return BusError("SLU-121", url=bus.url, user=name, found=watch.last_error, wanted=wanted)
+    found = watch.last_error or f"no answer in {timeout_s:g} s"
+    return BusError("SLU-122", url=bus.url, user=name, found=found, wanted="a nats-server there")
 
 
-async def _open(
-    connection: BusConnection,
-    watch: "_Watch",
-    name: str,
-    bus: BusConfig,
-    what_for: str,
-    seed: Path | None,
-) -> None:
-    await connection.connect(
-        bus.url,
-        name=f"{name} {what_for}".strip(),
-        error_cb=watch.on_error,
-        disconnected_cb=watch.on_disconnected,
-        reconnected_cb=watch.on_reconnected,
-        nkeys_seed=None if seed is None else str(seed),
-        inbox_prefix=f"_INBOX.{name}",
-        **OPTIONS,
-    )
+def _check_address(url: str) -> None:
+    parts = urlsplit(url)
+    try:
+        is_good = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port is not None
+    except ValueError:  # the port is no number
+        is_good = False
+    if not is_good:
+        raise UserError("SLU-100", path="bus.url", found=repr(url), wanted="nats://HOST:PORT")
 
 
 class _Watch:
@@ -113,17 +129,3 @@ class _Watch:
                 listener(is_up, detail)
             except Exception as error:  # a listener's fault must not cost the connection
                 self.last_error = repr(error)
-
-
-def _seed_file(name: str, bus: BusConfig) -> Path | None:
-    if bus.keys_dir is None:
-        return None
-    file = bus.keys_dir / f"{name}.nk"
-    if not file.is_file():
-        wanted = "the nkey seed of this bus user; `sluice up` makes it"
-        raise UserError("SLU-102", path=file, found="no such file", wanted=wanted)
-    return file
-
-
-def _key_text(seed: Path | None) -> str:
-    return f"a user that the server knows; our key is {seed or 'none (bus.keys_dir is not set)'}"

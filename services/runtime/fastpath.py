@@ -23,6 +23,10 @@ from schemas.errors import BusError
 EVENTS_BEFORE_YIELD = 32
 """What a burst may handle before timers and other tasks get their turn."""
 
+TURN_BYTES_MAX = 65_536
+"""What may gather for the end of a turn."""
+
+CLOSE_TIMEOUT_S = 1.0
 LINGER_NONE = struct.pack("ii", 1, 0)
 """For SO_LINGER: closing forgets what the kernel has not sent yet."""
 
@@ -55,16 +59,30 @@ class BusConnection(Client):
         self.lost_because = ""
         self._takers: dict[int, Taker] = {}
         self._handled_since_yield = 0
+        self._has_written_this_turn = False
+        self._is_turn_end_awaited = False
         self._stream: asyncio.WriteTransport | None = None
         self._rescue: asyncio.Task[None] | None = None
 
     @property
     def unsent_bytes(self) -> int:
-        """Bytes that wait for the server to read; a flood waits (`flush`) while it grows."""
-        return self._stream.get_write_buffer_size() if self._stream is not None else 0
+        """Bytes that the server has not read yet; a flood waits (`flush`) while they grow."""
+        waiting_bytes = self._stream.get_write_buffer_size() if self._stream is not None else 0
+        return waiting_bytes + self._pending_data_size
 
-    def send(self, subject: str, data: bytes, reply: str = "") -> None:
-        """Write one message to the server now, in this very step; never buffers while it is away.
+    def send(
+        self, subject: str, data: bytes, reply: str = "", *, is_more_coming: bool = False
+    ) -> None:
+        """Send one message. The first of a turn of the loop leaves now, in this very step.
+
+        What else is sent in that turn leaves in one write at its end, which is near: a write costs
+        as much as handling an event. While the server is away nothing is kept for later.
+
+        Args:
+            subject: where to.
+            data: the message.
+            reply: where an answer goes.
+            is_more_coming: this very step sends more; they leave together.
 
         Raises:
             BusError: SLU-122 the connection is down; SLU-124 the message is too large for the bus.
@@ -76,14 +94,34 @@ class BusConnection(Client):
         if size > self._max_payload:
             wanted = f"at most {self._max_payload} bytes"
             raise BusError("SLU-124", subject=subject, found=f"{size} bytes", wanted=wanted)
-        if self._pending:  # what the client has queued was said earlier
-            self._write_pending()
         head = _publish_head(subject)
         if reply:
             head += reply.encode() + b" "
-        stream.write(b"%b%d\r\n%b\r\n" % (head, size, data))
+        line = b"%b%d\r\n%b\r\n" % (head, size, data)
         self.stats["out_msgs"] += 1
         self.stats["out_bytes"] += size
+        self._pending.append(line)  # behind what the client has queued: that was said earlier
+        self._pending_data_size += len(line)
+        has_to_wait = is_more_coming or self._has_written_this_turn
+        if not has_to_wait or self._pending_data_size > TURN_BYTES_MAX:
+            self._write_pending()
+            self._has_written_this_turn = True
+        if not self._is_turn_end_awaited:
+            self._is_turn_end_awaited = True
+            asyncio.get_running_loop().call_soon(self._on_turn_end)
+
+    def _on_turn_end(self) -> None:
+        self._has_written_this_turn = self._is_turn_end_awaited = False
+        if self.is_connected:
+            self._write_pending()
+
+    def _write_pending(self) -> None:
+        queued = self._pending
+        if queued and self._stream is not None:
+            self._stream.write(queued[0] if len(queued) == 1 else b"".join(queued))
+            self._pending = []
+        if not self._pending:
+            self._pending_data_size = 0
 
     async def take(self, subject: str, taker: Taker, queue: str = "") -> Subscription:
         """Subscribe; `taker` is called inside the read path, at once, and must not block.
@@ -94,6 +132,20 @@ class BusConnection(Client):
         unused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # A subscription that has a future gets neither a task nor an iterator of its own.
         return await self.subscribe(subject, queue=queue, future=unused)
+
+    async def close(self) -> None:
+        """Close for good; a server that reads no more is waited for one second."""
+        stream = self._stream
+        if stream is None:
+            self._pending = []  # nats-py would write it to the connection that is gone
+            self._pending_data_size = 0
+            await super().close()
+            return
+        timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, stream.abort)
+        try:
+            await super().close()
+        finally:
+            timer.cancel()
 
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
@@ -116,10 +168,7 @@ class BusConnection(Client):
         super()._remove_sub(sid, max_msgs)
 
     async def _flush_pending(self, force_flush: bool = False) -> Any:
-        """Write what is queued now: nothing waits for the flusher's turn.
-
-        It also puts every publish before the PING of a later `flush()`, which nats-py does not.
-        """
+        """Write what is queued now: nothing waits for the flusher's turn."""
         if not force_flush and self._stream is not None and self.is_connected:
             self._write_pending()
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -127,11 +176,11 @@ class BusConnection(Client):
             return done
         return await super()._flush_pending(force_flush)
 
-    def _write_pending(self) -> None:
-        queued, self._pending = self._pending, []
-        self._pending_data_size = 0
-        if queued and self._stream is not None:
-            self._stream.write(b"".join(queued))
+    async def _send_ping(self, future: "asyncio.Future[Any] | None" = None) -> None:
+        """Ping behind everything sent so far: that makes `flush()` a barrier."""
+        if self.is_connected:
+            self._write_pending()
+        await super()._send_ping(future)
 
     async def _process_pong(self) -> None:
         """Skip the PONG of a `flush()` that gave up: nats-py's reader dies of it."""
@@ -163,8 +212,7 @@ class BusConnection(Client):
     async def _process_op_err(self, e: Exception) -> None:
         """Leave a lost connection at once, and with it all that it had not sent.
 
-        nats-py would wait for a frozen server to read the rest, and would publish what was still
-        queued when it is back: late.
+        nats-py would wait for a frozen server to read the rest: for as long as it is frozen.
         """
         if self.is_closed or self.is_reconnecting:
             return

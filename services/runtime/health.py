@@ -43,7 +43,7 @@ class Vitals:
 
     def report(self, live: Live, now_ns: int) -> HealthReported:
         """Return how it is now; not ready until its core is told what happens."""
-        why_not = self._why_not_ready() if live.is_ready else "starting"
+        why_not = self._why_not_ready() if live.listening.is_set() else "starting"
         return replace(
             self._control_part(now_ns),
             pid=os.getpid(),

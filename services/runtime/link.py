@@ -39,9 +39,6 @@ class ControlLink:
         post: hands a halt to the main core; called on the link's thread, so safe to call there.
         clock: returns now, in ns since the epoch.
         lock: the barrier: whoever writes to a venue holds it around the last check and the write.
-
-    Attributes:
-        ended: done when the link's thread has ended; holds the error that ended it.
     """
 
     def __init__(
@@ -49,11 +46,11 @@ class ControlLink:
         guard: ControlGuard,
         open_connection: Callable[[], Awaitable[BusConnection]],
         *,
-        post: Callable[[Event], None],
+        post: Callable[[Event], object],
         clock: Callable[[], int],
         lock: threading.Lock,
     ) -> None:
-        self.ended: Future[None] = Future()
+        self._ended: Future[None] = Future()
         self._opened: Future[None] = Future()
         self._guard = guard
         self._open_connection = open_connection
@@ -79,6 +76,14 @@ class ControlLink:
             self._loop.call_soon_threadsafe(self._end, None)
             await asyncio.to_thread(self._thread.join, STOP_TIMEOUT_S)
 
+    async def wait(self) -> None:
+        """Wait for the thread to end.
+
+        Raises:
+            Exception: what ended it, if it was not asked to.
+        """
+        await asyncio.wrap_future(self._ended)
+
     def _run(self) -> None:
         """The thread, from its first step to its last."""
         error: BaseException | None = None
@@ -88,7 +93,7 @@ class ControlLink:
         except BaseException as broken:
             error = broken
         self._guard.halt()  # whoever cannot hear must not act, for whatever reason
-        for future in (self._opened, self.ended):
+        for future in (self._opened, self._ended):
             if not future.done() and error is None:
                 future.set_result(None)
             elif not future.done():

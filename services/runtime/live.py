@@ -10,7 +10,7 @@ from nats import errors as nats_errors
 from schemas.base import BootId, Event
 from schemas.control import ControlAnswered, HaltRequested
 from schemas.errors import BusError, SluiceError, WireError
-from schemas.health import AlertRaised, LinkChanged, Severity
+from schemas.health import LinkChanged
 from schemas.subjects import HALT, QUERY, subjects_of
 from services.core import Core
 from services.runtime.alarm import Alarm
@@ -34,6 +34,7 @@ class Live:
         dead_letter_count: messages nobody could read.
         outbox: what was published, and what could not be.
         sequences: holes seen in what others publish.
+        listening: set once the server has every subscription.
     """
 
     def __init__(
@@ -56,8 +57,8 @@ class Live:
         self._core, self._connection, self._adapter = core, connection, adapter
         self._name, self._clock, self._query = name, clock, f"{QUERY}.{name}"
         self._inbox: deque[Sequence[Event]] = deque()
-        self._is_stepping = False
-        self._is_serving = False
+        self.listening = asyncio.Event()
+        self._is_stepping = self._is_serving = False
 
     async def run(self, elsewhere: frozenset[type[Event]] = frozenset()) -> None:
         """Serve until cancelled; cancelling is the one way to stop.
@@ -79,6 +80,8 @@ class Live:
                 await self._adapter.open(self.post)
             for subject in self._subjects(elsewhere):
                 await self._connection.take(subject, self._take)
+            await self._connection.flush()
+            self.listening.set()
             self.post()  # a deadline that the core has from its restored state
             await self._ended
         finally:
@@ -101,7 +104,7 @@ class Live:
             while self._inbox and self._is_serving:
                 now_ns = self._stepper.step(self._inbox.popleft())
                 self._alarm.set(self._core.wake_at_ns, now_ns)
-                self._report_losses()
+                self.outbox.report_losses(component=self._name, now_ns=now_ns)
         except Exception as error:  # `run` raises it where the process can end
             self._fail(error)
         finally:
@@ -119,7 +122,13 @@ class Live:
     def _take(self, subject: str, data: bytes, reply: str) -> int:
         """Carry one message, in the read path; return how many events it held."""
         self.received_count += 1
-        now_ns = self._clock()
+        try:
+            return self._carry(subject, data, reply, self._clock())
+        except Exception as error:
+            self._fail(error)
+            return 1
+
+    def _carry(self, subject: str, data: bytes, reply: str, now_ns: int) -> int:
         if subject == self._query:
             if reply.startswith(REPLY_PREFIX):
                 self.outbox.reply(reply, self._core.describe(now_ns))
@@ -146,24 +155,10 @@ class Live:
             return
         self.post(LinkChanged(at_ns=self._clock(), is_up=is_up, detail=detail))
 
-    def _report_losses(self) -> None:
-        """Say, as soon as there is a bus to say it on, that events could not be published."""
-        lost = self.outbox.lost_why
-        if lost is not None and self._connection.is_connected:
-            self.outbox.lost_why = None
-            count = self.outbox.lost_count
-            self._alert(Severity.WARNING, lost.code, f"{count} events not published so far: {lost}")
-
     def _fail(self, error: Exception) -> None:
         """End: nothing more is told, and `run` raises."""
         self._is_serving = False
         if not self._ended.done():
             self._ended.set_exception(error)
         code = error.code if isinstance(error, SluiceError) else "SLU-161"
-        self._alert(Severity.CRITICAL, code, repr(error))
-
-    def _alert(self, severity: Severity, code: str, message: str) -> None:
-        now_ns, name = self._clock(), self._name
-        self.publish(
-            AlertRaised(at_ns=now_ns, severity=severity, component=name, code=code, message=message)
-        )
+        self.outbox.alert(code, repr(error), component=self._name, now_ns=self._clock())

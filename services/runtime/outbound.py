@@ -6,6 +6,7 @@ from msgspec.structs import force_setattr
 
 from schemas.base import Event
 from schemas.errors import BusError
+from schemas.health import AlertRaised, Severity
 from schemas.subjects import subject_of
 from schemas.wire import encode, encode_frame
 from services.runtime.fastpath import BusConnection
@@ -42,26 +43,56 @@ class Outbox:
         by_subject: dict[str, list[Event]] = {}
         for event in events:
             by_subject.setdefault(subject_of(event), []).append(event)
+        left_count = len(events)
         for subject, group in by_subject.items():
             for start in range(0, len(group), FRAME_EVENTS_MAX):
-                self._publish_frame(subject, group[start : start + FRAME_EVENTS_MAX])
+                frame = group[start : start + FRAME_EVENTS_MAX]
+                left_count -= len(frame)
+                self._publish_frame(subject, frame, is_more_coming=left_count > 0)
 
     def reply(self, to: str, event: Event) -> None:
         """Send one event to whoever asked; it is counted on no subject."""
-        self._send(to, encode(event), 1)
+        self._send(to, encode(event), 1, False)
 
-    def _publish_frame(self, subject: str, events: Sequence[Event]) -> None:
+    def alert(
+        self,
+        code: str,
+        message: str,
+        *,
+        component: str,
+        now_ns: int,
+        severity: Severity = Severity.CRITICAL,
+    ) -> None:
+        """Tell people what only the runtime knows."""
+        alert = AlertRaised(
+            at_ns=now_ns, severity=severity, component=component, code=code, message=message
+        )
+        self.publish([alert])
+
+    def report_losses(self, *, component: str, now_ns: int) -> None:
+        """Say, once there is a bus to say it on, that events could not be published."""
+        lost = self.lost_why
+        if lost is None or not self._connection.is_connected:
+            return
+        self.lost_why = None
+        message = f"{self.lost_count} events not published since the start; the last: {lost}"
+        severity = Severity.WARNING
+        self.alert(lost.code, message, component=component, now_ns=now_ns, severity=severity)
+
+    def _publish_frame(
+        self, subject: str, events: Sequence[Event], *, is_more_coming: bool = False
+    ) -> None:
         seq = self._seqs.get(subject, 0)
         for event in events:
             seq += 1
             force_setattr(event, "src", self._src)
             force_setattr(event, "seq", seq)
         self._seqs[subject] = seq
-        self._send(subject, encode_frame(events), len(events))
+        self._send(subject, encode_frame(events), len(events), is_more_coming)
 
-    def _send(self, subject: str, data: bytes, count: int) -> None:
+    def _send(self, subject: str, data: bytes, count: int, is_more_coming: bool) -> None:
         try:
-            self._connection.send(subject, data)
+            self._connection.send(subject, data, is_more_coming=is_more_coming)
         except BusError as error:
             self.lost_count += count
             self.lost_why = error

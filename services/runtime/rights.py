@@ -45,7 +45,7 @@ from schemas.orders import (
     SignalDecided,
     SignalRaised,
 )
-from schemas.sessions import SessionStateChanged, StrategyFailed
+from schemas.sessions import PositionsAdopted, SessionCreated, SessionStateChanged, StrategyFailed
 from schemas.streams import CONTROL
 from schemas.subjects import EPOCH_RECORD, HALT, QUERY, SUBJECTS, subjects_of
 from services.control import ControlGuard
@@ -69,10 +69,13 @@ _SAYS: dict[str, tuple[type[Event], ...]] = {
     "strategy": (
         SignalRaised,
         CancelRequested,
+        SessionCreated,
         SessionStateChanged,
+        PositionsAdopted,
         StrategyFailed,
         Prepared,
         ControlAnswered,
+        HaltAcknowledged,
     ),
     "gate": (SignalDecided, OrderApproved, CancelApproved, Prepared, HaltAcknowledged, LeaseAsked),
     "executor": (
@@ -94,23 +97,34 @@ _SAYS: dict[str, tuple[type[Event], ...]] = {
         AccountMarked,
         HaltAcknowledged,
     ),
+    "recorder": (HaltAcknowledged,),
 }
 """What each service says beside what everyone may."""
 
 _SIGNED = frozenset({HealthReported, HaltAcknowledged, HaltConfirmed, Prepared})
 """Events with their publisher's name in the subject: each may say them of itself only."""
 
-_STORAGE: dict[str, tuple[str, ...]] = {
-    "breaker": (EPOCH_RECORD, f"$JS.API.STREAM.MSG.GET.{CONTROL.name}"),
+_ASKS: dict[str, tuple[str, ...]] = {
+    "feed": tuple(
+        f"{QUERY}.{name}" for name in ("strategy", "gate", "executor", "venue", "breaker")
+    ),
+    "gate": (f"{QUERY}.executor",),
+    "breaker": (
+        EPOCH_RECORD,
+        f"{QUERY}.executor",
+        f"$JS.API.STREAM.INFO.{CONTROL.name}",
+        f"$JS.API.STREAM.MSG.GET.{CONTROL.name}",
+    ),
     "recorder": (
         "$JS.API.STREAM.CREATE.*",
         "$JS.API.STREAM.UPDATE.*",
         "$JS.API.STREAM.INFO.*",
+        "$JS.API.CONSUMER.DURABLE.CREATE.*.*",
         "$JS.API.CONSUMER.MSG.NEXT.*.*",
         "$JS.ACK.>",
     ),
 }
-"""What the users of JetStream say to the server itself."""
+"""What is asked of the server's storage, and of others."""
 
 
 class Rights(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +151,7 @@ def rights_needed(
         subscribe.append(f"{HALT}.>")
     subscribe += [f"{QUERY}.{name}", f"_INBOX.{name}.>", f"$SRV.PING.{name}"]
     return Rights(
-        publish=tuple(dict.fromkeys((*publish, f"{HALT}.>", *_STORAGE.get(name, ())))),
+        publish=tuple(dict.fromkeys((*publish, f"{HALT}.>", *_ASKS.get(name, ())))),
         subscribe=tuple(dict.fromkeys(subscribe)),
     )
 

@@ -60,7 +60,7 @@ def _loaded(target: str) -> type[Strategy[Any]] | FieldError:
     module_name, _, class_name = target.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         why = f"module {module_name} cannot be loaded: {type(error).__name__}: {error}"
         wanted = "a module in strategy.folders, or an installed one; mend it, then restart strategy"
         return FieldError(path=STRATEGY, found=why, wanted=wanted)

@@ -75,22 +75,25 @@ class SessionBook:
         self.signal_count = 0
         self._multipliers = {key: each.multiplier for key, each in instruments.items()}
 
-    def apply(self, event: Event) -> None:
-        """Fold one event in."""
+    def apply(self, event: Event) -> bool:
+        """Fold one event in; return whether it is news. A repeated execution is not."""
         if isinstance(event, SignalRaised):
             self._on_signal(event)
         elif isinstance(event, SignalDecided):
             self._on_decision(event)
         elif isinstance(event, OrderFilled):
-            if self.portfolio.apply(event):
-                self._on_fill(event)
+            if event.instrument not in self._multipliers or not self.portfolio.apply(event):
+                return False
+            self._on_fill(event)
         elif isinstance(event, CLOSING):
             self.orders.pop(event.order_id, None)
         elif isinstance(event, PositionsAdopted):
             for view in event.positions:
-                self._adopt(view)
+                if view.instrument in self._multipliers:
+                    self._adopt(view)
         elif isinstance(event, ExecutionEvent) and (order := self.orders.get(event.order_id)):
             order.is_sent = True
+        return True
 
     def open_orders(self, instrument: InstrumentId, now_ns: int) -> tuple[OpenOrder, ...]:
         """Return what is on its way or open, oldest first; forget what can never be sent."""

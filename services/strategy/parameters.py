@@ -1,4 +1,4 @@
-"""Parameters of a strategy: the configured ones, a request's laid over them, all checked at once."""
+"""Parameters of a strategy: a request's laid over the configured ones, all checked at once."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches

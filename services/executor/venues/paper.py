@@ -1,28 +1,29 @@
 """The paper exchange as a process of its own: it survives its executor, as a real venue does.
 
-`python -m services.executor.venues.paper --config PATH`
+`python -m services.executor.venues.paper --config run/config.json`
 """
 
-import asyncio
-import hmac
-import secrets
-
-import msgspec
-
-from schemas import wire
-from schemas.base import Event
-from schemas.errors import SluiceError, VenueError, WireError
 from services.executor.config import VenueConfig
-from services.executor.venues.matching import REQUESTS, VenueCore
-from services.executor.venues.protocol import (
-    HELLO_BYTES_MAX,
-    LINE_BYTES_MAX,
-    Address,
-    Hello,
-    Lines,
-    Post,
-    Welcome,
-    address_file,
-    write_address,
-)
+from services.executor.venues.matching import VenueCore
+from services.executor.venues.paper_server import PaperServer
+from services.executor.venues.protocol import address_file
 from services.runtime.serve import Context, Service, serve
+
+
+def build(context: Context) -> Service:
+    """Return the paper exchange: its core, and the door the executor comes in by."""
+    settings = context.settings
+    config = settings.section("venue", VenueConfig)
+    return Service(
+        core=VenueCore(config, settings.instruments, settings.account.initial_cash),
+        adapter=PaperServer(config, address_file(settings.data_dir)),
+    )
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    serve("venue", build)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,14 +7,17 @@ no, and the connection ends.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from schemas.errors import VenueError
 
-LINE_BYTES_MAX = 65_536
+REQUEST_BYTES_MAX = 65_536
+REPORT_BYTES_MAX = 256 * 1024 * 1024
+"""A whole book with every execution there ever was is one line."""
+
 HELLO_BYTES_MAX = 1_024
 FILE_MODE = 0o600
 
@@ -51,24 +54,30 @@ class Lines:
 
     def __init__(self, bytes_max: int) -> None:
         self.bytes_max = bytes_max
-        self._rest = b""
+        self._parts: list[bytes] = []
+        self._size = 0
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes) -> list[bytes]:
         """Return the lines that `data` completes, without their ends.
 
         Raises:
             VenueError: a line is longer than allowed; nothing after it can be read.
         """
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._check(line)
-            yield line
-        self._check(self._rest)
+        *whole, rest = data.split(b"\n")
+        lines = []
+        for line in whole:
+            self._add(line)
+            lines.append(b"".join(self._parts))
+            self._parts, self._size = [], 0
+        self._add(rest)
+        return lines
 
-    def _check(self, line: bytes) -> None:
-        if len(line) > self.bytes_max:
+    def _add(self, part: bytes) -> None:
+        self._parts.append(part)
+        self._size += len(part)
+        if self._size > self.bytes_max:
             wanted = f"at most {self.bytes_max} bytes, then a newline"
-            raise VenueError("SLU-130", found=f"a line of {len(line)} bytes", wanted=wanted)
+            raise VenueError("SLU-130", found=f"a line of {self._size} bytes", wanted=wanted)
 
 
 def address_file(data_dir: Path) -> Path:

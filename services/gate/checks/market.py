@@ -7,27 +7,23 @@ from schemas.market import Trading
 from services.gate.case import PASS, Case, Verdict
 from services.gate.exposure import is_plain
 
-_SHOWN = Context(prec=9, rounding=ROUND_UP)
-BPS = 10_000
+_OPEN = Trading.OPEN
+BPS = Decimal(10_000)
+_TWICE_BPS = Decimal(20_000)
 
-
-def basis_points(part: Decimal, whole: Decimal) -> Decimal:
-    """Return `part` of `whole` in basis points, to nine digits.
-
-    Rounded away from zero, so that what is over a limit never shows, or passes, as the limit.
-    """
-    return _SHOWN.divide(part * BPS, whole)
+quotient = Context(prec=9, rounding=ROUND_UP).divide
+"""Return a quotient to nine digits, rounded up: over a limit never shows, or passes, as at it."""
 
 
 def instrument_open(case: Case) -> Verdict:
     """Return whether the venue has not said that the instrument is anything but open."""
     trading = case.lane.market.trading
-    return PASS if trading is None or trading is Trading.OPEN else (False, trading, Trading.OPEN)
+    return PASS if trading is None or trading is _OPEN else (False, trading, _OPEN)
 
 
 def market_fresh(case: Case) -> Verdict:
     """Return whether the newest quote came to this process recently enough."""
-    market, limit = case.lane.market, case.lane.limits.stale_after_ms
+    market, limit = case.lane.market, case.limits.stale_after_ms
     if market.quote is None:
         return (False, "no quote yet", limit.text)
     age_ms = -((market.received_ns - case.now_ns) // NS_PER_MS)  # rounded up
@@ -43,6 +39,7 @@ def market_sane(case: Case) -> Verdict:
 
 def market_spread(case: Case) -> Verdict:
     """Return whether bid and ask are close enough for the touch to mean something."""
-    bid, ask, limit = case.quote.bid, case.quote.ask, case.lane.limits.spread_bps_max
-    spread_bps = basis_points((ask - bid) * 2, ask + bid)
+    quote, limit = case.quote, case.limits.spread_bps_max
+    bid, ask = quote.bid, quote.ask
+    spread_bps = quotient((ask - bid) * _TWICE_BPS, ask + bid)
     return (spread_bps <= limit.value, str(spread_bps), limit.text)

@@ -4,22 +4,23 @@ from decimal import Decimal
 
 from schemas.orders import OrderType, Side
 from services.gate.case import PASS, Case, Verdict
-from services.gate.checks.market import basis_points
+from services.gate.checks.market import BPS, quotient
 from services.gate.exposure import ZERO, is_plain
 
-_WANTS_LIMIT = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
-_WANTS_STOP = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
+_BUY, _MARKET, _LIMIT = Side.BUY, OrderType.MARKET, OrderType.LIMIT
 
 
 def quantity_valid(case: Case) -> Verdict:
     """Return whether the quantity is a positive multiple of the instrument's lot."""
-    quantity, lot = case.signal.quantity, case.lane.instrument.lot_size
-    return (is_plain(quantity) and not quantity % lot, str(quantity), str(lot))
+    quantity, instrument = case.signal.quantity, case.lane.instrument
+    if is_plain(quantity) and not quantity % instrument.lot_size:
+        return PASS
+    return (False, str(quantity), str(instrument.lot_size))
 
 
 def order_quantity(case: Case) -> Verdict:
     """Return whether the order is small enough by quantity."""
-    quantity, limit = case.signal.quantity, case.lane.limits.order_quantity_max
+    quantity, limit = case.signal.quantity, case.limits.order_quantity_max
     return (quantity <= limit.value, str(quantity), limit.text)
 
 
@@ -31,18 +32,21 @@ def price_valid(case: Case) -> Verdict:
     """
     signal, tick = case.signal, case.lane.instrument.tick_size
     limit, stop, kind = signal.limit_price, signal.stop_price, signal.order_type
-    if kind is OrderType.MARKET and limit is None and stop is None:
+    if kind is _MARKET:
+        is_valid = limit is None and stop is None
+    elif kind is _LIMIT:
+        is_valid = _fits(limit, tick) and stop is None
+    elif kind is OrderType.STOP:
+        is_valid = limit is None and _fits(stop, tick)
+    else:
+        is_valid = _fits(limit, tick) and _fits(stop, tick)
+    if is_valid:
         return PASS
-    is_valid = _fits(limit, tick, is_wanted=kind in _WANTS_LIMIT) and _fits(
-        stop, tick, is_wanted=kind in _WANTS_STOP
-    )
-    return (is_valid, f"{kind} limit {limit or 'none'} stop {stop or 'none'}", str(tick))
+    return (False, f"{kind} with limit {limit}, stop {stop}", str(tick))
 
 
-def _fits(price: Decimal | None, tick: Decimal, *, is_wanted: bool) -> bool:
-    if price is None or not is_wanted:
-        return (price is not None) == is_wanted
-    return is_plain(price) and not price % tick
+def _fits(price: Decimal | None, tick: Decimal) -> bool:
+    return price is not None and is_plain(price) and not price % tick
 
 
 def price_collar(case: Case) -> Verdict:
@@ -51,22 +55,22 @@ def price_collar(case: Case) -> Verdict:
     Beyond is above the ask for a buy, below the bid for a sell; beyond its own stop price for a
     stop-limit order. Market and stop orders trade at the touch, and are 0 beyond it.
     """
-    signal, limit = case.signal, case.lane.limits.price_collar_bps
+    signal, limit = case.signal, case.limits.price_collar_bps
     price = signal.limit_price
     if price is None:
         return (True, "0", limit.text)
-    is_buy = signal.side is Side.BUY
+    is_buy = signal.side is _BUY
     touch = signal.stop_price or (case.quote.ask if is_buy else case.quote.bid)
     beyond = price - touch if is_buy else touch - price
     if beyond <= ZERO:
         return (True, "0", limit.text)
-    beyond_bps = basis_points(beyond, touch)
+    beyond_bps = quotient(beyond * BPS, touch)
     return (beyond_bps <= limit.value, str(beyond_bps), limit.text)
 
 
 def order_notional(case: Case) -> Verdict:
     """Return whether the order is small enough by value."""
-    limit = case.lane.limits.order_notional_max
+    limit = case.limits.order_notional_max
     notional = case.signal.quantity * case.worth()
     return (notional <= limit.value, str(notional), limit.text)
 
@@ -79,7 +83,7 @@ def replaces_own(case: Case) -> Verdict:
     replaces = case.signal.replaces
     if replaces is None:
         return PASS
-    old = case.known_account.orders.get(replaces)
+    old = case.account.orders.get(replaces)
     is_own = (
         old is not None
         and old.order.session == case.signal.session

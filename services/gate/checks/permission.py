@@ -7,8 +7,8 @@ from services.gate.case import PASS, Case, Verdict
 
 def session_named(case: Case) -> Verdict:
     """Return whether the session's name can be a token of a bus subject."""
-    session, account = case.signal.session, case.account
-    if account is not None and session in account.sessions:
+    session = case.signal.session
+    if case.is_account_known and session in case.account.sessions:
         return PASS
     return (TOKEN.fullmatch(session) is not None, "", "")
 
@@ -20,12 +20,12 @@ def trading_permitted(case: Case) -> Verdict:
 
 def account_known(case: Case) -> Verdict:
     """Return whether the account has a row of limits."""
-    return PASS if case.account is not None else (False, case.signal.account, "")
+    return PASS if case.is_account_known else (False, case.signal.account, "")
 
 
 def exposure_known(case: Case) -> Verdict:
     """Return whether nothing is missing since the executor's last reconciled book."""
-    doubt = case.known_account.doubt
+    doubt = case.account.doubt
     return PASS if not doubt else (False, doubt, "")
 
 
@@ -36,15 +36,12 @@ def instrument_known(case: Case) -> Verdict:
 
 def signal_in_time(case: Case) -> Verdict:
     """Return whether the signal is not expired, and does not expire too far ahead."""
-    limit = case.lane.limits.signal_life_ms_max
+    limit = case.limits.signal_life_ms_max
     left_ms = -((case.now_ns - case.signal.expires_at_ns) // NS_PER_MS)  # rounded up
     return (0 < left_ms <= limit.value, str(left_ms), limit.text)
 
 
 def signal_new(case: Case) -> Verdict:
     """Return whether no signal of this id was decided before, and there is room to remember it."""
-    if case.order_id in case.ids:
-        return (False, "decided before", "")
-    if case.ids.is_full(case.now_ns):
-        return (False, "the memory of ids is full of orders that could still be sent", "")
-    return PASS
+    objection = case.ids.objection(case.order_id, case.now_ns)
+    return PASS if not objection else (False, objection, "")

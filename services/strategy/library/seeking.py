@@ -58,6 +58,7 @@ class Seeker:
         if not context.is_trading or context.now_ns < self._retry_ns:
             return
         if context.open_orders(instrument):
+            self._wait()  # for news of it; then, or in a while, look again
             return
         missing = self._wanted - context.position(instrument)
         if not missing:
@@ -67,22 +68,22 @@ class Seeker:
         context.submit(instrument, side, abs(missing), why=self._why)
 
     def on_decision(self, decision: SignalDecided) -> None:
-        """Wait a while before asking again for what the gate has just rejected."""
+        """Look again at the next chance; after a rejection, only in a while."""
+        self._retry_ns = 0
         if decision.outcome is Outcome.REJECTED:
-            self._pause()
+            self._wait()
 
     def on_execution(self, event: ExecutionEvent) -> None:
-        """Wait a while before sending again what was not done."""
+        """Look again at the next chance; after what was not done, only in a while."""
+        self._retry_ns = 0
         if isinstance(event, NOT_DONE):
-            self._pause()
+            self._wait()
 
-    def _pause(self) -> None:
+    def _wait(self) -> None:
         self._retry_ns = self._context.now_ns + self._retry_ms * NS_PER_MS
 
 
-def lot_complaints(
-    quantity: Decimal | None, instruments: Sequence[Instrument]
-) -> list[FieldError]:
+def lot_complaints(quantity: Decimal | None, instruments: Sequence[Instrument]) -> list[FieldError]:
     """Return each instrument whose lots `quantity` is not a whole number of."""
     return [
         FieldError(

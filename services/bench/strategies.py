@@ -1,0 +1,28 @@
+"""Strategies that only a benchmark would run."""
+
+from decimal import Decimal
+
+from schemas.market import QuoteReceived
+from schemas.orders import Side, TimeInForce
+from services.strategy.context import at_limit
+from services.strategy.interface import Parameters, Strategy
+
+ONE = Decimal(1)
+
+
+class EveryTick(Strategy[Parameters]):
+    """Buy or sell one at the touch on every quote, turn about; `why` is the quote's own time."""
+
+    def on_quote(self, quote: QuoteReceived) -> None:
+        """Raise one signal, and write down which quote it answers."""
+        is_long = self.context.position(quote.instrument) > 0
+        side, price = (Side.SELL, quote.bid) if is_long else (Side.BUY, quote.ask)
+        terms = at_limit(price, time_in_force=TimeInForce.IOC)
+        self.context.submit(quote.instrument, side, ONE, terms, why=str(quote.at_ns))
+
+
+class Idle(Strategy[Parameters]):
+    """Take every quote, and do nothing with it."""
+
+    def on_quote(self, quote: QuoteReceived) -> None:
+        """Do nothing: what is measured is the way here."""

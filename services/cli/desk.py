@@ -1,0 +1,145 @@
+"""Talk to a running system over the bus, with an operator's key."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import msgspec
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
+
+from schemas.base import Event
+from schemas.control import ControlAnswered
+from schemas.errors import BusError, UserError, WireError
+from schemas.executions import BookReported
+from schemas.health import (
+    ArbiterReported,
+    FeedReported,
+    GateReported,
+    RecorderReported,
+    SessionsReported,
+    SupervisorReported,
+)
+from schemas.subjects import QUERY
+from schemas.wire import decode
+from services.cli.locate import Place, locate
+from services.runtime.config import BusConfig
+from services.runtime.connect import connect
+from services.runtime.fastpath import BusConnection
+
+USERS = ("operator", "viewer")
+"""Whose key is used: the first that is there."""
+
+CONNECT_TIMEOUT_S = 3.0
+ASK_TIMEOUT_S = 1.0
+REQUEST_TIMEOUT_S = 10.0
+_E = TypeVar("_E", bound=Event)
+
+
+class Desk:
+    """An open connection of a person.
+
+    Attributes:
+        connection: to the bus.
+        user: whose key was used.
+    """
+
+    def __init__(self, connection: BusConnection, user: str, bus: BusConfig) -> None:
+        self.connection, self.user, self.bus = connection, user, bus
+
+    async def arbiter(self) -> ArbiterReported | None:
+        """Return the breaker service's word on halts; None if it does not answer."""
+        return await self.ask("breaker", ArbiterReported)
+
+    async def gate(self) -> GateReported | None:
+        """Return the gate's report; None if it does not answer."""
+        return await self.ask("gate", GateReported)
+
+    async def book(self) -> BookReported | None:
+        """Return the executor's book; None if it does not answer."""
+        return await self.ask("executor", BookReported)
+
+    async def sessions(self) -> SessionsReported | None:
+        """Return the strategy service's sessions; None if it does not answer."""
+        return await self.ask("strategy", SessionsReported)
+
+    async def feed(self) -> FeedReported | None:
+        """Return the feed's report; None if it does not answer."""
+        return await self.ask("feed", FeedReported)
+
+    async def recorder(self) -> RecorderReported | None:
+        """Return the recorder's report; None if it does not answer."""
+        return await self.ask("recorder", RecorderReported)
+
+    async def supervisor(self) -> SupervisorReported | None:
+        """Return the supervisor's report; None if it does not answer."""
+        return await self.ask("supervisor", SupervisorReported)
+
+    async def ask(
+        self, service: str, kind: type[_E], timeout_s: float = ASK_TIMEOUT_S
+    ) -> _E | None:
+        """Return what a service says of itself; None if it is not there, or silent."""
+        subject = f"{QUERY}.{service}"
+        try:
+            message = await self.connection.request(subject, b"", timeout=timeout_s)
+            [event] = decode(message.data, subject=subject)
+        except (NatsError, WireError, ValueError):
+            return None
+        return event if isinstance(event, kind) else None
+
+    async def request(self, subject: str, request: msgspec.Struct, owner: str) -> ControlAnswered:
+        """Return the answer to a control request.
+
+        Raises:
+            BusError: nobody is there to answer, or the answer did not come in time.
+        """
+        data = msgspec.json.encode(request)
+        try:
+            message = await self.connection.request(subject, data, timeout=REQUEST_TIMEOUT_S)
+        except NoRespondersError as error:
+            wanted = f"the {owner} service; see `sluice status`"
+            raise BusError(
+                "SLU-122", subject=subject, found="nobody listens", wanted=wanted
+            ) from error
+        except NatsError as error:
+            refused = "; ".join(self.connection.refusals)
+            found = (
+                refused or f"no answer in {REQUEST_TIMEOUT_S:g} s: it may or may not have worked"
+            )
+            raise BusError("SLU-122", subject=subject, found=found, wanted="an answer") from error
+        [event] = decode(message.data, subject=subject)
+        assert isinstance(event, ControlAnswered), event
+        return event
+
+
+@asynccontextmanager
+async def at_desk(place: Place, bus: BusConfig | None = None) -> AsyncIterator[Desk]:
+    """Open a connection to the running system; close it at the end.
+
+    Raises:
+        UserError: SLU-104 no system runs here; SLU-102 there is no key to use.
+        BusError: the bus cannot be reached, or does not let us in.
+    """
+    found = locate(place) if bus is None else bus
+    user = _user(found)
+    connection = await connect(user, found, what_for="cli", timeout_s=CONNECT_TIMEOUT_S)
+    try:
+        yield Desk(connection, user, found)
+    finally:
+        await connection.close()
+
+
+def _user(bus: BusConfig) -> str:
+    if bus.keys_dir is None:
+        return USERS[0]
+    for user in USERS:
+        if (bus.keys_dir / f"{user}.nk").is_file():
+            return user
+    wanted = "the key of a person: " + " or ".join(f"{user}.nk" for user in USERS)
+    raise UserError("SLU-102", path=bus.keys_dir, found="none", wanted=wanted)
+
+
+async def gather(*questions: Any) -> Sequence[Any]:
+    """Return the answers to questions asked side by side."""
+    return await asyncio.gather(*questions)

@@ -1,0 +1,126 @@
+"""What commands print: text for people, one JSON document for programs, and the halt banner."""
+
+import datetime
+import sys
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from schemas.base import NS_PER_S
+from schemas.control import BreakerState
+from schemas.errors import FieldError, SluiceError
+from schemas.health import ArbiterReported
+
+UNKNOWN = "unknown"
+
+
+class Output:
+    """One command's output.
+
+    Args:
+        is_json: whether standard output gets one JSON document and nothing else.
+    """
+
+    def __init__(self, is_json: bool) -> None:
+        self.is_json = is_json
+
+    def banner(self, arbiter: ArbiterReported | None) -> None:
+        """Say first of all that trading is halted, or that nobody knows."""
+        if line := banner_of(arbiter):
+            print(line, file=sys.stderr if self.is_json else sys.stdout, flush=True)
+
+    def data(self, document: Any) -> None:
+        """Print the document, if programs are listening."""
+        if self.is_json:
+            sys.stdout.write(to_json(document) + "\n")
+            sys.stdout.flush()
+
+    def line(self, text: str = "") -> None:
+        """Print a line for people."""
+        if not self.is_json:
+            print(text, flush=True)
+
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Print a table for people; a number's column is flush right."""
+        if not self.is_json:
+            from rich.console import Console
+
+            Console(highlight=False).print(table_of(title, columns, rows))
+
+    def next_step(self, *commands: str) -> None:
+        """Say what to try next."""
+        self.line("Next: " + "   ".join(commands))
+
+    def problems(self, errors: Iterable[FieldError]) -> None:
+        """Print what is wrong with each field, on standard error."""
+        for error in errors:
+            print(f"  {error.path}: found {error.found}; wanted {error.wanted}", file=sys.stderr)
+
+
+def table_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Any:
+    """Return a rich table."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(shown(value)) for value in row))
+    return table
+
+
+def banner_of(arbiter: ArbiterReported | None) -> str:
+    """Return the first line of every command while trading is halted; empty while it is not."""
+    if arbiter is None:
+        return "STATE UNKNOWN: the breaker service does not answer. Next: sluice doctor"
+    if arbiter.breaker_state is not BreakerState.NORMAL:
+        since = time_of(arbiter.halt_at_ns) if arbiter.halt_at_ns else "an unknown time"
+        who = arbiter.halt_operator or "somebody"
+        why = arbiter.halt_reason or "no reason given"
+        return (
+            f"HALTED since {since} by {who}: {why} "
+            f"(halt {arbiter.halts}, {arbiter.breaker_state}). Next: sluice reset"
+        )
+    if not arbiter.is_leasing:
+        return f"HALTED: {arbiter.detail or 'trading was not started'}. Next: sluice start"
+    return ""
+
+
+def error_text(error: SluiceError) -> str:
+    """Return an error as a tired person can use it: what, found, wanted, where, and what to do."""
+    lines = [f"sluice: {error.code} {error.entry.message}"]
+    lines += [f"  {name}: {value}" for name, value in error.fields.items()]
+    return "\n".join([*lines, f"  next step: {error.entry.resolution}"])
+
+
+def time_of(at_ns: int) -> str:
+    """Return a moment for people, in UTC."""
+    at = datetime.datetime.fromtimestamp(at_ns / NS_PER_S, tz=datetime.UTC)
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def shown(value: object) -> str:
+    """Return a value for people; what is not known says so."""
+    if value is None:
+        return UNKNOWN
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    if isinstance(value, Decimal):
+        return amount(value)
+    return str(value)
+
+
+def amount(value: Decimal) -> str:
+    """Return an amount with thousands marked, and no more digits than it has."""
+    return f"{value:,.2f}" if abs(value) >= 1_000 else f"{value.normalize():f}"
+
+
+def to_json(document: Any) -> str:
+    """Return the document as JSON, indented."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()

@@ -1,0 +1,34 @@
+"""Run the executor: `python -m services.executor --config run/config.json`."""
+
+from services.control import ControlGuard
+from services.executor.config import ExecutorConfig
+from services.executor.core import ExecutorCore
+from services.executor.venues.paper_client import PaperClient
+from services.executor.venues.protocol import address_file
+from services.runtime.serve import Context, Service, serve
+
+
+def build(context: Context) -> Service:
+    """Return the executor: its core, its guard, and the adapter to the paper exchange."""
+    settings = context.settings
+    account = settings.account
+    config = settings.section("executor", ExecutorConfig)
+    guard = ControlGuard("executor", context.boot_id, settings.limits_hash)
+    core = ExecutorCore(config, account.id, settings.instruments, account.initial_cash, guard)
+    adapter = PaperClient(
+        config,
+        address_file(settings.data_dir),
+        may_send=core.may_send,
+        lock=context.lock,
+        clock=context.clock,
+    )
+    return Service(core=core, adapter=adapter, guard=guard)
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    serve("executor", build)
+
+
+if __name__ == "__main__":
+    main()

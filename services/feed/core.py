@@ -1,0 +1,277 @@
+"""The feed's pure part: what is published, what has gone stale, where a book has a hole."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+from schemas.base import NS_PER_S, Event, InstrumentId
+from schemas.control import EpochStarted
+from schemas.health import AlertRaised, FeedReported, LinkChanged, Severity
+from schemas.market import (
+    BookChanged,
+    FeedEnded,
+    InstrumentStatusChanged,
+    MarketRead,
+    PlaybackMarked,
+    PlaybackReleased,
+    QuoteReceived,
+    Trading,
+)
+from services.core import NOTHING
+from services.feed.book import Applied
+from services.feed.tops import CheckedBook
+
+STALE_CHECKS_PER_LIMIT = 20
+"""How finely staleness is looked at: it is noticed at most a twentieth of its limit late."""
+
+MARK_EVERY_NS = NS_PER_S
+MARK_EVERY_COUNT = 512
+"""The position is kept once a second, or after as many events: what a restart may repeat."""
+
+NAMED_MAX = 10
+"""Instruments named in one alert; the rest are counted."""
+
+REPORTED_QUOTES_MAX = 100
+
+
+class FeedPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What the core must know of its source."""
+
+    source: str
+    stale_after_ns: int
+    run: str = ""
+    """Name of this run of the whole system; a mark of another run is none of ours."""
+
+    is_recording: bool = False
+
+
+class FeedCore:
+    """Say what the source read; watch for silence and for holes.
+
+    An instrument is stale when nothing of it was received for `stale_after_ns` by the local
+    clock. The venue's clock is never looked at: it may be seconds off.
+
+    Attributes:
+        mark: where a restart of the same run goes on from; None at the beginning.
+    """
+
+    hears: frozenset[type[Event]] = frozenset({MarketRead, EpochStarted, LinkChanged})
+    keeps: frozenset[type[Event]] = frozenset({PlaybackMarked})
+
+    def __init__(self, plan: FeedPlan) -> None:
+        self.wake_at_ns: int | None = None
+        self.mark: PlaybackMarked | None = None
+        self._plan = plan
+        self._is_released = False
+        self._is_ended = False
+        self._failure = ""
+        self._counts: dict[str, int] = {}
+        self._heard_ns: dict[InstrumentId, int] = {}
+        self._stale: dict[InstrumentId, int] = {}
+        self._quotes: dict[InstrumentId, QuoteReceived] = {}
+        self._books: dict[InstrumentId, CheckedBook] = {}
+        self._position_count = 0
+        self._marked_ns = 0
+        self._rate = _Rate()
+
+    def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
+        """Say what was read; release a recording when trading is started."""
+        if isinstance(event, MarketRead):
+            return self._on_read(event, now_ns)
+        if isinstance(event, LinkChanged):
+            return [event]  # the player must know, and only we are told
+        if self._is_released:
+            return NOTHING
+        self._is_released = True
+        return [PlaybackReleased(at_ns=now_ns)]
+
+    def wake(self, now_ns: int) -> Sequence[Event]:
+        """Look for instruments that have gone silent."""
+        limit_ns = self._plan.stale_after_ns
+        silent = [
+            instrument
+            for instrument, heard_ns in self._heard_ns.items()
+            if now_ns - heard_ns >= limit_ns and instrument not in self._stale
+        ]
+        self._stale.update((each, self._heard_ns[each]) for each in silent)
+        watched = [ns for each, ns in self._heard_ns.items() if each not in self._stale]
+        step_ns = max(limit_ns // STALE_CHECKS_PER_LIMIT, 1)
+        self.wake_at_ns = max(min(watched) + limit_ns, now_ns + step_ns) if watched else None
+        return self._went_stale(silent, now_ns) if silent else NOTHING
+
+    def restore(self, event: Event) -> None:
+        """Remember how far this run had come; marks of other runs do not count."""
+        assert isinstance(event, PlaybackMarked), event
+        if event.run == self._plan.run:
+            self.mark = event
+            self._is_released = True
+
+    def describe(self, now_ns: int) -> FeedReported:
+        """Return what was read, how fast, and what is stale."""
+        shown = list(self._quotes.items())[:REPORTED_QUOTES_MAX]
+        return FeedReported(
+            at_ns=now_ns,
+            source=self._plan.source,
+            counts=self._counts,
+            rate_per_s=self._rate.per_s(now_ns),
+            is_ended=self._is_ended,
+            stale=tuple(self._stale),
+            quotes={name: f"{quote.bid}/{quote.ask}" for name, quote in shown},
+            top_checks_count=sum(book.checks_count for book in self._books.values()),
+            top_differs_count=sum(book.differs_count for book in self._books.values()),
+            detail=self._failure,
+        )
+
+    def _on_read(self, read: MarketRead, now_ns: int) -> Sequence[Event]:
+        said: list[Event] = []
+        heard_ns, stale = self._heard_ns, self._stale
+        for event in read.events:
+            if isinstance(event, FeedEnded):
+                self._end()
+                said.append(event)
+                continue
+            instrument = event.instrument
+            if instrument not in heard_ns or instrument in stale:
+                said.append(self._came_back(instrument, now_ns))
+            heard_ns[instrument] = now_ns
+            said.append(event)
+            if isinstance(event, QuoteReceived):
+                self._quotes[instrument] = event
+                book = self._books.get(instrument) if event.update_id else None
+                if book is not None and not book.on_quote(event):
+                    said.append(self._differs(event, book, now_ns))
+            elif isinstance(event, BookChanged):
+                said += self._on_book(event, now_ns)
+        if read.events:
+            self._count(read, now_ns)
+        said += self._mark(read, now_ns)
+        if read.failure:
+            said.append(self._failed(read.failure, now_ns))
+        return said
+
+    def _count(self, read: MarketRead, now_ns: int) -> None:
+        self._rate.add(len(read.events), now_ns)
+        self._counts = read.counts or self._counts
+        if self.wake_at_ns is None and not self._is_ended:
+            self.wake_at_ns = now_ns + self._plan.stale_after_ns
+
+    def _mark(self, read: MarketRead, now_ns: int) -> Sequence[Event]:
+        """Keep now and then where we were before this step: all of that is published by now."""
+        before, self._position_count = self._position_count, read.position_count
+        last_count = 0 if self.mark is None else self.mark.position_count
+        self._marked_ns = self._marked_ns or now_ns
+        is_time = now_ns - self._marked_ns >= MARK_EVERY_NS
+        if before <= last_count or not (is_time or before - last_count >= MARK_EVERY_COUNT):
+            return NOTHING
+        self._marked_ns = now_ns
+        prices: dict[InstrumentId, Decimal] = {}
+        if not self._plan.is_recording:
+            prices = {name: quote.bid for name, quote in self._quotes.items()}
+        self.mark = PlaybackMarked(
+            at_ns=now_ns, run=self._plan.run, position_count=before, prices=prices
+        )
+        return [self.mark]
+
+    def _on_book(self, event: BookChanged, now_ns: int) -> Sequence[Event]:
+        book = self._books.get(event.instrument)
+        if book is None:
+            book = self._books[event.instrument] = CheckedBook()
+        last_id = book.last_id
+        became = book.apply(event)
+        if became is Applied.CHANGED and not book.is_whole:
+            return [self._differs(event, book, now_ns)]
+        if became is not Applied.HOLE:
+            return NOTHING
+        fields = {
+            "instrument": event.instrument,
+            "found": f"an update from {event.first_id}",
+            "wanted": f"the update after {last_id}",
+        }
+        message = f"updates of the order book of {event.instrument} are missing after {last_id}"
+        return [self._alert("SLU-111", message, fields, now_ns)]
+
+    def _differs(
+        self, event: QuoteReceived | BookChanged, book: CheckedBook, now_ns: int
+    ) -> AlertRaised:
+        message = (
+            f"the order book of {event.instrument} differs from the venue's own best bid and ask "
+            f"at update {book.last_id}; it is not used until the next snapshot"
+        )
+        return self._alert("SLU-111", message, {"instrument": event.instrument}, now_ns)
+
+    def _went_stale(self, silent: list[InstrumentId], now_ns: int) -> Sequence[Event]:
+        limit_ms = self._plan.stale_after_ns // 1_000_000
+        reason = f"no market data for {limit_ms} ms"
+        named = ", ".join(silent[:NAMED_MAX])
+        more = f" and {len(silent) - NAMED_MAX} more" if len(silent) > NAMED_MAX else ""
+        fields = {"instruments": named + more, "source": self._plan.source}
+        return [
+            *(
+                InstrumentStatusChanged(
+                    at_ns=now_ns, instrument=each, trading=Trading.UNKNOWN, reason=reason
+                )
+                for each in silent
+            ),
+            self._alert("SLU-112", f"{reason}: {named}{more}", fields, now_ns),
+        ]
+
+    def _came_back(self, instrument: InstrumentId, now_ns: int) -> InstrumentStatusChanged:
+        is_back = self._stale.pop(instrument, None) is not None
+        reason = "market data is back" if is_back else "first market data"
+        return InstrumentStatusChanged(
+            at_ns=now_ns, instrument=instrument, trading=Trading.OPEN, reason=reason
+        )
+
+    def _end(self) -> None:
+        """Nothing is expected any more, so nothing can be late."""
+        self._is_ended = True
+        self.wake_at_ns = None
+
+    def _failed(self, failure: str, now_ns: int) -> AlertRaised:
+        """Say that the source is dead. What it fed goes stale, and nothing trades on it."""
+        self._failure = failure
+        fields = {"source": self._plan.source}
+        return self._alert("SLU-110", failure, fields, now_ns, Severity.CRITICAL)
+
+    @staticmethod
+    def _alert(
+        code: str,
+        message: str,
+        fields: dict[str, str],
+        now_ns: int,
+        severity: Severity = Severity.WARNING,
+    ) -> AlertRaised:
+        return AlertRaised(
+            at_ns=now_ns,
+            severity=severity,
+            component="feed",
+            code=code,
+            message=message,
+            fields=fields,
+        )
+
+
+class _Rate:
+    """Events per second, over the last whole second or so."""
+
+    def __init__(self) -> None:
+        self._since_ns = 0
+        self._count = 0
+        self._per_s = 0.0
+
+    def add(self, count: int, now_ns: int) -> None:
+        """Count `count` events of this moment."""
+        if not self._since_ns:
+            self._since_ns = now_ns
+        elif now_ns - self._since_ns >= NS_PER_S:
+            self._per_s = self._count * NS_PER_S / (now_ns - self._since_ns)
+            self._since_ns, self._count = now_ns, 0
+        self._count += count
+
+    def per_s(self, now_ns: int) -> float:
+        """Return the rate; what came since a silence began counts over that silence."""
+        elapsed_ns = now_ns - self._since_ns
+        if elapsed_ns >= 2 * NS_PER_S:
+            return self._count * NS_PER_S / elapsed_ns
+        return self._per_s

@@ -1,0 +1,299 @@
+"""Recordings as plain CSV: one header line, one event a line, oldest first.
+
+The header says what kind of events follow; columns may stand in any order:
+
+    time,instrument,bid,bid_size,ask,ask_size                      quotes; 0 or empty: not quoted
+    time,instrument,price,quantity[,side]                          trades; side is buy or sell
+    time,instrument,open_time,open,high,low,close,volume           bars; time is when it closed
+    time,instrument,rate                                           funding
+    time,instrument,trading[,reason]                               open, halted, closed, unknown
+
+`time` is ns since the epoch, or ISO 8601 with its offset (2013-10-07T09:30:00.5-04:00, or Z);
+`instrument` is `<venue>:<symbol>`. Lines before the header may say what is traded, in full:
+
+    #instrument {"id": "nyse:IBM", "asset_class": "equity", "currency": "USD",
+                 "tick_size": "0.01", "lot_size": "1"}              (on one line)
+
+What no such line describes is an equity in USD, its steps told from the numbers in the file.
+"""
+
+import csv
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.base import InstrumentId
+from schemas.errors import UserError
+from schemas.instruments import AssetClass, Instrument, instrument_id
+from schemas.market import (
+    BarClosed,
+    FundingPublished,
+    InstrumentStatusChanged,
+    MarketEvent,
+    QuoteReceived,
+    TradeReceived,
+    Trading,
+)
+from schemas.orders import Side
+from services.feed.lines import Counts, finite, missing, unreadable
+from services.feed.steps import in_units, step_of_units
+
+DECLARES = "#instrument "
+WANTED_HEADER = (
+    "a header with time, instrument and the columns of quotes (bid,bid_size,ask,ask_size), trades "
+    "(price,quantity), bars (open_time,open,high,low,close,volume), funding (rate) or status "
+    "(trading)"
+)
+WANTED_VALUES = "time in ns or ISO 8601 with offset, instrument as <venue>:<symbol>, plain numbers"
+WANTED_INSTRUMENT = "#instrument and a JSON object: id, asset_class, currency, tick_size, lot_size"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Row = dict[str, str]
+
+
+class _Kind(NamedTuple):
+    """One kind of file."""
+
+    name: str
+    columns: frozenset[str]
+    optional: frozenset[str]
+    prices: tuple[str, ...]
+    sizes: tuple[str, ...]
+    make: Callable[[int, InstrumentId, Row], MarketEvent]
+
+
+def _number(text: str) -> Decimal:
+    return finite(text) if text else Decimal(0)
+
+
+def _quote(at_ns: int, instrument: InstrumentId, row: Row) -> QuoteReceived:
+    return QuoteReceived(
+        at_ns=at_ns,
+        instrument=instrument,
+        bid=_number(row["bid"]),
+        bid_size=_number(row["bid_size"]),
+        ask=_number(row["ask"]),
+        ask_size=_number(row["ask_size"]),
+    )
+
+
+def _trade(at_ns: int, instrument: InstrumentId, row: Row) -> TradeReceived:
+    side = row.get("side")
+    return TradeReceived(
+        at_ns=at_ns,
+        instrument=instrument,
+        price=finite(row["price"]),
+        quantity=finite(row["quantity"]),
+        aggressor=Side(side) if side else None,
+    )
+
+
+def _bar(at_ns: int, instrument: InstrumentId, row: Row) -> BarClosed:
+    return BarClosed(
+        at_ns=at_ns,
+        instrument=instrument,
+        open=finite(row["open"]),
+        high=finite(row["high"]),
+        low=finite(row["low"]),
+        close=finite(row["close"]),
+        volume=_number(row["volume"]),
+        open_ns=_time_ns(row["open_time"]),
+        close_ns=at_ns,
+    )
+
+
+def _funding(at_ns: int, instrument: InstrumentId, row: Row) -> FundingPublished:
+    return FundingPublished(at_ns=at_ns, instrument=instrument, rate=finite(row["rate"]))
+
+
+def _status(at_ns: int, instrument: InstrumentId, row: Row) -> InstrumentStatusChanged:
+    return InstrumentStatusChanged(
+        at_ns=at_ns,
+        instrument=instrument,
+        trading=Trading(row["trading"]),
+        reason=row.get("reason") or "",
+    )
+
+
+_OHLC = ("open", "high", "low", "close")
+_NONE: frozenset[str] = frozenset()
+KINDS = (
+    _Kind(
+        "quote",
+        frozenset({"bid", "bid_size", "ask", "ask_size"}),
+        _NONE,
+        ("bid", "ask"),
+        ("bid_size", "ask_size"),
+        _quote,
+    ),
+    _Kind(
+        "trade",
+        frozenset({"price", "quantity"}),
+        frozenset({"side"}),
+        ("price",),
+        ("quantity",),
+        _trade,
+    ),
+    _Kind("bar", frozenset({*_OHLC, "open_time", "volume"}), _NONE, _OHLC, ("volume",), _bar),
+    _Kind("funding", frozenset({"rate"}), _NONE, (), (), _funding),
+    _Kind("status", frozenset({"trading"}), frozenset({"reason"}), (), (), _status),
+)
+"""Every kind of file: what it must have, what it may have, and what its steps are told from."""
+
+
+class CsvSeries:
+    """One CSV file."""
+
+    silence_ns = 0
+    resolution = "csv"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def has_quotes(self) -> bool:
+        """Whether its header is that of quotes."""
+        return self._head[0].name == "quote"
+
+    def instruments(self) -> tuple[Instrument, ...]:
+        """Return those it describes, and those its rows name.
+
+        Raises:
+            UserError: header or rows cannot be understood; names the line.
+        """
+        return self._instruments
+
+    def read(self, counts: Counts) -> Iterator[MarketEvent]:
+        """Read every row.
+
+        Raises:
+            UserError: a row cannot be understood; names the line, what was found and wanted.
+        """
+        kind = self._head[0]
+        known: dict[str, InstrumentId] = {}
+        for where, row in self._rows():
+            try:
+                name = row["instrument"]
+                if name not in known:
+                    known[name] = _id(name)
+                event = kind.make(_time_ns(row["time"]), known[name], row)
+            except (ValueError, ArithmeticError, UserError) as error:
+                raise self._bad(where, row, error) from error
+            counts[kind.name] += 1
+            yield event
+
+    @cached_property
+    def _head(self) -> tuple[_Kind, list[str], list[Instrument], int]:
+        """The kind, its columns, the instruments described, and the lines all that took."""
+        described: list[Instrument] = []
+        number = 0
+        with self._opened() as lines:
+            for number, line in enumerate(lines, 1):
+                text = line.strip()
+                if text.startswith(DECLARES):
+                    described.append(self._described(text, number))
+                elif text and not text.startswith("#"):
+                    columns = next(csv.reader([text]))
+                    return self._kind_of(columns, number), columns, described, number
+        raise unreadable(f"{self.path}:{number + 1}", "the end of the file", WANTED_HEADER)
+
+    def _kind_of(self, columns: list[str], number: int) -> _Kind:
+        named = set(columns)
+        for kind in KINDS:
+            wanted = kind.columns | {"time", "instrument"}
+            if wanted <= named <= wanted | kind.optional and len(columns) == len(named):
+                return kind
+        raise unreadable(f"{self.path}:{number}", ",".join(columns), WANTED_HEADER)
+
+    def _described(self, text: str, number: int) -> Instrument:
+        try:
+            return msgspec.json.decode(text.removeprefix(DECLARES), type=Instrument)
+        except msgspec.MsgspecError as error:
+            where = f"{self.path}:{number}"
+            raise unreadable(where, error, WANTED_INSTRUMENT) from error
+
+    @cached_property
+    def _instruments(self) -> tuple[Instrument, ...]:
+        kind, _, described, _ = self._head
+        found = {each.id: each for each in described}
+        units: dict[InstrumentId, tuple[int, int]] = {}
+        for where, row in self._rows():
+            try:
+                instrument = _id(row["instrument"])
+                if instrument not in found:
+                    price, size = units.get(instrument, (0, 0))
+                    price = math.gcd(price, *(in_units(_number(row[name])) for name in kind.prices))
+                    size = math.gcd(size, *(in_units(_number(row[name])) for name in kind.sizes))
+                    units[instrument] = price, size
+            except (ValueError, ArithmeticError, UserError) as error:
+                raise self._bad(where, row, error) from error
+        guessed = (_guessed(instrument, *steps) for instrument, steps in units.items())
+        return tuple(chain(found.values(), guessed))
+
+    def _rows(self) -> Iterator[tuple[int, Row]]:
+        """Yield the number of each line and its columns by name."""
+        _, columns, _, head_lines = self._head
+        with self._opened() as lines:
+            for _ in range(head_lines):
+                next(lines)
+            reader = csv.reader(lines)
+            for row in reader:
+                where = head_lines + reader.line_num
+                if len(row) == len(columns):
+                    yield where, dict(zip(columns, row, strict=True))
+                elif row:
+                    raise unreadable(f"{self.path}:{where}", ",".join(row), ",".join(columns))
+
+    def _bad(self, where: int, row: Row, error: Exception) -> Exception:
+        found = f"{','.join(row.values())} ({error})"
+        return unreadable(f"{self.path}:{where}", found, f"{','.join(row)}: {WANTED_VALUES}")
+
+    @contextmanager
+    def _opened(self) -> Iterator[Iterator[str]]:
+        try:
+            lines = self.path.open(encoding="utf-8", errors="replace", newline="")
+        except OSError as error:
+            found = error.strerror or str(error)
+            raise missing(self.path, found, "a CSV file that can be read") from error
+        with lines:
+            yield lines
+
+
+def _time_ns(text: str) -> int:
+    """Return a time of the file in ns since the epoch.
+
+    Raises:
+        ValueError: it is neither a whole number nor ISO 8601 with an offset.
+    """
+    if text.isdigit():
+        return int(text)
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text} has no offset: wanted one like Z or -04:00 at its end")
+    since = moment - EPOCH
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+
+
+def _id(name: str) -> InstrumentId:
+    venue, colon, symbol = name.partition(":")
+    if not colon:
+        raise ValueError(f"{name!r} is no instrument: wanted <venue>:<symbol>, like nyse:IBM")
+    return instrument_id(venue, symbol)
+
+
+def _guessed(instrument: InstrumentId, price_units: int, size_units: int) -> Instrument:
+    return Instrument(
+        id=instrument,
+        asset_class=AssetClass.EQUITY,
+        currency="USD",
+        tick_size=step_of_units(price_units),
+        lot_size=step_of_units(size_units),
+    )

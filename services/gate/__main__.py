@@ -1,0 +1,24 @@
+"""Run the gate: `python -m services.gate --config run/config.json`."""
+
+from services.control import ControlGuard
+from services.gate.books import BookQuery
+from services.gate.config import GateConfig
+from services.gate.core import GateCore
+from services.runtime.serve import Context, Service, serve
+
+
+def build(context: Context) -> Service:
+    """Return the gate: its core, its guard, and the way to ask the executor for its book."""
+    settings = context.settings
+    guard = ControlGuard("gate", context.boot_id, settings.limits_hash)
+    core = GateCore(settings.section("gate", GateConfig), settings.instruments, guard)
+    return Service(core=core, adapter=BookQuery(context.connection), guard=guard)
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    serve("gate", build)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""The recorder as the others see it: how far it is, how durable, and when it must warn."""
+
+from collections.abc import Sequence
+
+from schemas.base import BootId, Event
+from schemas.control import HaltAcknowledged, HaltRequested
+from schemas.health import AlertRaised, RecorderReported, Severity
+from schemas.recording import (
+    DurabilityRead,
+    RecordingChanged,
+    RecordingLagged,
+    RecordingMarked,
+    RecordsMissed,
+)
+from services.core import NOTHING
+
+SERVICE = "recorder"
+STARTING = "the streams are being opened"
+
+
+class RecorderCore:
+    """Turn what the shell saw into reports, alerts and, where the record is broken, a halt.
+
+    The recording itself decides nothing and is done by the shell: every byte as it came.
+    """
+
+    hears: frozenset[type[Event]] = frozenset(
+        {
+            HaltRequested,
+            RecordingMarked,
+            RecordingLagged,
+            RecordingChanged,
+            RecordsMissed,
+            DurabilityRead,
+        }
+    )
+    keeps: frozenset[type[Event]] = frozenset()
+
+    def __init__(self, boot_id: BootId) -> None:
+        self.wake_at_ns: int | None = None
+        self._boot_id = boot_id
+        self._halts = 0
+        self._progress = RecordingMarked(at_ns=0, recorded_count=0, chain_head="")
+        self._lag_count = 0
+        self._state = RecordingChanged(at_ns=0, is_recording=False, detail=STARTING)
+        self._durability = DurabilityRead(at_ns=0, is_durable=False, detail="not checked yet")
+
+    def why_not_ready(self) -> str:
+        """Return why nothing is being recorded; empty while everything is."""
+        return "" if self._state.is_recording else self._state.detail
+
+    def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
+        """Take in what the shell saw; alert when it is worse than it was."""
+        match event:
+            case RecordingMarked():
+                self._progress = event
+            case RecordingLagged(lag_count=lag_count):
+                self._lag_count = lag_count
+            case HaltRequested():
+                return self._acknowledge(now_ns)
+            case RecordingChanged():
+                return self._change(event, now_ns)
+            case RecordsMissed():
+                return self._missed(event, now_ns)
+            case DurabilityRead():
+                return self._judge(event, now_ns)
+        return NOTHING
+
+    def wake(self, now_ns: int) -> Sequence[Event]:
+        """Nothing is ever due."""
+        return NOTHING
+
+    def restore(self, event: Event) -> None:
+        """Nothing is kept: the chained journal is the state, and the shell's."""
+        raise AssertionError("the recorder's core keeps no events")
+
+    def describe(self, now_ns: int) -> RecorderReported:
+        """Return how far the record goes, and whether it would survive a power cut."""
+        why_not = self.why_not_ready()
+        durability = self._durability
+        word = "durable" if durability.is_durable else "NOT DURABLE"
+        detail = f"{word}: {durability.detail}"
+        return RecorderReported(
+            at_ns=now_ns,
+            is_durable=durability.is_durable and not why_not,
+            detail=f"NOT RECORDING: {why_not}; {detail}" if why_not else detail,
+            recorded_count=self._progress.recorded_count,
+            lag_count=self._lag_count,
+            chain_head=self._progress.chain_head,
+            last_recorded_ns=self._progress.at_ns,
+        )
+
+    def _acknowledge(self, now_ns: int) -> list[Event]:
+        self._halts += 1
+        acknowledged = HaltAcknowledged(
+            at_ns=now_ns, component=SERVICE, boot_id=self._boot_id, halts=self._halts, fence=0
+        )
+        return [acknowledged]
+
+    def _change(self, changed: RecordingChanged, now_ns: int) -> list[Event]:
+        """Alert once for each kind of trouble; a damaged journal halts: nobody can trust it."""
+        previous, self._state = self._state, changed
+        is_news = previous.is_recording or previous.code != changed.code
+        if changed.is_recording or not is_news:
+            return []
+        alert = _alert(Severity.CRITICAL, changed.code, changed.detail, now_ns)
+        return [*_halt(changed, now_ns), alert]
+
+    def _missed(self, missed: RecordsMissed, now_ns: int) -> list[Event]:
+        stream, expected, got = missed.stream, missed.expected_seq, missed.got_seq
+        if got > expected:
+            what = f"messages {expected} to {got - 1} of {stream} are gone, and not recorded"
+            return [_alert(Severity.CRITICAL, "SLU-142", what, now_ns)]
+        what = f"{stream} goes on at {got} where {expected} was due: it has lost its tail"
+        alert = _alert(Severity.CRITICAL, "SLU-142", what, now_ns)
+        return [HaltRequested(at_ns=now_ns, reason=what, operator=SERVICE), alert]
+
+    def _judge(self, read: DurabilityRead, now_ns: int) -> list[Event]:
+        previous, self._durability = self._durability, read
+        if read.is_durable or read.detail == previous.detail:
+            return []
+        return [_alert(Severity.INFO, "SLU-143", f"NOT DURABLE: {read.detail}", now_ns)]
+
+
+def _halt(changed: RecordingChanged, now_ns: int) -> list[Event]:
+    if changed.code != "SLU-140":
+        return []
+    return [HaltRequested(at_ns=now_ns, reason=changed.detail, operator=SERVICE)]
+
+
+def _alert(severity: Severity, code: str, message: str, now_ns: int) -> AlertRaised:
+    return AlertRaised(
+        at_ns=now_ns, severity=severity, component=SERVICE, code=code, message=message
+    )

@@ -1,0 +1,68 @@
+"""From a recorded message to the lines that people and tools read: one event a line."""
+
+import base64
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.instruments import TOKEN
+from services.recorder.chain import Message
+
+NOBODY = "operator"
+"""Whoever published without a name: people and their tools do."""
+
+
+class EventLine(NamedTuple):
+    """One line of `<component>_events.jsonl`."""
+
+    component: str
+    line: bytes
+    """With its newline."""
+
+
+class _Source(msgspec.Struct):
+    src: str = ""
+
+
+_source = msgspec.json.Decoder(_Source)
+_frame = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def event_lines(n: int, message: Message) -> list[EventLine]:
+    """Return one line for each event of the message; `record` names its place in the journal."""
+    data = message.data
+    try:
+        events = [bytes(raw) for raw in _frame.decode(data)] if data[:1] == b"[" else [data]
+        return [_line(n, event) for event in events]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return [_undecodable(n, message)]
+
+
+def _line(n: int, event: bytes) -> EventLine:
+    """Return the line of one event; its own bytes, after the number of its record.
+
+    Raises:
+        msgspec.MsgspecError: it is no JSON object.
+    """
+    component = _component(_source.decode(event).src)
+    if b"\n" in event or not event.startswith(b"{"):
+        event = msgspec.json.format(event.strip(), indent=-1)
+    event.decode()  # JSON Lines are UTF-8, whatever a publisher sends
+    body = event[1:].lstrip()
+    comma = b"" if body.startswith(b"}") else b","
+    return EventLine(component, b'{"record":%d%s%s\n' % (n, comma, body.rstrip()))
+
+
+def _component(src: str) -> str:
+    """Return the service that published: `gate` of `gate-<boot id>`."""
+    name = src.rpartition("-")[0]
+    return name if TOKEN.fullmatch(name) else NOBODY
+
+
+def _undecodable(n: int, message: Message) -> EventLine:
+    fields = {
+        "record": n,
+        "subject": message.subject,
+        "payload_base64": base64.b64encode(message.data).decode(),
+    }
+    return EventLine(NOBODY, msgspec.json.encode(fields) + b"\n")

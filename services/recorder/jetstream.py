@@ -1,0 +1,158 @@
+"""The few requests to JetStream that the recorder makes, as the server's API defines them."""
+
+import urllib.request
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+from nats.aio.client import Client
+
+from schemas.base import NS_PER_S
+from schemas.errors import BusError
+from schemas.streams import StreamSpec
+from services.recorder.config import RecorderConfig
+from services.recorder.profile import differences, stream_config
+
+REQUEST_S = 2.0
+NOT_FOUND = 404
+INACTIVE_NS = 30 * NS_PER_S
+"""A consumer that nobody asks for so long is removed by the server."""
+
+
+class Start(NamedTuple):
+    """Where a consumer begins."""
+
+    seq: int
+    after_ns: int = 0
+    """If not 0: with what was stored after this time instead, in ns since the epoch."""
+
+
+class JetStreamError(BusError):
+    """The server answered a request with an error.
+
+    Attributes:
+        status: the HTTP-like number it gave.
+    """
+
+    def __init__(self, subject: str, error: dict[str, Any]) -> None:
+        self.status = int(error.get("code", 0))
+        super().__init__(
+            "SLU-122",
+            subject=subject,
+            found=f"{error.get('description', 'refused')} ({error.get('err_code', self.status)})",
+        )
+
+
+async def request(connection: Client, call: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer to one call of the JetStream API.
+
+    Raises:
+        JetStreamError: the server says no.
+        nats.errors.Error: the server cannot be reached in time.
+    """
+    subject = f"$JS.API.{call}"
+    message = await connection.request(subject, msgspec.json.encode(body), timeout=REQUEST_S)
+    answer: dict[str, Any] = msgspec.json.decode(message.data)
+    if "error" in answer:
+        raise JetStreamError(subject, answer["error"])
+    return answer
+
+
+async def ensure_stream(connection: Client, spec: StreamSpec, config: RecorderConfig) -> list[str]:
+    """Make the stream if it is missing, mend it if it can be; return what stays otherwise.
+
+    Raises:
+        JetStreamError: it is missing and cannot be made.
+        nats.errors.Error: the server cannot be reached in time.
+    """
+    wanted = stream_config(spec, config)
+    try:
+        found = await request(connection, f"STREAM.INFO.{spec.name}", {})
+    except JetStreamError as refused:
+        if refused.status != NOT_FOUND:
+            raise
+        found = await request(connection, f"STREAM.CREATE.{spec.name}", wanted)
+    if not differences(found["config"], wanted):
+        return []
+    try:
+        mended = {**found["config"], **wanted}
+        found = await request(connection, f"STREAM.UPDATE.{spec.name}", mended)
+    except JetStreamError:
+        pass  # some of it cannot be changed once a stream exists: said, and the rest goes on
+    return differences(found["config"], wanted)
+
+
+async def create_consumer(connection: Client, stream: str, name: str, start: Start) -> None:
+    """Make a consumer that delivers everything from `start` on, in order, once.
+
+    It asks for no acknowledgements: the journal on the disk says how far the recorder has come,
+    and a consumer begins there. One that remembers by itself would, after a crash, deliver what
+    is new first and what was on its way a while later.
+
+    Raises:
+        JetStreamError: the server says no.
+        nats.errors.Error: the server cannot be reached in time.
+    """
+    config: dict[str, Any] = {
+        "name": name,
+        "ack_policy": "none",
+        "replay_policy": "instant",
+        "inactive_threshold": INACTIVE_NS,
+        "mem_storage": True,
+        "num_replicas": 1,
+    }
+    if start.after_ns:
+        second, nanosecond = divmod(start.after_ns + 1, NS_PER_S)
+        moment = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        config |= {
+            "deliver_policy": "by_start_time",
+            "opt_start_time": f"{moment}.{nanosecond:09d}Z",
+        }
+    else:
+        config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": start.seq}
+    body = {"stream_name": stream, "config": config}
+    await request(connection, f"CONSUMER.CREATE.{stream}.{name}", body)
+
+
+async def stored_ns(connection: Client, stream: str, seq: int) -> int | None:
+    """Return when the server stored a message, in ns since the epoch; None if it has none there.
+
+    Raises:
+        JetStreamError: the server says no.
+        nats.errors.Error: the server cannot be reached in time.
+    """
+    try:
+        found = await request(connection, f"STREAM.MSG.GET.{stream}", {"seq": seq})
+    except JetStreamError as error:
+        if error.status == NOT_FOUND:
+            return None
+        raise
+    moment, _, fraction = found["message"]["time"].rstrip("Z").partition(".")
+    seconds = int(datetime.fromisoformat(f"{moment}+00:00").timestamp())
+    return seconds * NS_PER_S + int(fraction.ljust(9, "0"))
+
+
+async def last_seq(connection: Client, stream: str) -> int:
+    """Return the sequence of the newest message of a stream.
+
+    Raises:
+        JetStreamError: the server says no.
+        nats.errors.Error: the server cannot be reached in time.
+    """
+    found = await request(connection, f"STREAM.INFO.{stream}", {})
+    return int(found["state"]["last_seq"])
+
+
+def read_varz(monitor_url: str) -> dict[str, Any] | None:
+    """Return what the server says of its own configuration; None if it cannot be asked.
+
+    Blocks for up to two seconds: call it off the event loop.
+    """
+    if not monitor_url.startswith(("http://", "https://")):
+        return None
+    try:
+        with urllib.request.urlopen(f"{monitor_url.rstrip('/')}/varz", timeout=REQUEST_S) as answer:
+            found: dict[str, Any] = msgspec.json.decode(answer.read())
+            return found
+    except (OSError, msgspec.DecodeError):
+        return None

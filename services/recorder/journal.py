@@ -1,0 +1,337 @@
+"""The chained journal on the disk: appended, synced, never changed; found again after a crash."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.errors import StateError
+from services.recorder.chain import (
+    Damage,
+    Head,
+    Message,
+    Record,
+    hash_of,
+    line_of,
+    read_line,
+    verify,
+)
+
+NOTE = "head.json"
+LOCK = "lock"
+_WRITE = os.O_RDWR | os.O_CREAT | os.O_APPEND
+
+
+class Place(msgspec.Struct, frozen=True):
+    """How far one stream is recorded."""
+
+    seq: int
+    stored_ns: int
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Where the journal stood after the last commit; beside it, so that a cut end is noticed."""
+
+    n: int
+    hash: str
+    file: str
+    offset_bytes: int
+    """End of record `n` in `file`."""
+
+    logged_n: int
+    """The last record whose events are in the JSON Lines as well."""
+
+    places: dict[str, Place]
+
+
+class Miss(NamedTuple):
+    """A stream did not go on where the journal ends."""
+
+    stream: str
+    expected_seq: int
+    got_seq: int
+
+
+class Journal:
+    """A folder of chained files. One process at a time appends to it.
+
+    Attributes:
+        head: the newest record's number and hash.
+        logged_n: the last record that the JSON Lines hold too.
+        places: how far each stream is recorded.
+        cut_bytes: length of the torn last line that a crash left behind, and that was cut off.
+    """
+
+    def __init__(self, folder: Path, *, file_bytes_max: int) -> None:
+        """Find the end of what is there.
+
+        Raises:
+            StateError: SLU-140, a record is not what was written; SLU-141, no reading or writing.
+        """
+        self._folder = folder
+        self._file_bytes_max = file_bytes_max
+        self.head = Head()
+        self.logged_n = 0
+        self.places: dict[str, Place] = {}
+        self.cut_bytes = 0
+        self._file = -1
+        self._path = folder
+        self._offset_bytes = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(folder)
+            self._find_end()
+        except OSError as error:
+            raise _cannot(folder, error) from error
+
+    def append(self, messages: Sequence[Message]) -> tuple[list[tuple[int, Message]], list[Miss]]:
+        """Write what is new and sync it; return the records made, and what a stream has lost.
+
+        A message that was recorded before is passed over. Where this fails nothing is changed.
+
+        Raises:
+            StateError: SLU-141, the disk did not take it.
+        """
+        head, places = self.head, dict(self.places)
+        lines: list[bytes] = []
+        made: list[tuple[int, Message]] = []
+        misses: list[Miss] = []
+        for message in messages:
+            place = places.get(message.stream)
+            if place is not None and _is_repeat(message, place):
+                continue
+            expected = 1 if place is None else place.seq + 1
+            if message.stream_seq != expected:
+                misses.append(Miss(message.stream, expected, message.stream_seq))
+            places[message.stream] = Place(message.stream_seq, message.stored_ns)
+            line = line_of(head, message)
+            head = Head(head.n + 1, hash_of(line))
+            lines.append(line)
+            made.append((head.n, message))
+        if lines:
+            self._write(b"\n".join(lines) + b"\n")
+            self.head, self.places = head, places
+        return made, misses
+
+    def note(self, logged_n: int) -> None:
+        """Note where the journal stands; not synced, for it can be found again from the records.
+
+        Raises:
+            StateError: SLU-141, the disk did not take it.
+        """
+        self.logged_n = logged_n
+        name, offset_bytes = self._path.name, self._offset_bytes
+        head = self.head
+        note = Note(head.n, head.hash, name, offset_bytes, logged_n, self.places)
+        path = self._folder / NOTE
+        draft = path.with_suffix(".draft")
+        try:
+            draft.write_bytes(msgspec.json.encode(note))
+            draft.replace(path)
+        except OSError as error:
+            raise _cannot(path, error) from error
+
+    def rebase(self, stream: str, seq: int) -> None:
+        """Go on with a stream that ends at `seq`, below what was recorded of it.
+
+        Raises:
+            StateError: SLU-141, the disk did not take the note of it.
+        """
+        self.places[stream] = Place(seq, self.places[stream].stored_ns)
+        self.note(self.logged_n)
+
+    def since(self, n: int) -> Iterator[tuple[int, Record]]:
+        """Yield the records after `n`, oldest first; the first read is the file that holds it."""
+        files = _files(self._folder)
+        later = [path for path in files if _first_n(path) > n + 1]
+        for path in files[len(files) - len(later) - 1 :] if files else []:
+            for line in _lines(path):
+                record = read_line(line)
+                if record.n > n:
+                    yield record.n, record
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._close_file()
+        os.close(self._lock)
+
+    def _find_end(self) -> None:
+        files = _files(self._folder)
+        self._path = files[-1] if files else self._named(1)
+        if files:
+            self.cut_bytes = _cut_torn_line(files[-1])
+        note = _read_note(self._folder)
+        if note is None:
+            for path in files:
+                self._follow(path, 0)
+            self.logged_n = self.head.n
+        else:
+            self.head, self.logged_n = Head(note.n, note.hash), note.logged_n
+            self.places = dict(note.places)
+            self._follow_note(note, files)
+        self._open(self._path)
+
+    def _follow_note(self, note: Note, files: list[Path]) -> None:
+        path = self._folder / note.file
+        if note.n and (path not in files or path.stat().st_size < note.offset_bytes):
+            raise _damaged(path, Damage(note.n, "it is missing: the file is shorter than it was"))
+        if note.n:
+            last = last_line(path, note.offset_bytes - 1)
+            if hash_of(last) != note.hash:
+                raise _damaged(path, Damage(note.n, f"its hash is not {note.hash} any more"))
+        for each in files:
+            if each >= path:
+                self._follow(each, note.offset_bytes if each == path else 0)
+
+    def _follow(self, path: Path, offset_bytes: int) -> None:
+        """Take in the records of a file that no note knows of yet."""
+        for line in _lines(path, offset_bytes):
+            found = verify([line], after=self.head)
+            if isinstance(found, Damage):
+                raise _damaged(path, found)
+            record = read_line(line)
+            self.head = found
+            self.places[record.stream] = Place(record.stream_seq, record.stored_ns)
+
+    def _write(self, data: bytes) -> None:
+        if self._offset_bytes >= self._file_bytes_max:
+            self._close_file()
+            self._open(self._named(self.head.n + 1))
+        before = self._offset_bytes
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._file, view) :]
+            os.fsync(self._file)
+        except OSError as error:
+            with contextlib.suppress(OSError):  # else the next opening cuts it off
+                os.ftruncate(self._file, before)
+            raise _cannot(self._path, error) from error
+        self._offset_bytes = before + len(data)
+
+    def _open(self, path: Path) -> None:
+        self._path = path
+        self._file = os.open(path, _WRITE, 0o640)
+        self._offset_bytes = os.fstat(self._file).st_size
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # so that a new file's name survives a power cut as well
+        finally:
+            os.close(folder)
+
+    def _close_file(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _named(self, first_n: int) -> Path:
+        return self._folder / f"chain-{first_n:012d}.jsonl"
+
+
+def verify_folder(folder: Path) -> Head | Damage:
+    """Return the head that all records of a journal lead to, or the first damage.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    note = _read_note(folder)
+    until = None if note is None else Head(note.n, note.hash)
+    lines = (line for path in _files(folder) for line in _lines(path))
+    return verify(lines, after=Head(), until=until)
+
+
+def _locked(folder: Path) -> int:
+    """Return the lock of a folder, held.
+
+    Raises:
+        StateError: SLU-141, another process holds it.
+        OSError: it cannot be written.
+    """
+    lock = os.open(folder / LOCK, os.O_WRONLY | os.O_CREAT, 0o640)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        wanted = "one recorder for one folder: stop the other"
+        raise StateError(
+            "SLU-141", path=folder, found="another process records here", wanted=wanted
+        ) from error
+    return lock
+
+
+def _is_repeat(message: Message, place: Place) -> bool:
+    """Whether it was recorded before; a used number with a newer time is not a repeat."""
+    return message.stream_seq <= place.seq and message.stored_ns <= place.stored_ns
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("chain-*.jsonl"))
+
+
+def _first_n(path: Path) -> int:
+    return int(path.stem.partition("-")[2])
+
+
+def _lines(path: Path, offset_bytes: int = 0) -> Iterator[bytes]:
+    """Yield the whole lines of a file; a torn last one is left out."""
+    with path.open("rb") as file:
+        file.seek(offset_bytes)
+        for line in file:
+            if line.endswith(b"\n"):
+                yield line[:-1]
+
+
+def last_line(path: Path, offset_bytes: int) -> bytes:
+    """Return what stands after the last newline before `offset_bytes`.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        size = 4_096
+        while True:
+            start = max(0, offset_bytes - size)
+            file.seek(start)
+            _, newline, tail = file.read(offset_bytes - start).rpartition(b"\n")
+            if newline or start == 0:
+                return tail
+            size *= 8
+
+
+def _cut_torn_line(path: Path) -> int:
+    """Cut off what a crash left of an unfinished line; it was never acknowledged."""
+    size = path.stat().st_size
+    torn = last_line(path, size)
+    if torn:
+        os.truncate(path, size - len(torn))
+    return len(torn)
+
+
+def _read_note(folder: Path) -> Note | None:
+    try:
+        return msgspec.json.decode((folder / NOTE).read_bytes(), type=Note)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        path = folder / NOTE
+        wanted = "move it away: the journal is then read from its beginning"
+        raise StateError("SLU-140", path=path, found=str(error), wanted=wanted) from error
+
+
+def _damaged(path: Path, damage: Damage) -> StateError:
+    return StateError(
+        "SLU-140",
+        path=path,
+        record=damage.n,
+        found=damage.why,
+        wanted="the file as it was written: keep it, and compare it with a backup",
+    )
+
+
+def _cannot(path: Path, error: OSError) -> StateError:
+    found = error.strerror or str(error)
+    return StateError("SLU-141", path=path, found=found, wanted="room on the disk, and the right")

@@ -1,0 +1,89 @@
+"""The durable profile: how each stream must be configured so that nothing recorded can go."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from schemas.base import NS_PER_S
+from schemas.streams import MARKET, STREAMS, StreamSpec
+from services.recorder.config import RecorderConfig
+
+NO_LIMIT = -1
+SYNC_ALWAYS = "sync_always"
+"""Where the server's monitoring says that `sync_interval` is `always`."""
+
+
+class Durability(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether what the streams acknowledge is safe, and if not, why not."""
+
+    is_durable: bool
+    detail: str
+
+
+def stream_config(spec: StreamSpec, config: RecorderConfig) -> dict[str, Any]:
+    """Return the stream's configuration as the server's API takes it."""
+    is_limited = spec.is_limited
+    return {
+        "name": spec.name,
+        "subjects": list(spec.subjects),
+        "storage": "file",
+        "retention": "limits",
+        "discard": "old",
+        "max_msgs": NO_LIMIT,
+        "max_msgs_per_subject": NO_LIMIT,
+        "max_bytes": (config.market_bytes_max or NO_LIMIT) if is_limited else NO_LIMIT,
+        "max_age": config.market_age_s_max * NS_PER_S if is_limited else 0,
+        "num_replicas": config.replicas,
+        "no_ack": not spec.is_acknowledging,
+        "deny_delete": True,
+        "deny_purge": True,
+    }
+
+
+def wanted_streams(config: RecorderConfig) -> tuple[StreamSpec, ...]:
+    """Return the streams to keep; market data only where it is configured."""
+    return tuple(spec for spec in STREAMS if spec is not MARKET or config.market)
+
+
+def recorded_streams(config: RecorderConfig) -> tuple[StreamSpec, ...]:
+    """Return the streams whose messages go into the chained journal."""
+    return tuple(s for s in wanted_streams(config) if s is not MARKET or config.chain_market)
+
+
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Return what a stream has otherwise than it should, one text a field."""
+    return [
+        f"{wanted['name']}.{field} is {_plain(found.get(field))}, wanted {_plain(value)}"
+        for field, value in wanted.items()
+        if _plain(found.get(field)) != _plain(value)
+    ]
+
+
+def durability(
+    problems: Sequence[str], varz: Mapping[str, Any] | None, *, where: str
+) -> Durability:
+    """Return the verdict.
+
+    Args:
+        problems: what the streams have otherwise than they should.
+        varz: the server's own account of its configuration; None if it could not be asked.
+        where: the address it was asked at; empty when none is configured.
+    """
+    why_not = list(problems)
+    if varz is None:
+        asked = f"did not answer at {where}" if where else "has no address (bus.monitor_url)"
+        why_not.append(f"whether the server syncs every write is not known: its monitoring {asked}")
+    elif not varz.get("jetstream", {}).get("config", {}).get(SYNC_ALWAYS, False):
+        why_not.append(
+            "the server syncs its files every two minutes: set `sync_interval: always` in the "
+            "jetstream section of its configuration"
+        )
+    if why_not:
+        return Durability(is_durable=False, detail="; ".join(why_not))
+    return Durability(is_durable=True, detail="every write is on the disk before it counts")
+
+
+def _plain(value: Any) -> Any:
+    """Return the value as the server shows it: what is unset is left out of its answers."""
+    return None if value in (0, False, "", [], None) else value

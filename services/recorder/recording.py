@@ -1,0 +1,259 @@
+"""The recorder's hands: streams made sure of, messages written and synced, in order, once."""
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import TypeVar
+
+from nats.errors import Error as NatsError
+
+from schemas.base import Event
+from schemas.errors import BusError, StateError
+from schemas.recording import (
+    DurabilityRead,
+    RecordingChanged,
+    RecordingLagged,
+    RecordingMarked,
+    RecordsMissed,
+)
+from schemas.streams import MARKET
+from services.recorder import jetstream
+from services.recorder.chain import Message
+from services.recorder.config import RecorderConfig
+from services.recorder.events_log import EventsLog
+from services.recorder.journal import Journal, Place
+from services.recorder.profile import durability, recorded_streams, wanted_streams
+from services.recorder.pull import Pull
+from services.runtime.fastpath import BusConnection
+from services.runtime.live import Post
+
+RETRY_S = 0.5
+LOOK_EVERY_S = 1.0
+RECORD_FOLDER = "record"
+EVENTS_FOLDER = "events"
+_T = TypeVar("_T")
+_AWAY = (NatsError, BusError, OSError, asyncio.TimeoutError)
+
+
+class Recording:
+    """Record until told to stop; whatever ends it is told, and tried anew.
+
+    The streams hold what is not recorded yet, and the journal on the disk says where each goes
+    on: a crash at any point loses nothing and records nothing twice.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[str], Awaitable[BusConnection]],
+        *,
+        clock: Callable[[], int],
+        config: RecorderConfig,
+        data_dir: Path,
+        monitor_url: str = "",
+    ) -> None:
+        self._connect = connect
+        self._clock = clock
+        self._config = config
+        self._record_dir = data_dir / RECORD_FOLDER
+        self._events_dir = data_dir / config.logs_dir / EVENTS_FOLDER
+        self._monitor_url = monitor_url
+        self._something = asyncio.Event()
+        self._pulls: list[Pull] = []
+
+    async def open(self, post: Post) -> None:
+        """Begin; the streams are made as soon as the server lets us."""
+        self._post = post
+        self._connection = await self._connect("recording")
+        self._task = asyncio.create_task(self._serve())
+
+    def act(self, event: Event, now_ns: int) -> None:
+        """Do nothing: the recorder's core asks for nothing."""
+
+    async def close(self) -> None:
+        """Stop; what is not on the disk is still in its stream."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        await self._connection.close()
+
+    async def _serve(self) -> None:
+        while True:
+            try:
+                await self._record()
+            except StateError as error:
+                self._impeded(error.code, str(error))
+            except _AWAY as error:
+                self._impeded("SLU-122", f"the bus: {str(error) or type(error).__name__}")
+            await asyncio.sleep(RETRY_S)
+
+    async def _record(self) -> None:
+        """Open everything and record.
+
+        Raises:
+            StateError: our own files cannot be read or written, or are not what we wrote.
+            BusError: the server, its JetStream or a stream is away.
+        """
+        journal, events = await asyncio.to_thread(self._open_files)
+        try:
+            await self._prepare_streams()
+            await self._look(journal)
+            async with contextlib.AsyncExitStack() as stack:
+                self._pulls = [
+                    await self._open_pull(s.name, journal, stack) for s in self._recorded
+                ]
+                self._check_room()
+                await self._drink(journal, events)
+        finally:
+            journal.close()
+            events.close()
+
+    def _open_files(self) -> tuple[Journal, EventsLog]:
+        """Find the end of the journal, and write what a crash kept out of the JSON Lines."""
+        config = self._config
+        journal = Journal(self._record_dir, file_bytes_max=config.max_chain_file_bytes)
+        events = EventsLog(self._events_dir, days_kept=config.logs_kept_days)
+        unlogged = [
+            (n, Message(r.stream, r.stream_seq, r.subject, r.stored_ns, r.data, r.recv_ns))
+            for n, r in journal.since(journal.logged_n)
+        ]
+        events.repair(unlogged, self._clock())
+        journal.note(journal.head.n)
+        return journal, events
+
+    async def _prepare_streams(self) -> None:
+        problems: list[str] = []
+        for spec in wanted_streams(self._config):
+            problems += await jetstream.ensure_stream(self._connection, spec, self._config)
+        self._recorded = recorded_streams(self._config)
+        varz = await asyncio.to_thread(jetstream.read_varz, self._monitor_url)
+        found = durability(problems, varz, where=self._monitor_url)
+        read = DurabilityRead(at_ns=self._clock(), is_durable=found.is_durable, detail=found.detail)
+        self._post(read)
+
+    async def _open_pull(
+        self, stream: str, journal: Journal, stack: contextlib.AsyncExitStack
+    ) -> Pull:
+        consumer = f"recorder-{self._clock():x}"
+        start = await self._start(stream, journal.places.get(stream))
+        await jetstream.create_consumer(self._connection, stream, consumer, start)
+        pull = Pull(
+            self._connection,
+            stream,
+            consumer,
+            batch_max=self._config.batch_max,
+            clock=self._clock,
+            on_message=self._something.set,
+        )
+        await pull.open()
+        stack.push_async_callback(_close_quietly, pull)
+        return pull
+
+    async def _start(self, stream: str, place: Place | None) -> jetstream.Start:
+        """Return where to go on: behind what is recorded, unless its number was used again."""
+        if place is None or place.seq == 0:
+            return jetstream.Start(1)
+        stored_ns = await jetstream.stored_ns(self._connection, stream, place.seq)
+        if stored_ns in (place.stored_ns, None):
+            return jetstream.Start(place.seq + 1)
+        return jetstream.Start(place.seq + 1, after_ns=place.stored_ns)
+
+    async def _drink(self, journal: Journal, events: EventsLog) -> None:
+        loop = asyncio.get_running_loop()
+        look_at = loop.time() + LOOK_EVERY_S
+        while True:
+            for pull in self._pulls:
+                if pull.is_broken:
+                    raise BusError(
+                        "SLU-122",
+                        stream=pull.stream,
+                        found="messages are missing or nobody answers",
+                    )
+                pull.ask(self._clock())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(look_at):
+                    await self._something.wait()
+            self._something.clear()
+            messages = [message for pull in self._pulls for message in pull.take_held()]
+            if messages:
+                await self._commit(journal, events, messages)
+            if loop.time() >= look_at:
+                look_at = loop.time() + LOOK_EVERY_S
+                await self._look(journal)
+
+    async def _commit(self, journal: Journal, events: EventsLog, messages: list[Message]) -> None:
+        """Write and sync a group, in a thread: a halt must not wait for a disk."""
+
+        def write() -> list[RecordsMissed]:
+            made, misses = journal.append(messages)
+            events.write(made, self._clock())
+            journal.note(journal.head.n)
+            now_ns = self._clock()
+            return [
+                RecordsMissed(
+                    at_ns=now_ns, stream=m.stream, expected_seq=m.expected_seq, got_seq=m.got_seq
+                )
+                for m in misses
+                if m.stream != MARKET.name or m.got_seq < m.expected_seq  # the old ones leave it
+            ]
+
+        missed = await _to_its_end(asyncio.to_thread(write))
+        self._post(*missed, self._mark(journal))
+
+    async def _look(self, journal: Journal) -> None:
+        """See how far behind we are, whether a stream became shorter, and what room is left."""
+        lag_count = 0
+        for spec in self._recorded:
+            last_seq = await jetstream.last_seq(self._connection, spec.name)
+            place = journal.places.get(spec.name)
+            recorded_seq = 0 if place is None else place.seq
+            if last_seq < recorded_seq:
+                journal.rebase(spec.name, last_seq)
+                missed = RecordsMissed(
+                    at_ns=self._clock(),
+                    stream=spec.name,
+                    expected_seq=recorded_seq + 1,
+                    got_seq=last_seq + 1,
+                )
+                self._post(missed)
+            lag_count += max(0, last_seq - recorded_seq)
+        self._post(RecordingLagged(at_ns=self._clock(), lag_count=lag_count), self._mark(journal))
+        self._check_room()
+
+    def _check_room(self) -> None:
+        """Warn while there is room left: what is halted in time can still be recorded."""
+        free_bytes = shutil.disk_usage(self._record_dir).free
+        least = self._config.disk_free_bytes_min
+        if free_bytes < least:
+            wanted = f"at least {least} on the disk of {self._record_dir}: free some"
+            self._impeded("SLU-141", f"{free_bytes} bytes free, wanted {wanted}")
+        else:
+            self._post(RecordingChanged(at_ns=self._clock(), is_recording=True))
+
+    def _mark(self, journal: Journal) -> RecordingMarked:
+        return RecordingMarked(
+            at_ns=self._clock(), recorded_count=journal.head.n, chain_head=journal.head.hash
+        )
+
+    def _impeded(self, code: str, detail: str) -> None:
+        changed = RecordingChanged(
+            at_ns=self._clock(), is_recording=False, code=code, detail=detail
+        )
+        self._post(changed)
+
+
+async def _close_quietly(pull: Pull) -> None:
+    """Stop listening; a connection that is gone has stopped by itself."""
+    with contextlib.suppress(NatsError):
+        await pull.close()
+
+
+async def _to_its_end(work: Coroutine[None, None, _T]) -> _T:
+    """Return what `work` returns; a cancelled waiter leaves only when a file is not in use."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

@@ -1,0 +1,358 @@
+"""The strategy service: tells every session what it listens to, and says what they say.
+
+Nearly all it is told are quotes, and nearly all of those concern one session or none: a quote
+costs two lookups and a direct call of the strategy's own hook.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from schemas.base import AccountId, BootId, Event, InstrumentId, SessionId
+from schemas.control import (
+    EpochEnded,
+    EpochStarted,
+    HaltAcknowledged,
+    HaltRequested,
+    PrepareAsked,
+    Prepared,
+    SessionAsked,
+    StartRequest,
+)
+from schemas.errors import FieldError
+from schemas.executions import BookReported, ExecutionEvent
+from schemas.health import AlertRaised, GapSeen, LinkChanged, SessionsReported, Severity
+from schemas.instruments import Instrument
+from schemas.orders import SignalDecided
+from schemas.sessions import SessionCreated, SessionState, SessionStateChanged
+from services.core import NOTHING
+from services.strategy.catalogue import STRATEGY, Catalogue
+from services.strategy.commands import STATE_AFTER, STOP, answer, chosen
+from services.strategy.config import StrategyConfig
+from services.strategy.holdings import Holdings
+from services.strategy.lanes import Lanes
+from services.strategy.orders import ORDER_FACTS
+from services.strategy.session import STRATEGY_ENDS, Session, failure
+from services.strategy.starts import Checked, Starts
+
+SERVICE = "strategy"
+MISSED = "exec."
+"""Where a hole in a publisher's sequence means that executions were missed."""
+
+CONTROL: frozenset[type[Event]] = frozenset(
+    {
+        PrepareAsked,
+        EpochStarted,
+        EpochEnded,
+        HaltRequested,
+        SessionAsked,
+        BookReported,
+        GapSeen,
+        LinkChanged,
+        SignalDecided,
+        *ExecutionEvent.__subclasses__(),
+    }
+)
+
+
+class StrategyCore:
+    """All sessions of one account. Boots halted, as everything does; an epoch sets it going.
+
+    Attributes:
+        sessions: every session there ever was, by id, oldest first.
+        is_trading: whether signals may be raised at all; False from a halt to the next epoch.
+    """
+
+    keeps: frozenset[type[Event]] = frozenset(
+        {SessionCreated, SessionStateChanged, EpochStarted, *ORDER_FACTS}
+    )
+
+    def __init__(
+        self,
+        config: StrategyConfig,
+        account: AccountId,
+        instruments: Mapping[InstrumentId, Instrument],
+        *,
+        boot_id: BootId,
+        catalogue: Catalogue | None = None,
+    ) -> None:
+        self._catalogue = catalogue or Catalogue(config.classes)
+        self.hears: frozenset[type[Event]] = CONTROL | self._catalogue.wanted()
+        self.wake_at_ns: int | None = None
+        self.sessions: dict[SessionId, Session] = {}
+        self.is_trading = False
+        self._config = config
+        self._instruments = instruments
+        self._boot_id = boot_id
+        self._starts = Starts(config, account, instruments, self._catalogue, self.hears)
+        self._lanes = Lanes()
+        self._markets = self._lanes.by_kind
+        self._holdings = Holdings(account)
+        self._halts = 0
+        self._epoch = 0
+        self._are_restored = False
+
+    def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
+        """Take one event in; a market event goes straight to the strategies that listen to it."""
+        markets = self._markets.get(type(event))
+        if markets is None:
+            return self._on_other(event, now_ns)
+        told: Any = event
+        lane = markets.get(told.instrument)
+        if lane is None:
+            return NOTHING
+        lane.latest = told
+        said: Sequence[Event] = NOTHING
+        for session, hook in lane.takers:
+            context = session.context
+            context.now_ns = now_ns
+            try:
+                hook(told)
+            except STRATEGY_ENDS as error:
+                said = [*said, *self._fail(session, error, now_ns)]
+                continue
+            if context.is_stirred:
+                said = [*said, *self._collect(session)]
+        return said
+
+    def wake(self, now_ns: int) -> Sequence[Event]:
+        """Tell every strategy whose timer is due; after a restart, first let all begin again."""
+        said: list[Event] = []
+        if self._are_restored:
+            self._are_restored = False
+            for session in self._active():
+                said += self._begin(session, now_ns)
+        for session in self._active():
+            timer_ns = session.context.timer_ns
+            if timer_ns is not None and timer_ns <= now_ns:
+                session.context.timer_ns = None
+                said += self._tell(session, "on_timer", (), now_ns)
+        self._set_alarm()
+        return said
+
+    def restore(self, event: Event) -> None:
+        """Fold one kept event in. No strategy is told: it begins anew when the service does."""
+        kept: Any = event
+        if isinstance(event, SessionCreated):
+            self._add(event)
+        elif isinstance(event, EpochStarted):
+            self._epoch = max(self._epoch, event.epoch)
+        elif (session := self.sessions.get(kept.session)) is not None:
+            if isinstance(event, SessionStateChanged):
+                session.apply(event)
+            else:
+                session.book.apply(event)
+        self._are_restored = self._holdings.is_behind = bool(self.sessions)
+        self.wake_at_ns = 0 if self.sessions else None
+
+    def describe(self, now_ns: int) -> SessionsReported:
+        """Return every session as it stands."""
+        views = tuple(session.view(now_ns) for session in self.sessions.values())
+        return SessionsReported(at_ns=now_ns, sessions=views)
+
+    def _on_other(self, event: Event, now_ns: int) -> Sequence[Event]:
+        match event:
+            case ExecutionEvent():
+                return self._on_order(event, "on_execution", now_ns)
+            case SignalDecided():
+                return self._on_order(event, "on_decision", now_ns)
+            case PrepareAsked():
+                return [self._prepared(event, now_ns)]
+            case EpochStarted():
+                return self._on_epoch(event, now_ns)
+            case EpochEnded(epoch=epoch):
+                if epoch == self._epoch:
+                    self._set_trading(False)
+            case HaltRequested():
+                return self._on_halt(now_ns)
+            case SessionAsked():
+                return self._on_asked(event, now_ns)
+            case BookReported():
+                return self._on_book(event, now_ns)
+            case GapSeen(subject=subject):
+                self._holdings.is_behind |= subject.startswith(MISSED)
+            case LinkChanged(is_up=is_up):
+                self._holdings.is_behind |= is_up
+        return NOTHING
+
+    def _on_order(self, event: Any, hook: str, now_ns: int) -> Sequence[Event]:
+        """Fold what became of an order in, then tell its strategy; a repeat is no news."""
+        session = self.sessions.get(event.session)
+        if session is None or not session.book.apply(event) or not session.is_active:
+            return NOTHING
+        return self._tell(session, hook, (event,), now_ns)
+
+    def _prepared(self, asked: PrepareAsked, now_ns: int) -> Prepared:
+        created, errors = self._draft(asked.request, asked.start_id, now_ns)
+        return Prepared(
+            at_ns=now_ns,
+            start_id=asked.start_id,
+            component=SERVICE,
+            boot_id=self._boot_id,
+            limits_hash="",
+            halts=self._halts,
+            epoch_max=self._epoch,
+            is_reconciled=True,
+            errors=tuple(errors),
+            session=None if created is None else created.session,
+        )
+
+    def _draft(self, request: StartRequest, start_id: str, now_ns: int) -> Checked:
+        created, errors = self._starts.check(request, start_id, len(self.sessions) + 1, now_ns)
+        limit = self._config.sessions_max
+        if request.strategy is not None and len(self._active()) >= limit:
+            ids = ", ".join(session.terms.session for session in self._active())
+            wanted = f"fewer than {limit} (strategy.sessions_max): stop one of {ids}"
+            found = f"{len(self._active())} sessions at work"
+            errors = [*errors, FieldError(path=STRATEGY, found=found, wanted=wanted)]
+        return (None if errors else created), errors
+
+    def _on_epoch(self, event: EpochStarted, now_ns: int) -> Sequence[Event]:
+        """Make the epoch's session, and let all trade; not on behalf of another process."""
+        member = event.members.get(SERVICE)
+        is_news = event.epoch > self._epoch
+        self._epoch = max(self._epoch, event.epoch)
+        if not is_news or (member is not None and member.boot_id != self._boot_id):
+            return NOTHING
+        # A halt heard after the answer stands (I4), but the session that was promised is made.
+        self._set_trading(member is None or member.halts == self._halts)
+        if event.request is None or event.session is None:
+            return NOTHING
+        created, errors = self._draft(event.request, event.start_id, now_ns)
+        if created is None or created.session != event.session:
+            return [_not_made(event, errors, now_ns)]
+        session = self._add(created)
+        adopted = self._holdings.adopted_by(session, now_ns)
+        running = session.change(
+            SessionState.RUNNING, now_ns, event.request.reason, event.request.operator
+        )
+        return [created, *adopted, running, *self._begin(session, now_ns)]
+
+    def _on_halt(self, now_ns: int) -> list[Event]:
+        self._halts += 1
+        self._set_trading(False)
+        return [
+            HaltAcknowledged(
+                at_ns=now_ns,
+                component=SERVICE,
+                boot_id=self._boot_id,
+                halts=self._halts,
+                fence=self._epoch,
+            )
+        ]
+
+    def _on_asked(self, asked: SessionAsked, now_ns: int) -> list[Event]:
+        """Stop, pause or resume; the answer comes after what it says has happened."""
+        sessions, errors = chosen(asked, self.sessions)
+        said: list[Event] = []
+        for session in sessions:
+            if asked.action == STOP:
+                said += session.cancels(now_ns)  # before on_stop may say its last signals
+                said += self._tell(session, "on_stop", (), now_ns)
+            if session.is_active:
+                request = asked.request
+                state = STATE_AFTER[asked.action]
+                said.append(session.change(state, now_ns, request.reason, request.operator))
+        self._set_trading(self.is_trading)
+        return [*said, answer(asked, sessions, errors, now_ns)]
+
+    def _on_book(self, report: BookReported, now_ns: int) -> Sequence[Event]:
+        adopted, contested = self._holdings.compare(report, self._active(), now_ns)
+        said: list[Event] = [*adopted]
+        for session in contested:
+            reason = "its share of what the account holds is not known"
+            said.append(session.change(SessionState.PAUSED, now_ns, reason))
+            said.append(_not_known(session, now_ns))
+        if contested:
+            self._set_trading(self.is_trading)
+        return said or NOTHING
+
+    def _add(self, created: SessionCreated) -> Session:
+        expiry_ms = self._config.signal_expiry_ms
+        session = Session(created, self._instruments, self._lanes.quote, expiry_ms)
+        self.sessions[created.session] = session
+        return session
+
+    def _begin(self, session: Session, now_ns: int) -> list[Event]:
+        """Make the session's strategy and let it start; a failure ends this session only."""
+        session.context.now_ns = now_ns
+        try:
+            if session.missing:
+                raise LookupError(f"not configured any more: {', '.join(session.missing)}")
+            strategy = self._catalogue.find(session.terms.strategy)
+            if isinstance(strategy, FieldError):
+                raise LookupError(f"{strategy.found}: wanted {strategy.wanted}")
+            session.begin(strategy)
+        except STRATEGY_ENDS as error:
+            return self._fail(session, error, now_ns, "LTS-003")
+        self._set_trading(self.is_trading)
+        return self._tell(session, "on_start", (), now_ns)
+
+    def _tell(
+        self, session: Session, hook: str, told: tuple[Event, ...], now_ns: int
+    ) -> list[Event]:
+        """Call one hook that is not the market's; return what the strategy says."""
+        if session.strategy is None:
+            return []
+        session.context.now_ns = now_ns
+        try:
+            getattr(session.strategy, hook)(*told)
+        except STRATEGY_ENDS as error:
+            return self._fail(session, error, now_ns)
+        return self._collect(session) if session.context.is_stirred else []
+
+    def _collect(self, session: Session) -> list[Event]:
+        said = session.collect()
+        self._set_alarm()
+        return said
+
+    def _fail(
+        self, session: Session, error: BaseException, now_ns: int, code: str = "LT-004"
+    ) -> list[Event]:
+        """End one session: what it was saying is forgotten, what it has open is cancelled."""
+        session.discard()
+        cancels = session.cancels(now_ns)
+        said = failure(session, error, code, now_ns)
+        self._set_trading(self.is_trading)
+        return [*cancels, *said]
+
+    def _active(self) -> list[Session]:
+        return [session for session in self.sessions.values() if session.is_active]
+
+    def _set_trading(self, is_trading: bool) -> None:
+        """Bring everything that depends on it, and on the sessions' states, up to date."""
+        self.is_trading = is_trading
+        for session in self.sessions.values():
+            is_running = session.state is SessionState.RUNNING
+            session.context.is_trading = is_trading and is_running
+        self._lanes.rebuild(self._active())
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        timers = (session.context.timer_ns for session in self._active())
+        self.wake_at_ns = min((each for each in timers if each is not None), default=None)
+
+
+def _not_made(event: EpochStarted, errors: Sequence[FieldError], now_ns: int) -> AlertRaised:
+    why = "; ".join(f"{e.path}: {e.found}, wanted {e.wanted}" for e in errors)
+    return AlertRaised(
+        at_ns=now_ns,
+        severity=Severity.CRITICAL,
+        component=SERVICE,
+        code="LT-003",
+        message=f"session {event.session} was promised and is not made: "
+        + (why or "another session was made meanwhile; start it again"),
+        fields={"start_id": event.start_id},
+    )
+
+
+def _not_known(session: Session, now_ns: int) -> AlertRaised:
+    return AlertRaised(
+        at_ns=now_ns,
+        severity=Severity.CRITICAL,
+        component=SERVICE,
+        code="SLU-123",
+        message=f"session {session.terms.session} is paused: executions were missed while this"
+        " service was away, and several sessions trade the same instrument; compare"
+        " `sluice positions` with `sluice sessions`, then resume or stop it",
+        fields={"session": session.terms.session},
+    )

@@ -1,0 +1,97 @@
+"""What the account holds, against what its sessions account for.
+
+A session's position is the fold of its own executions. Two things are not in that fold: what was
+held before the session began (S-02), and executions missed while this service was away. Both show
+in the executor's book, which is complete: the difference is taken over by the session it belongs
+to, or, where several trade that instrument and nobody can tell, they are paused.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from schemas.base import AccountId, InstrumentId
+from schemas.executions import BookReported, PositionView
+from schemas.sessions import PositionsAdopted
+from services.strategy.session import Session
+
+ZERO = Decimal(0)
+
+
+class Holdings:
+    """The differences found in the newest book.
+
+    Attributes:
+        is_behind: whether executions may have been missed since the last comparison.
+    """
+
+    def __init__(self, account: AccountId) -> None:
+        self.is_behind = False
+        self._account = account
+        self._unowned: dict[InstrumentId, PositionView] = {}
+
+    def compare(
+        self, report: BookReported, active: Sequence[Session], now_ns: int
+    ) -> tuple[list[PositionsAdopted], list[Session]]:
+        """Return what sessions take over, folded in already, and those whose share is unknown.
+
+        Differences are looked for only when executions may have been missed: at any other time
+        what is on its way would look like one.
+        """
+        if report.account != self._account or not report.is_reconciled:
+            return [], []
+        adopted: list[PositionsAdopted] = []
+        contested: list[Session] = []
+        if self.is_behind:
+            self.is_behind = False
+            open_orders = frozenset(each.order.order_id for each in report.open_orders)
+            for session in active:
+                session.book.forget_closed(open_orders)
+            adopted, contested = _settle(report, active, now_ns)
+        if report.request_id:
+            owned = {key for session in active for key in session.context.instruments}
+            held = {each.instrument: each for each in report.positions if each.quantity}
+            self._unowned = {key: view for key, view in held.items() if key not in owned}
+        return adopted, contested
+
+    def adopted_by(self, session: Session, now_ns: int) -> list[PositionsAdopted]:
+        """Return what a new session takes over, folded in already: what nobody accounts for."""
+        mine = [self._unowned.pop(key, None) for key in session.context.instruments]
+        views = tuple(_bare(view, view.quantity) for view in mine if view is not None)
+        return [_adopted(session, views, "held before the session began", now_ns)] if views else []
+
+
+def _settle(
+    report: BookReported, active: Sequence[Session], now_ns: int
+) -> tuple[list[PositionsAdopted], list[Session]]:
+    views = {each.instrument: each for each in report.positions}
+    missed: dict[int, list[PositionView]] = {}
+    contested: dict[int, Session] = {}
+    for instrument in dict.fromkeys(key for each in active for key in each.context.instruments):
+        owners = [n for n, each in enumerate(active) if instrument in each.context.instruments]
+        known = sum((active[n].book.portfolio.quantity(instrument) for n in owners), ZERO)
+        view = views.get(instrument, PositionView(instrument=instrument, quantity=ZERO))
+        if view.quantity == known:
+            continue
+        if len(owners) == 1:
+            missed.setdefault(owners[0], []).append(_bare(view, view.quantity - known))
+        else:
+            contested |= {n: active[n] for n in owners}
+    why = "executed while this service was away"
+    adopted = [_adopted(active[n], tuple(found), why, now_ns) for n, found in missed.items()]
+    return adopted, list(contested.values())
+
+
+def _bare(view: PositionView, quantity: Decimal) -> PositionView:
+    return PositionView(
+        instrument=view.instrument, quantity=quantity, average_price=view.average_price
+    )
+
+
+def _adopted(
+    session: Session, views: tuple[PositionView, ...], reason: str, now_ns: int
+) -> PositionsAdopted:
+    adopted = PositionsAdopted(
+        at_ns=now_ns, session=session.terms.session, positions=views, reason=reason
+    )
+    session.book.apply(adopted)
+    return adopted

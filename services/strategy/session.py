@@ -1,0 +1,167 @@
+"""One session: its strategy, what it holds, and where it is in its life."""
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from schemas.base import Event, InstrumentId
+from schemas.health import AlertRaised, Severity
+from schemas.instruments import Instrument
+from schemas.market import QuoteReceived
+from schemas.orders import CancelRequested, SignalRaised
+from schemas.sessions import (
+    SessionCreated,
+    SessionState,
+    SessionStateChanged,
+    SessionView,
+    StrategyFailed,
+)
+from services.strategy.context import Context
+from services.strategy.interface import Strategy
+from services.strategy.orders import OpenOrder, SessionBook
+
+ACTIVE = (SessionState.CREATED, SessionState.RUNNING, SessionState.PAUSED)
+STRATEGY_ENDS = (Exception, SystemExit)
+"""What a strategy may raise without taking the service with it: `sys.exit()` is no exception."""
+
+
+class Session:
+    """A strategy at work, or the record of one that was.
+
+    Attributes:
+        terms: what it was made with.
+        state: where it is in its life.
+        book: what it holds and has on its way.
+        context: what its strategy sees.
+        strategy: None before it begins.
+    """
+
+    def __init__(
+        self,
+        terms: SessionCreated,
+        instruments: Mapping[InstrumentId, Instrument],
+        quote_of: Callable[[InstrumentId], QuoteReceived | None],
+        expiry_ms: int,
+    ) -> None:
+        own = {key: instruments[key] for key in terms.instruments if key in instruments}
+        self.terms = terms
+        self.state = SessionState.CREATED
+        self.book = SessionBook(own, terms.initial_capital)
+        self.context = Context(terms, own, self.book, quote_of, expiry_ms)
+        self.strategy: Strategy[Any] | None = None
+        self._started_ns = 0
+        self._detail = ""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it has not ended."""
+        return self.state in ACTIVE
+
+    @property
+    def missing(self) -> list[InstrumentId]:
+        """Its instruments that the configuration does not have (any more)."""
+        return [each for each in self.terms.instruments if each not in self.context.instruments]
+
+    def apply(self, change: SessionStateChanged) -> None:
+        """Fold a change of state in."""
+        self.state = change.state
+        self._detail = change.reason
+        if change.state is SessionState.RUNNING and not self._started_ns:
+            self._started_ns = change.at_ns
+
+    def begin(self, strategy: type[Strategy[Any]]) -> None:
+        """Make the strategy, with the parameters that this session was made with."""
+        parameters = msgspec.convert(self.terms.parameters, strategy.parameters_type)
+        self.strategy = strategy(self.context, parameters)
+
+    def change(self, state: SessionState, now_ns: int, reason: str, operator: str = "") -> Event:
+        """Return the change to `state`, folded in already."""
+        changed = SessionStateChanged(
+            at_ns=now_ns,
+            session=self.terms.session,
+            strategy=self.terms.strategy,
+            account=self.terms.account,
+            state=state,
+            reason=reason,
+            operator=operator,
+        )
+        self.apply(changed)
+        return changed
+
+    def collect(self) -> list[Event]:
+        """Return what the strategy said since the last time, in its order."""
+        said, self.context.said = self.context.said, []
+        self.context.is_stirred = False
+        return said
+
+    def discard(self) -> None:
+        """Forget what the strategy said and nobody has heard."""
+        for event in self.collect():
+            if isinstance(event, SignalRaised):
+                self.book.orders.popitem()  # signals are folded in as they are raised
+
+    def cancels(self, now_ns: int) -> list[Event]:
+        """Return a cancel of every order that is not closed."""
+        return [self._cancel(order, now_ns) for order in self.book.orders.values()]
+
+    def view(self, now_ns: int) -> SessionView:
+        """Return the session as it stands."""
+        return SessionView(
+            session=self.terms.session,
+            strategy=self.terms.strategy,
+            account=self.terms.account,
+            instruments=self.terms.instruments,
+            state=self.state,
+            signal_count=self.book.signal_count,
+            started_ns=self._started_ns,
+            detail=self._detail,
+            fill_count=self.book.portfolio.fill_count,
+            open_order_count=len(self.book.orders),
+            positions=self.book.portfolio.views({}),
+        )
+
+    def _cancel(self, order: OpenOrder, now_ns: int) -> CancelRequested:
+        return CancelRequested(
+            at_ns=now_ns,
+            account=self.terms.account,
+            session=self.terms.session,
+            instrument=order.instrument,
+            order_id=order.order_id,
+        )
+
+
+def failure(session: Session, error: BaseException, code: str, now_ns: int) -> list[Event]:
+    """Return what is said of a session that its own strategy has ended; the rest goes on."""
+    where = place_of(error, session.strategy)
+    said = f"{type(error).__name__}: {error}"
+    terms = session.terms
+    message = f"session {terms.session} ended, and nothing else did: {said} (at {where})"
+    return [
+        session.change(SessionState.FAILED, now_ns, f"{said} (at {where})"),
+        StrategyFailed(
+            at_ns=now_ns, session=terms.session, strategy=terms.strategy, error=said, where=where
+        ),
+        AlertRaised(
+            at_ns=now_ns,
+            severity=Severity.CRITICAL,
+            component="strategy",
+            code=code,
+            message=message,
+            fields={"session": terms.session, "strategy": terms.strategy, "where": where},
+        ),
+    ]
+
+
+def place_of(error: BaseException, strategy: object) -> str:
+    """Return file and line, as deep inside the strategy's own module as the error came."""
+    module = "" if strategy is None else type(strategy).__module__
+    place, own = "an unknown place", ""
+    step: TracebackType | None = error.__traceback__
+    while step is not None:
+        place = f"{step.tb_frame.f_code.co_filename}:{step.tb_lineno}"
+        if step.tb_frame.f_globals.get("__name__") == module:
+            own = place
+        step = step.tb_next
+    return own or place

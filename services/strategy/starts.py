@@ -1,0 +1,178 @@
+"""Check a start request: everything that is wrong with it, in one answer (S-01)."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from schemas.base import AccountId, Event, InstrumentId, SessionId
+from schemas.control import StartRequest
+from schemas.errors import FieldError
+from schemas.instruments import Instrument, symbol_of
+from schemas.sessions import SessionCreated
+from services.strategy.catalogue import STRATEGY, Catalogue, slug_of
+from services.strategy.config import StrategyConfig
+from services.strategy.interface import Parameters, Strategy, wanted_of
+from services.strategy.parameters import meant, parameters_of
+
+SHARE_CLASSES = ("USDT", "ETH")
+EXECUTION_MODES = ("AUTO", "SEMI_AUTO", "MANUAL")
+OFFERED_MODES = ("AUTO",)
+"""Confirmation by a person is not built yet; to trade by itself instead would be worse than no."""
+
+Checked = tuple[SessionCreated | None, list[FieldError]]
+
+
+class Starts:
+    """What a start may ask for here."""
+
+    def __init__(
+        self,
+        config: StrategyConfig,
+        account: AccountId,
+        instruments: Mapping[InstrumentId, Instrument],
+        catalogue: Catalogue,
+        heard: frozenset[type[Event]],
+    ) -> None:
+        self._config = config
+        self._account = account
+        self._instruments = instruments
+        self._catalogue = catalogue
+        self._heard = heard
+
+    def check(self, request: StartRequest, start_id: str, number: int, at_ns: int) -> Checked:
+        """Return the session that this request would make, or all that is wrong with it.
+
+        A request without a strategy starts trading only: it makes no session, and may not name
+        anything that a session would need.
+        """
+        if request.strategy is None:
+            return None, _strays(request)
+        symbols, found = self._symbols(request.symbols)
+        strategy = self._catalogue.find(request.strategy)
+        if isinstance(strategy, FieldError):
+            found.insert(0, strategy)
+            parameters = None
+        else:
+            parameters, wrong = self._parameters(strategy, request, symbols)
+            found += wrong
+        found += [*_capital(request.initial_capital), *_words(request), *_limits(request)]
+        if found or parameters is None or request.initial_capital is None:
+            return None, found
+        created = SessionCreated(
+            at_ns=at_ns,
+            session=SessionId(f"{slug_of(request.strategy)}-{number}"),
+            start_id=start_id,
+            strategy=request.strategy,
+            account=self._account,
+            instruments=tuple(symbols),
+            initial_capital=request.initial_capital,
+            share_class=request.share_class,
+            execution_mode=request.execution_mode,
+            parameters=msgspec.to_builtins(parameters),
+            operator=request.operator,
+        )
+        return created, []
+
+    def _parameters(
+        self,
+        strategy: type[Strategy[Any]],
+        request: StartRequest,
+        symbols: Mapping[InstrumentId, Instrument],
+    ) -> tuple[Parameters | None, list[FieldError]]:
+        name = request.strategy or ""
+        configured = self._config.parameters.get(name, {})
+        parameters, found = parameters_of(
+            strategy.parameters_type, name, configured, request.config_overrides
+        )
+        if parameters is not None:
+            found += strategy.complaints(parameters, list(symbols.values()))
+        for kind in wanted_of(strategy):
+            if kind not in self._heard:
+                wanted = "its name in [strategy.classes], then a restart of the strategy service"
+                said = f"{name} needs {kind.__name__}, which this service does not listen to"
+                found.append(FieldError(path=STRATEGY, found=said, wanted=wanted))
+        return parameters, found
+
+    def _symbols(
+        self, asked: tuple[str, ...]
+    ) -> tuple[dict[InstrumentId, Instrument], list[FieldError]]:
+        """Return the instruments asked for, by id, and each name that stands for none."""
+        made: dict[InstrumentId, Instrument] = {}
+        found: list[FieldError] = []
+        if not asked:
+            some = ", ".join(list(self._instruments)[:10])
+            found.append(FieldError(path="$.symbols", found="none", wanted=f"some of {some}"))
+        for index, name in enumerate(asked):
+            path = f"$.symbols[{index}]"
+            instrument = self._named(name, path)
+            if isinstance(instrument, FieldError):
+                found.append(instrument)
+            elif instrument.id in made:
+                said = f"{name}, a second time"
+                found.append(FieldError(path=path, found=said, wanted="each instrument once"))
+            else:
+                made[instrument.id] = instrument
+        return made, found
+
+    def _named(self, name: str, path: str) -> Instrument | FieldError:
+        if (exact := self._instruments.get(InstrumentId(name))) is not None:
+            return exact
+        same = [each for key, each in self._instruments.items() if symbol_of(key) == name]
+        if len(same) == 1:
+            return same[0]
+        if same:
+            which = " or ".join(each.id for each in same)
+            return FieldError(path=path, found=name, wanted=f"one venue's: {which}")
+        known = [*self._instruments, *dict.fromkeys(map(symbol_of, self._instruments))]
+        wanted = "an instrument of the configuration (`sluice config show`)" + meant(name, known)
+        return FieldError(path=path, found=name, wanted=wanted)
+
+
+def _strays(request: StartRequest) -> list[FieldError]:
+    """Return what was given although no session is asked for."""
+    given = {
+        "symbols": request.symbols,
+        "initial_capital": request.initial_capital,
+        "config_overrides": request.config_overrides,
+        "risk_limits": request.risk_limits,
+    }
+    return [
+        FieldError(
+            path=f"$.{name}", found=str(value), wanted="a strategy to go with it, or nothing"
+        )
+        for name, value in given.items()
+        if value not in (None, (), {})
+    ]
+
+
+def _capital(capital: Decimal | None) -> list[FieldError]:
+    if capital is not None and capital.is_finite() and capital > 0:
+        return []
+    said = "nothing" if capital is None else str(capital)
+    return [FieldError(path="$.initial_capital", found=said, wanted="a decimal number above 0")]
+
+
+def _words(request: StartRequest) -> list[FieldError]:
+    found: list[FieldError] = []
+    if request.share_class not in SHARE_CLASSES:
+        wanted = " or ".join(SHARE_CLASSES)
+        found.append(FieldError(path="$.share_class", found=request.share_class, wanted=wanted))
+    mode = request.execution_mode
+    if mode not in EXECUTION_MODES:
+        wanted = f"one of {', '.join(OFFERED_MODES)}" + meant(mode, list(EXECUTION_MODES))
+        found.append(FieldError(path="$.execution_mode", found=mode, wanted=wanted))
+    elif mode not in OFFERED_MODES:
+        wanted = "AUTO: confirming signals by hand is not offered by this version"
+        found.append(FieldError(path="$.execution_mode", found=mode, wanted=wanted))
+    return found
+
+
+def _limits(request: StartRequest) -> list[FieldError]:
+    """Refuse limits that nobody would hold: one that is taken and ignored is worse than none."""
+    wanted = "{}: limits of single sessions are not offered by this version; [gate] has limits"
+    return [
+        FieldError(path=f"$.risk_limits.{name}", found=repr(value), wanted=wanted)
+        for name, value in request.risk_limits.items()
+    ]

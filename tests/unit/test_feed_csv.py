@@ -1,0 +1,175 @@
+"""A plain CSV file is read by its header, and a wrong line is named."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from schemas.base import InstrumentId
+from schemas.errors import UserError
+from schemas.instruments import AssetClass, Instrument
+from schemas.market import (
+    BarClosed,
+    FundingPublished,
+    InstrumentStatusChanged,
+    MarketEvent,
+    QuoteReceived,
+    TradeReceived,
+    Trading,
+)
+from schemas.orders import Side
+from services.feed.opening import open_recording
+from tests.builders import S_NS, dec
+
+QUOTES = "time,instrument,bid,bid_size,ask,ask_size"
+BARS = "time,instrument,open_time,open,high,low,close,volume"
+DESCRIBED = (
+    '#instrument {"id":"nyse:IBM","asset_class":"equity","currency":"USD","tick_size":"0.01",'
+    '"lot_size":"1","multiplier":"10"}'
+)
+
+
+def sheet(tmp_path: Path, *lines: str, name: str = "data.csv") -> Path:
+    path = tmp_path / name
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def events(path: Path) -> list[MarketEvent]:
+    return list(open_recording(path))
+
+
+def error_of(path: Path) -> dict[str, str]:
+    with pytest.raises(UserError) as caught:
+        events(path)
+    return {"code": caught.value.code, **caught.value.fields}
+
+
+@pytest.mark.req("M-01")
+def test_quotes_are_read_by_their_header(tmp_path: Path) -> None:
+    path = sheet(tmp_path, QUOTES, "7,nyse:IBM,99.5,3,,", "1970-01-01T00:00:01Z,nyse:IBM,1,2,3,4")
+    assert events(path) == [
+        QuoteReceived(
+            at_ns=7,
+            instrument=InstrumentId("nyse:IBM"),
+            bid=Decimal("99.5"),
+            bid_size=Decimal(3),
+            ask=Decimal(0),
+            ask_size=Decimal(0),
+        ),
+        QuoteReceived(
+            at_ns=S_NS,
+            instrument=InstrumentId("nyse:IBM"),
+            bid=Decimal(1),
+            bid_size=Decimal(2),
+            ask=Decimal(3),
+            ask_size=Decimal(4),
+        ),
+    ]
+
+
+def test_columns_may_stand_in_any_order(tmp_path: Path) -> None:
+    path = sheet(tmp_path, "side,price,time,instrument,quantity", "sell,10,5,nyse:IBM,2")
+    assert events(path)[-1] == TradeReceived(
+        at_ns=5,
+        instrument=InstrumentId("nyse:IBM"),
+        price=Decimal(10),
+        quantity=Decimal(2),
+        aggressor=Side.SELL,
+    )
+
+
+def test_bars_close_at_their_time_and_bring_a_quote(tmp_path: Path) -> None:
+    quote, bar = events(sheet(tmp_path, DESCRIBED, BARS, "60,nyse:IBM,0,1,4,1,3,9"))
+    assert isinstance(quote, QuoteReceived)
+    assert (quote.bid, quote.ask, quote.is_synthetic) == (dec(3), dec("3.01"), True)
+    assert bar == BarClosed(
+        at_ns=60,
+        instrument=InstrumentId("nyse:IBM"),
+        open=Decimal(1),
+        high=Decimal(4),
+        low=Decimal(1),
+        close=Decimal(3),
+        volume=Decimal(9),
+        open_ns=0,
+        close_ns=60,
+    )
+
+
+def test_funding_and_status_are_read_too(tmp_path: Path) -> None:
+    sheet(tmp_path, "time,instrument,rate", "1,x:BTC,0.0001", name="funding.csv")
+    sheet(tmp_path, "time,instrument,trading,reason", "2,x:BTC,halted,news", name="status.csv")
+    assert events(tmp_path) == [
+        FundingPublished(at_ns=1, instrument=InstrumentId("x:BTC"), rate=Decimal("0.0001")),
+        InstrumentStatusChanged(
+            at_ns=2, instrument=InstrumentId("x:BTC"), trading=Trading.HALTED, reason="news"
+        ),
+    ]
+
+
+def test_an_instrument_may_be_described_in_full(tmp_path: Path) -> None:
+    path = sheet(tmp_path, "# prices of a quiet day", DESCRIBED, "", QUOTES, "7,nyse:IBM,1,1,2,1")
+    assert open_recording(path).instruments() == (
+        Instrument(
+            id=InstrumentId("nyse:IBM"),
+            asset_class=AssetClass.EQUITY,
+            currency="USD",
+            tick_size=Decimal("0.01"),
+            lot_size=Decimal(1),
+            multiplier=Decimal(10),
+        ),
+    )
+
+
+def test_steps_of_an_instrument_without_description_are_told_from_its_numbers(
+    tmp_path: Path,
+) -> None:
+    path = sheet(tmp_path, QUOTES, "7,nyse:IBM,1.50,200,2.25,300", "8,nyse:IBM,1.75,100,2,0")
+    [instrument] = open_recording(path).instruments()
+    assert (instrument.tick_size, instrument.lot_size) == (Decimal("0.25"), Decimal(100))
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        ("7,nyse:IBM,1,1,2", "7,nyse:IBM,1,1,2"),
+        ("soon,nyse:IBM,1,1,2,1", "soon"),
+        ("2013-10-07T09:30:00,nyse:IBM,1,1,2,1", "no offset"),
+        ("7,IBM,1,1,2,1", "'IBM' is no instrument"),
+        ("7,nyse:I BM,1,1,2,1", "SLU-101"),
+        ("7,nyse:IBM,1,1,two,1", "two"),
+        ("7,nyse:IBM,1,1,inf,1", "inf is no number"),
+    ],
+)
+def test_a_bad_row_is_named_by_line_with_what_was_wanted(
+    tmp_path: Path, row: str, found: str
+) -> None:
+    path = sheet(tmp_path, DESCRIBED, QUOTES, "6,nyse:IBM,1,1,2,1", row)
+    error = error_of(path)
+    assert (error["code"], error["path"]) == ("SLU-110", f"{path}:4")
+    assert found in error["found"]
+    assert error["wanted"].startswith(QUOTES)
+
+
+@pytest.mark.parametrize(
+    ("lines", "line"),
+    [
+        ((), 1),
+        (("# nothing else",), 2),
+        (("time,instrument,bid",), 1),
+        (("time,instrument,bid,bid_size,ask,ask_size,bid",), 1),
+        (('#instrument {"id":"nyse:IBM"}', QUOTES), 1),
+    ],
+)
+def test_a_file_without_a_known_header_is_refused(
+    tmp_path: Path, lines: tuple[str, ...], line: int
+) -> None:
+    path = sheet(tmp_path, *lines)
+    error = error_of(path)
+    assert (error["code"], error["path"]) == ("SLU-110", f"{path}:{line}")
+
+
+def test_a_row_error_is_found_when_instruments_are_asked_for(tmp_path: Path) -> None:
+    path = sheet(tmp_path, QUOTES, "7,nyse:IBM,1,1,two,1")
+    with pytest.raises(UserError, match="SLU-110"):
+        open_recording(path).instruments()

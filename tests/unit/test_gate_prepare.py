@@ -1,0 +1,137 @@
+"""The gate's part in a start: it answers once its exposure is the executor's book."""
+
+from typing import Any
+
+import pytest
+
+from schemas.control import PrepareAsked, Prepared, StartRequest
+from schemas.errors import FieldError
+from schemas.executions import BookAdopted
+from services.gate.config import GateConfig
+from tests.builders import ACCOUNT, ALPHA
+from tests.gate_rig import NOW_NS, Rig, book, config, filled, halt, only, resting, view
+
+
+def asked(start_id: str = "start-1", **request: Any) -> PrepareAsked:
+    made = StartRequest(operator="kim", **request)
+    return PrepareAsked(at_ns=NOW_NS, start_id=start_id, request=made)
+
+
+def prepared(*errors: FieldError, is_reconciled: bool = True, halts: int = 0) -> Prepared:
+    return Prepared(
+        at_ns=NOW_NS,
+        start_id="start-1",
+        component="gate",
+        boot_id=Rig().guard.boot_id,
+        limits_hash="hash",
+        halts=halts,
+        epoch_max=1,
+        is_reconciled=is_reconciled,
+        errors=errors,
+    )
+
+
+@pytest.mark.req("S-02")
+def test_the_gate_is_prepared_once_it_has_the_book_of_that_start() -> None:
+    rig = Rig()
+    mine = book(held={ALPHA: "5"}, request_id="start-1")
+    assert rig.tell(asked()) == ()
+    assert rig.tell(book(request_id="start-0")) == []
+    assert rig.tell(mine) == [BookAdopted(at_ns=NOW_NS, book=mine), prepared()]
+    assert rig.gate.state.accounts[ACCOUNT].lanes[ALPHA].position == 5
+
+
+def test_a_book_that_comes_before_the_question_is_answered_to_it() -> None:
+    rig = Rig()
+    assert rig.tell(book(request_id="start-1")) == []
+    assert rig.tell(asked()) == [prepared()]
+
+
+def test_a_start_is_answered_once() -> None:
+    rig = Rig()
+    rig.tell(asked())
+    rig.tell(book(request_id="start-1"))
+    assert rig.tell(book(request_id="start-1")) == []
+    assert rig.tell(asked("start-2")) == ()
+
+
+def test_halts_heard_meanwhile_are_in_the_answer() -> None:
+    rig = Rig()
+    rig.tell(asked())
+    rig.guard.halt()
+    rig.tell(halt())
+    assert rig.tell(book(request_id="start-1")) == [prepared(halts=1)]
+
+
+def test_a_halt_that_a_start_has_answered_is_not_named_any_more() -> None:
+    rig = Rig()
+    rig.guard.halt()
+    rig.tell(halt())
+    rig.tell(asked())
+    assert rig.decide(rig.signal()).readings[-1].value == "halted"
+
+
+def test_an_unreconciled_book_says_so_and_what_is_wrong() -> None:
+    rig = Rig()
+    rig.tell(asked())
+    said = rig.tell(book(view(resting("o")), request_id="start-1", is_reconciled=False))
+    error = FieldError(
+        path="the executor's book",
+        found="the book is not reconciled: ",
+        wanted="a reconciled book of configured instruments",
+    )
+    assert only(Prepared, said) == prepared(error, is_reconciled=False)
+
+
+def test_a_book_older_than_later_news_asks_for_another_try() -> None:
+    rig = Rig()
+    rig.tell(asked())
+    rig.tell(filled(resting("o"), "1", "e1", at_ns=NOW_NS + 2))
+    found = "older than what the executor told since"
+    error = FieldError(path="the executor's book", found=found, wanted="try the start again")
+    late = book(request_id="start-1", at_ns=NOW_NS + 1)
+    assert rig.tell(late) == [prepared(error)]
+
+
+@pytest.mark.parametrize("symbol", ["sim:ALPHA", "ALPHA"])
+def test_limits_nobody_has_chosen_refuse_the_start_all_at_once(symbol: str) -> None:
+    rig = Rig(config(order_quantity_max=None, gross_notional_max=None))
+    rig.tell(asked(strategy="ema_cross", symbols=(symbol,)))
+    said = rig.tell(book(request_id="start-1"))
+    wanted = 'gate.instruments."sim:ALPHA".order_quantity_max or gate.default.order_quantity_max'
+    assert said == [
+        prepared(
+            FieldError(path=wanted, found="nothing", wanted="a limit order_quantity_max"),
+            FieldError(
+                path="gate.accounts.paper.gross_notional_max",
+                found="nothing",
+                wanted="a limit gross_notional_max",
+            ),
+        )
+    ]
+
+
+def test_a_limit_missing_for_two_symbols_is_named_once() -> None:
+    rig = Rig(config(gross_notional_max=None))
+    rig.tell(asked(strategy="ema_cross", symbols=("ALPHA", "BETA")))
+    said = rig.tell(book(request_id="start-1"))
+    assert len(only(Prepared, said).errors) == 1
+
+
+def test_an_account_without_a_row_refuses_the_start() -> None:
+    rig = Rig(GateConfig())
+    rig.tell(asked())
+    path = "gate.accounts.paper"
+    error = FieldError(path=path, found="nothing", wanted="a row of limits for the account")
+    assert rig.tell(book(request_id="start-1")) == [prepared(error)]
+
+
+def test_limits_in_a_request_are_refused_rather_than_overlooked() -> None:
+    rig = Rig()
+    rig.tell(asked(strategy="ema_cross", risk_limits={"max_drawdown": "0.05"}))
+    error = FieldError(
+        path="$.risk_limits",
+        found="max_drawdown",
+        wanted="nothing: limits are chosen in the gate's configuration",
+    )
+    assert rig.tell(book(request_id="start-1")) == [prepared(error)]

@@ -1,0 +1,96 @@
+"""The log: one JSON object a line, and never a secret in it."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from schemas.errors import UserError
+from services.runtime.log import MASK, configure, mask_secrets
+
+SEED = "SUAKYRHVIOREXV7EUZTBHUHL7NUMHPMAS7QMDU3GTIUWEI5LDNOXD43IZY"
+
+
+def lines_of(program: str, **environment: str) -> list[dict[str, Any]]:
+    """Return what a process logs: the log is a property of a whole process."""
+    head = "from services.runtime.log import configure, logger\nconfigure('gate', 'b1')\n"
+    done = subprocess.run(
+        [sys.executable, "-c", head + program],
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == b""
+    return [json.loads(line) for line in done.stderr.splitlines()]
+
+
+@pytest.mark.req("O-03")
+def test_every_line_is_json_and_names_its_process() -> None:
+    [line] = lines_of("logger().warning('it happened', found=3)")
+    assert line.pop("at").endswith("Z")
+    assert line == {
+        "event": "it happened",
+        "found": 3,
+        "level": "warning",
+        "service": "gate",
+        "boot_id": "b1",
+    }
+
+
+def test_lines_of_libraries_and_of_threads_look_the_same() -> None:
+    [library, thread] = lines_of(
+        "import logging, threading\n"
+        "logging.getLogger('nats').warning('slow %s', 'consumer')\n"
+        "thread = threading.Thread(target=lambda: logger().info('from a thread'))\n"
+        "thread.start(); thread.join()"
+    )
+    assert (library["event"], library["library"], library["service"]) == (
+        "slow consumer",
+        "nats",
+        "gate",
+    )
+    assert (thread["event"], thread["service"]) == ("from a thread", "gate")
+
+
+def test_a_failure_carries_its_traceback_in_the_same_line() -> None:
+    [line] = lines_of("try:\n  1/0\nexcept Exception: logger().exception('broke')")
+    assert (line["event"], line["level"]) == ("broke", "error")
+    assert "ZeroDivisionError" in line["exception"]
+
+
+@pytest.mark.parametrize("variable", ["SLUICE_LOG_LEVEL", "BASIS_LOG_LEVEL"])
+@pytest.mark.req("S-12")
+def test_the_environment_sets_the_level(variable: str) -> None:
+    program = "logger().warning('no')\nlogger().error('yes')"
+    assert [line["event"] for line in lines_of(program, **{variable: "error"})] == ["yes"]
+
+
+def test_an_unknown_level_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_LOG_LEVEL", "LOUD")
+    with pytest.raises(UserError, match="SLUICE_LOG_LEVEL"):
+        configure("gate", "b1")
+
+
+@pytest.mark.req("A-05")
+def test_what_looks_like_a_secret_is_masked_at_any_depth() -> None:
+    line = {
+        "event": f"key {SEED} read",
+        "smtp_password": "hunter2",
+        "password": "",
+        "gate_token": 7,
+        "url": "nats://kim:hunter2@host:4222",
+        "fields": {"nkey_seed": SEED, "list": ["Bearer abc", 1, None]},
+        "error": ValueError(SEED),
+    }
+    assert mask_secrets(None, "", line) == {
+        "event": f"key {MASK} read",
+        "smtp_password": MASK,
+        "password": "",
+        "gate_token": 7,
+        "url": f"nats://{MASK}@host:4222",
+        "fields": {"nkey_seed": MASK, "list": [f"Bearer {MASK}", 1, None]},
+        "error": MASK,
+    }

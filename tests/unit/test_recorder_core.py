@@ -1,0 +1,133 @@
+"""The recorder says what it records, and warns as soon as it cannot."""
+
+import pytest
+
+from schemas.base import BootId
+from schemas.control import HaltAcknowledged, HaltRequested
+from schemas.health import AlertRaised, RecorderReported, Severity
+from schemas.recording import (
+    DurabilityRead,
+    RecordingChanged,
+    RecordingLagged,
+    RecordingMarked,
+    RecordsMissed,
+)
+from services.core import NOTHING
+from services.recorder.core import RecorderCore
+
+
+def core(*, is_recording: bool = True) -> RecorderCore:
+    made = RecorderCore(BootId("boot-1"))
+    if is_recording:
+        made.handle(RecordingChanged(at_ns=1, is_recording=True), 1)
+    return made
+
+
+def impeded(code: str = "SLU-141", detail: str = "the disk is full") -> RecordingChanged:
+    return RecordingChanged(at_ns=2, is_recording=False, code=code, detail=detail)
+
+
+def test_the_report_says_how_far_the_record_goes() -> None:
+    recorder = core()
+    recorder.handle(DurabilityRead(at_ns=2, is_durable=True, detail="synced"), 2)
+    recorder.handle(RecordingMarked(at_ns=3, recorded_count=7, chain_head="ab"), 3)
+    recorder.handle(RecordingLagged(at_ns=3, lag_count=2), 3)
+    assert recorder.describe(9) == RecorderReported(
+        at_ns=9,
+        is_durable=True,
+        detail="durable: synced",
+        recorded_count=7,
+        lag_count=2,
+        chain_head="ab",
+        last_recorded_ns=3,
+    )
+
+
+def test_it_is_not_ready_before_the_streams_are_open() -> None:
+    assert core(is_recording=False).why_not_ready() == "the streams are being opened"
+    assert core().why_not_ready() == ""
+
+
+def test_a_recording_that_stopped_is_not_ready_and_alerts() -> None:
+    recorder = core()
+    assert recorder.handle(impeded(), 5) == [
+        AlertRaised(
+            at_ns=5,
+            severity=Severity.CRITICAL,
+            component="recorder",
+            code="SLU-141",
+            message="the disk is full",
+        )
+    ]
+    assert recorder.why_not_ready() == "the disk is full"
+    found = recorder.describe(6)
+    assert (found.is_durable, found.detail) == (
+        False,
+        "NOT RECORDING: the disk is full; NOT DURABLE: not checked yet",
+    )
+
+
+def test_trouble_that_goes_on_alerts_once() -> None:
+    recorder = core()
+    recorder.handle(impeded(detail="9 bytes free"), 5)
+    assert recorder.handle(impeded(detail="8 bytes free"), 6) == []
+    assert recorder.why_not_ready() == "8 bytes free"
+
+
+def test_trouble_of_another_kind_alerts_again() -> None:
+    recorder = core()
+    recorder.handle(impeded(), 5)
+    assert len(recorder.handle(impeded("SLU-122", "no answer"), 6)) == 1
+
+
+def test_trouble_that_comes_back_alerts_again() -> None:
+    recorder = core()
+    for event in (impeded(), RecordingChanged(at_ns=6, is_recording=True)):
+        recorder.handle(event, 6)
+    assert len(recorder.handle(impeded(), 7)) == 1
+
+
+@pytest.mark.req("R-01")
+def test_a_damaged_journal_halts_everything() -> None:
+    said = core().handle(impeded("SLU-140", "record 3 is not what was written"), 5)
+    assert said[0] == HaltRequested(
+        at_ns=5, reason="record 3 is not what was written", operator="recorder"
+    )
+
+
+def test_messages_that_are_gone_are_named_in_an_alert() -> None:
+    said = core().handle(RecordsMissed(at_ns=5, stream="ORDERS", expected_seq=5, got_seq=8), 5)
+    [alert] = said
+    assert isinstance(alert, AlertRaised)
+    assert alert.message == "messages 5 to 7 of ORDERS are gone, and not recorded"
+
+
+def test_a_stream_that_lost_its_tail_halts_everything() -> None:
+    said = core().handle(RecordsMissed(at_ns=5, stream="FILLS", expected_seq=9, got_seq=4), 5)
+    reason = "FILLS goes on at 4 where 9 was due: it has lost its tail"
+    assert said[0] == HaltRequested(at_ns=5, reason=reason, operator="recorder")
+    assert isinstance(said[1], AlertRaised)
+
+
+def test_a_halt_is_acknowledged_by_the_recorder_too() -> None:
+    recorder = core()
+    recorder.handle(HaltRequested(at_ns=4), 4)
+    assert recorder.handle(HaltRequested(at_ns=5), 5) == [
+        HaltAcknowledged(at_ns=5, component="recorder", boot_id=BootId("boot-1"), halts=2, fence=0)
+    ]
+
+
+def test_what_is_not_durable_is_said_once() -> None:
+    recorder = core()
+    weak = DurabilityRead(at_ns=5, is_durable=False, detail="synced every two minutes")
+    [alert] = recorder.handle(weak, 5)
+    assert isinstance(alert, AlertRaised)
+    assert (alert.severity, alert.message) == (
+        Severity.INFO,
+        "NOT DURABLE: synced every two minutes",
+    )
+    assert recorder.handle(weak, 6) == []
+
+
+def test_a_recorder_waits_for_no_deadline() -> None:
+    assert (core().wake_at_ns, core().wake(1)) == (None, NOTHING)

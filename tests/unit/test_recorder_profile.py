@@ -1,0 +1,111 @@
+"""The streams are made durable, and anything less is said to be so."""
+
+import pytest
+
+from schemas.streams import AUDIT, CONTROL, FILLS, MARKET, ORDERS, STREAMS, StreamSpec
+from schemas.subjects import EPOCH_RECORD, SUBJECTS
+from services.recorder.config import RecorderConfig
+from services.recorder.profile import (
+    Durability,
+    differences,
+    durability,
+    recorded_streams,
+    stream_config,
+    wanted_streams,
+)
+
+CONFIG = RecorderConfig()
+SYNCED = {"jetstream": {"config": {"sync_always": True}}}
+
+
+@pytest.mark.req("R-01")
+@pytest.mark.parametrize("spec", STREAMS, ids=lambda spec: spec.name)
+def test_no_stream_lets_a_message_be_deleted_or_purged(spec: StreamSpec) -> None:
+    found = stream_config(spec, CONFIG)
+    assert (found["deny_delete"], found["deny_purge"], found["storage"]) == (True, True, "file")
+
+
+def test_only_market_data_ever_leaves_its_stream() -> None:
+    limits = {
+        s.name: (stream_config(s, CONFIG)["max_age"], stream_config(s, CONFIG)["max_bytes"])
+        for s in STREAMS
+    }
+    assert limits.pop("MARKET") == (86_400 * 10**9, 2 * 1024**3)
+    assert set(limits.values()) == {(0, -1)}
+
+
+def test_market_data_is_kept_as_configured() -> None:
+    off = RecorderConfig(market=False, chain_market=True)
+    assert wanted_streams(off) == recorded_streams(off) == (CONTROL, ORDERS, FILLS, AUDIT)
+    assert recorded_streams(CONFIG) == (CONTROL, ORDERS, FILLS, AUDIT)
+    assert recorded_streams(RecorderConfig(chain_market=True))[-1] == MARKET
+    endless = stream_config(MARKET, RecorderConfig(market_bytes_max=0, market_age_s_max=0))
+    assert (endless["max_bytes"], endless["max_age"]) == (-1, 0)
+
+
+def matches(pattern: str, subject: str) -> bool:
+    wants, parts = pattern.split("."), subject.split(".")
+    for at, want in enumerate(wants):
+        if want == ">":
+            return len(parts) > at
+        if at >= len(parts) or want not in ("*", parts[at]):
+            return False
+    return len(wants) == len(parts)
+
+
+UNRECORDED = ("control.lease", "control.leased.*", "health.*")
+"""Ten a second and of no use afterwards; reports are answers and travel on no subject."""
+
+
+def test_every_event_of_the_bus_is_captured_by_exactly_one_stream() -> None:
+    for pattern in {*SUBJECTS.values(), EPOCH_RECORD, "control.start", "control.reset"}:
+        subject = pattern.replace("*", "x")
+        captured = [s.name for s in STREAMS for p in s.subjects if matches(p, subject)]
+        is_needed = pattern not in UNRECORDED and not pattern.startswith("report.")
+        assert len(captured) == (1 if is_needed else 0), (pattern, captured)
+
+
+def test_streams_that_take_requests_do_not_answer_them() -> None:
+    silent = [spec.name for spec in STREAMS if not spec.is_acknowledging]
+    assert silent == ["CONTROL", "AUDIT"]
+    assert stream_config(CONTROL, CONFIG)["no_ack"] is True
+
+
+def test_a_stream_as_wanted_has_no_differences() -> None:
+    wanted = stream_config(ORDERS, CONFIG)
+    shown = {name: value for name, value in wanted.items() if value}  # what is unset is left out
+    assert differences(shown, wanted) == []
+
+
+def test_each_difference_is_named_with_what_was_found_and_wanted() -> None:
+    wanted = stream_config(ORDERS, CONFIG)
+    found = {**wanted, "storage": "memory", "deny_delete": False}
+    assert differences(found, wanted) == [
+        "ORDERS.storage is memory, wanted file",
+        "ORDERS.deny_delete is None, wanted True",
+    ]
+
+
+@pytest.mark.req("R-01")
+def test_a_server_that_syncs_every_write_is_durable() -> None:
+    assert durability([], SYNCED, where="http://127.0.0.1:8222") == Durability(
+        is_durable=True, detail="every write is on the disk before it counts"
+    )
+
+
+@pytest.mark.parametrize(
+    ("problems", "varz", "where", "detail"),
+    [
+        (["ORDERS.storage is memory, wanted file"], SYNCED, "u", "ORDERS.storage is memory"),
+        ([], {"jetstream": {"config": {}}}, "u", "set `sync_interval: always`"),
+        ([], {}, "u", "set `sync_interval: always`"),
+        ([], None, "http://h:1", "its monitoring did not answer at http://h:1"),
+        ([], None, "", "its monitoring has no address (bus.monitor_url)"),
+    ],
+    ids=["a weak stream", "a lazy server", "an old server", "no answer", "no address"],
+)
+def test_anything_less_is_not_durable_and_says_why(
+    problems: list[str], varz: dict[str, object] | None, where: str, detail: str
+) -> None:
+    found = durability(problems, varz, where=where)
+    assert (found.is_durable, detail in found.detail) == (False, True)
