@@ -39,14 +39,23 @@ class Stand:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     async def start_trading(self, strategy: str, symbols: Sequence[InstrumentId]) -> None:
-        """Start a session and wait until it may trade.
+        """Start a session, as soon as everything that a start needs has been heard of.
 
         Raises:
-            BusError: the start was refused; the answer says why.
+            BusError: the start is still refused after a while; the answer says why.
         """
         request = {"operator": "bench", "strategy": strategy, "symbols": list(symbols)}
         request |= {"initial_capital": "1000000"}
-        await self.ask(START, request)
+        deadline_s = time.monotonic() + READY_TIMEOUT_S
+        while True:
+            try:
+                await self.ask(START, request)
+            except BusError:
+                if time.monotonic() > deadline_s:
+                    raise
+                await asyncio.sleep(0.1)
+            else:
+                return
 
     async def restart_trading(self, halt: int) -> None:
         """Clear a halt and start again, as an operator does."""

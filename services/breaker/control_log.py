@@ -56,6 +56,10 @@ class ControlLog:
         """Nothing is ever due."""
         return NOTHING
 
+    def rewind(self, seq: int) -> None:
+        """Tell again what comes after record `seq`: an arbiter that restarted has forgotten it."""
+        self._told_count = min(seq, len(self._records))
+
     def restore(self, event: Event) -> None:
         """Nothing is kept: it lives as long as its process."""
         raise AssertionError("the control log keeps no events")

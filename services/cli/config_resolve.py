@@ -72,6 +72,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.convert(self.merged.values["system"], SystemChoice)
 
     @property
+    def account(self) -> AccountChoice:
+        """The `[account]` section."""
+        return msgspec.convert(self.merged.values["account"], AccountChoice)
+
+    @property
     def up(self) -> UpChoice:
         """The `[up]` section."""
         return msgspec.convert(self.merged.values["up"], UpChoice)
@@ -169,7 +174,7 @@ def account_of(
     Raises:
         ConfigError: instruments of several currencies, and none chosen for the account.
     """
-    choice = msgspec.convert(config.merged.values["account"], AccountChoice)
+    choice = config.account
     currencies = sorted({each.currency for each in instruments})
     if not choice.currency and len(currencies) != 1:
         wanted = (

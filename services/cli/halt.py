@@ -4,8 +4,10 @@ import asyncio
 import getpass
 import time
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
+from cyclopts import Parameter
 
 from schemas.base import Event
 from schemas.control import HaltAcknowledged, HaltConfirmed

@@ -1,4 +1,4 @@
-"""The halt banner of commands that need no bus: shown if a system runs here, and never waited for."""
+"""The halt banner of commands that need no bus: shown if a system runs here."""
 
 import asyncio
 

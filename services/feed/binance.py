@@ -225,6 +225,7 @@ class _Messages:
         data = _depth.decode(text).data
         if data.s != self._symbol:
             raise self._foreign(data.s)
+        _refuse_no_numbers(data.b, data.a)
         return BookChanged(
             at_ns=at_ns,
             instrument=self._id,
@@ -238,6 +239,7 @@ class _Messages:
 
     def _snapshot(self, at_ns: int, text: bytes) -> BookChanged:
         data = _snapshot.decode(text)
+        _refuse_no_numbers(data.bids, data.asks)
         return BookChanged(
             at_ns=at_ns,
             instrument=self._id,
@@ -251,6 +253,14 @@ class _Messages:
 
     def _foreign(self, symbol: str) -> ValueError:
         return ValueError(f"a message of {symbol} in a capture of {self._symbol}")
+
+
+def _refuse_no_numbers(*sides: tuple[Level, ...]) -> None:
+    """Refuse `NaN` and `Infinity`: a book cannot put them in order."""
+    for side in sides:
+        for price, size in side:
+            if not (price.is_finite() and size.is_finite()):
+                raise ValueError(f"a level of {price} and {size}")
 
 
 def _is_perpetual(data: dict[str, Any]) -> str:

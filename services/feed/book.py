@@ -80,9 +80,9 @@ class BookSide:
         prices, sizes = self._prices, self._sizes
         for price, size in levels:
             if size:
-                if price not in sizes:
-                    prices.insert(bisect_left(prices, price), price)
                 sizes[price] = size
+                if len(sizes) > len(prices):  # it is new; to ask first would hash it twice
+                    prices.insert(bisect_left(prices, price), price)
             elif sizes.pop(price, None) is not None:
                 del prices[bisect_left(prices, price)]
 

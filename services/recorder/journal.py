@@ -84,9 +84,15 @@ class Journal:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(folder)
-            self._find_end()
         except OSError as error:
             raise _cannot(folder, error) from error
+        try:
+            self._find_end()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise _cannot(folder, error) from error
+            raise
 
     def append(self, messages: Sequence[Message]) -> tuple[list[tuple[int, Message]], list[Miss]]:
         """Write what is new and sync it; return the records made, and what a stream has lost.

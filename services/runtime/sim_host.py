@@ -56,6 +56,7 @@ class Host:
     Attributes:
         number: its place in the list of processes; orders all that happens at one moment.
         boot: how often it was started.
+        life: differs from one life to the next; what is under way to another finds nobody.
         is_up: whether it runs (or is paused).
         is_cut: whether it is cut off the bus.
         offset_ns: its clock minus the true time.
@@ -69,7 +70,7 @@ class Host:
     def __init__(self, process: Process, number: int, offset_ns: int) -> None:
         self.process = process
         self.number = number
-        self.boot = 0
+        self.boot = self.life = 0
         self.is_up = self.is_cut = False
         self.offset_ns = offset_ns
         self.paused_until_ns = 0
@@ -105,6 +106,7 @@ class Host:
     def start(self) -> None:
         """Begin anew: new cores, and what the journal has."""
         self.boot += 1
+        self.life += 1
         self.is_up, self.alarm_ns = True, None
         self.body = self.process.make(self.boot_id)
         self.sequences, self.said_counts = Sequences(), {}
@@ -114,11 +116,12 @@ class Host:
     def die(self, kept_count: int) -> None:
         """End without a word; only so much of the journal is left."""
         self.is_up = False
-        self.boot += 1  # what is under way to the old one finds nobody
+        self.life += 1
         self._fresh.clear()
         self.waiting.clear()
         self.paused_until_ns = 0
         del self.kept[kept_count:]
+        self.durable_count = len(self.kept)
 
     def told(self, event: Event | None, now_ns: int) -> list[Event]:
         """Return what all its cores say to the event; they tell each other at once."""

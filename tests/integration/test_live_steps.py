@@ -20,7 +20,7 @@ from services.runtime.connect import connect
 from services.runtime.live import Live, Post, RequestKind
 from services.runtime.requests import Requests
 from tests.builders import quote
-from tests.bus import CLOCK, Probe, ear, run, serving, silent, started
+from tests.bus import CLOCK, Ear, Probe, ear, run, serving, silent, started
 
 QUOTES = subject_of(quote())
 ENDED = "feed.ended"

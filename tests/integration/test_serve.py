@@ -63,6 +63,7 @@ class Gate:
         self.process: subprocess.Popen[bytes]
         self.viewer: BusConnection
         self.strategy: BusConnection
+        self.die: Callable[[], None]
 
     def start(self, **options: Any) -> None:
         """Start the process; options are those of Popen."""
@@ -193,23 +194,28 @@ def test_a_signal_stops_it_in_order(
     run(main())
 
 
-async def started_with_a_parent(it: Gate) -> int:
-    """Start the process with a pipe as its parent; return the end whose closing is the death."""
+@asynccontextmanager
+async def gate_with_a_parent(folder: Path, server: GuardedServer) -> AsyncIterator[Gate]:
+    """The process with a pipe for its parent: `it.die` is the parent's death."""
+    it = Gate(folder, server)
+    await it.connect()
     reading, writing = os.pipe()
     it.start(pass_fds=(reading,), env={**os.environ, PARENT_VARIABLE: str(reading)})
     os.close(reading)
-    await it.ready()
-    return writing
+    it.die = lambda: os.close(writing)
+    try:
+        await it.ready()
+        yield it
+    finally:
+        await it.close()
 
 
 def test_a_service_whose_parent_died_ends_by_itself(server: GuardedServer, tmp_path: Path) -> None:
     async def main() -> None:
-        it = Gate(tmp_path, server)
-        await it.connect()
-        os.close(await started_with_a_parent(it))
-        assert await it.ended() == 0
-        assert "the parent is gone" in it.log_text()
-        await it.close()
+        async with gate_with_a_parent(tmp_path, server) as it:
+            it.die()
+            assert await it.ended() == 0
+            assert "the parent is gone" in it.log_text()
 
     run(main())
 
@@ -218,17 +224,14 @@ def test_a_service_that_is_stuck_dies_with_its_parent_all_the_same(
     server: GuardedServer, tmp_path: Path
 ) -> None:
     async def main() -> None:
-        it = Gate(tmp_path, server)
-        await it.connect()
-        parent = await started_with_a_parent(it)
-        it.say(raised(quantity=str(STICK)))
-        await it.strategy.flush()
-        answer = await it.viewer.request(HALT, b"", timeout=WAIT_S)
-        assert isinstance(wire.decode(answer.data, subject=HALT)[0], HaltAcknowledged)
-        os.close(parent)
-        assert await it.ended() == 1
-        assert "could not stop in order" in it.log_text()
-        await it.close()
+        async with gate_with_a_parent(tmp_path, server) as it:
+            it.say(raised(quantity=str(STICK)))
+            await it.strategy.flush()
+            answer = await it.viewer.request(HALT, b"", timeout=WAIT_S)
+            assert isinstance(wire.decode(answer.data, subject=HALT)[0], HaltAcknowledged)
+            it.die()
+            assert await it.ended() == 1
+            assert "could not stop in order" in it.log_text()
 
     run(main())
 

@@ -18,7 +18,6 @@ from schemas.health import GapSeen
 from schemas.orders import Order, OrderApproved, Side
 from tests.builders import ACCOUNT, ALPHA, BETA, MS_NS, dec
 from tests.gate_rig import (
-    ACCOUNT_ROW,
     ROW,
     Rig,
     assert_sums_follow,
@@ -36,9 +35,11 @@ from tests.gate_rig import (
 
 INSTRUMENTS = st.sampled_from([ALPHA, BETA])
 SIDES = st.sampled_from([Side.BUY, Side.SELL])
+NOW_AND_THEN = st.sampled_from([False, False, False, True])
 PRICES = st.sampled_from(["99.00", "100.00", "101.50", "103.99"])
 TELLER = "executor-1"
 LIFE_NS = 500 * MS_NS
+GROSS_MAX = dec(15_000)
 
 
 class Fate:
@@ -56,7 +57,13 @@ class GateMachine(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.rig = Rig(config(session_messages_max=10_000, account_messages_max=10_000))
+        self.rig = Rig(
+            config(
+                session_messages_max=10_000,
+                account_messages_max=10_000,
+                gross_notional_max=GROSS_MAX,
+            )
+        )
         self.rig.tell(book(src=TELLER, at_ns=self.rig.now_ns))
         self.fates: dict[OrderId, Fate] = {}
         self.held = {ALPHA: dec(0), BETA: dec(0)}
@@ -88,7 +95,9 @@ class GateMachine(RuleBasedStateMachine):
             for key in self.held
         )
 
-    @rule(key=INSTRUMENTS, side=SIDES, quantity=st.integers(1, 100), is_reducing=st.booleans())
+    @rule(
+        key=INSTRUMENTS, side=SIDES, quantity=st.sampled_from([1, 20, 50]), is_reducing=NOW_AND_THEN
+    )
     def raise_signal(self, key: InstrumentId, side: Side, quantity: int, is_reducing: bool) -> None:
         self.count += 1
         before = self.true_reach(key, side), self.true_gross()
@@ -111,10 +120,9 @@ class GateMachine(RuleBasedStateMachine):
     def assert_limits_hold(self, order: Order, before: tuple[Any, Any]) -> None:
         key, side = order.instrument, order.side
         assert ROW.position_quantity_max is not None
-        assert ACCOUNT_ROW.gross_notional_max is not None
         assert self.true_reach(key, side) <= ROW.position_quantity_max
         gross = self.true_gross()
-        assert gross <= ACCOUNT_ROW.gross_notional_max or gross <= before[1]
+        assert gross <= GROSS_MAX or gross <= before[1]
         if order.is_reduce_only:
             assert before[0] < 0
             assert self.true_reach(key, side) <= 0
@@ -128,7 +136,7 @@ class GateMachine(RuleBasedStateMachine):
             )
             assert self.rig.rule(str(raised.signal_id), expires_in_ns=LIFE_NS) != "all"
 
-    @rule(pick=st.data(), is_lost=st.booleans())
+    @rule(pick=st.data(), is_lost=NOW_AND_THEN)
     def approval_arrives(self, pick: st.DataObject, is_lost: bool) -> None:
         fate = self.draw(pick, lambda fate: not fate.has_arrived and not fate.is_closed)
         if fate is None or is_lost:
@@ -244,10 +252,10 @@ class GateMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_that_could_fill_is_left_out(self) -> None:
         account = self.rig.gate.state.accounts[ACCOUNT]
-        if account.doubt or self.news:
+        if account.doubt:
             return
         for key, lane in account.lanes.items():
-            assert lane.position == self.held[key]
+            assert self.news or lane.position == self.held[key]
             assert lane.position + lane.buys >= self.true_reach(key, Side.BUY)
             assert lane.sells - lane.position >= self.true_reach(key, Side.SELL)
 
@@ -266,5 +274,5 @@ class GateMachine(RuleBasedStateMachine):
         return pick.draw(st.sampled_from(found)) if found else None
 
 
-GateMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+GateMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=100, deadline=None)
 TestGateMachine = GateMachine.TestCase

@@ -112,6 +112,8 @@ def test_a_perpetual_is_known_by_its_messages_and_not_by_its_folder(tmp_path: Pa
         SPOT_TICKER.replace("100.10000000", "NaN") % 7,
         SPOT_TICKER.replace("100.10000000", "x") % 7,
         SPOT_TICKER.replace("BTCUSDT", "ETHUSDT") % 7,
+        SPOT_DEPTH.replace("100.10000000", "NaN") % (8, 9),
+        SPOT_SNAPSHOT.replace("1.50000000", "Infinity") % 7,
         '{"something": "else"}',
         "",
     ],

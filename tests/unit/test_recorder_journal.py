@@ -122,6 +122,8 @@ def test_a_record_changed_while_nobody_looked_stops_the_opening(tmp_path: Path) 
     with pytest.raises(StateError) as caught:
         opened(tmp_path)
     assert (caught.value.code, caught.value.fields["record"]) == ("SLU-140", "3")
+    with pytest.raises(StateError, match="record: 3"):  # and not that it is locked
+        opened(tmp_path)
 
 
 def test_a_journal_whose_end_is_gone_stops_the_opening(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import secrets
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
@@ -108,8 +109,8 @@ class _Connection(asyncio.Protocol):
         self._impatience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport), "TCP transports read and write"
-        self._transport = transport
+        # A cast: uvloop's transports are none by class.
+        self._transport = cast(asyncio.Transport, transport)
         if not self._server.has_room(self):
             self.end("too many connections that have not said who they are")
             return

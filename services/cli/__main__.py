@@ -1,0 +1,93 @@
+"""`sluice`: run one command, and end with a code that says how it went."""
+
+import sys
+import traceback
+
+from schemas.errors import SluiceError
+from services.cli.exits import Exit, exit_of
+
+INTERRUPTED = 130
+HALT_HELP = {"--help", "-h"}
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Return the exit code of one command; a user's mistake never shows a traceback."""
+    try:
+        return _run(arguments)
+    except SluiceError as error:
+        _print_error(error, is_json="--json" in arguments)
+        return exit_of(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # `sluice watch | head`
+        sys.stderr.close()
+        return Exit.OK
+    except OSError as error:
+        print(f"sluice: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return Exit.FAILED
+    except Exception as error:
+        traceback.print_exc()
+        print(f"sluice: this is a fault of sluice, not yours: {error!r}", file=sys.stderr)
+        return Exit.FAILED
+
+
+def _run(arguments: list[str]) -> int:
+    from cyclopts import CycloptsError
+
+    from services.cli.app import make_app
+
+    app = make_app()
+    try:
+        found = app(
+            arguments or ["--help"],
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+    except CycloptsError as error:
+        if arguments[0] == "halt":
+            return _halt_anyway(arguments[1:], error)
+        command = " ".join(["sluice", *arguments[:1]])
+        print(f"sluice: SLU-103 {_plain(error)}\n  next step: {command} --help", file=sys.stderr)
+        return Exit.BAD_INPUT
+    return int(found) if isinstance(found, int) else Exit.OK
+
+
+def _halt_anyway(words: list[str], error: Exception) -> int:
+    """Halt although the arguments make no sense: whoever typed `halt` means it."""
+    from services.cli.halt import halt
+    from services.cli.locate import Place
+
+    print(f"sluice: halting all the same; {_plain(error)}", file=sys.stderr)
+    return halt(*words, place=Place(as_json="--json" in words))
+
+
+def _plain(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _print_error(error: SluiceError, *, is_json: bool) -> None:
+    """Print what is wrong on standard error; standard output stays empty for programs."""
+    from services.cli.output import error_text, to_json
+
+    fields = getattr(error, "errors", ())
+    if is_json:
+        document = {"code": error.code, "message": str(error), "fields": error.fields}
+        print(to_json({"error": document | {"errors": fields}}), file=sys.stderr)
+        return
+    if not fields:
+        print(error_text(error), file=sys.stderr)
+        return
+    print(f"sluice: {error.code} {error.entry.message}:", file=sys.stderr)
+    for each in fields:
+        print(f"  {each.path}: found {each.found}; wanted {each.wanted}", file=sys.stderr)
+    print(f"  next step: {error.entry.resolution}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""The commands of `sluice`. Each is imported when it is used: most must start at once."""
+
+from cyclopts import App
+
+COMMANDS: tuple[tuple[str, str, str], ...] = (
+    ("up", "services.cli.up:up", "Run the whole system here until Ctrl-C."),
+    ("status", "services.cli.status:status", "The whole system on one page."),
+    ("halt", "services.cli.halt:halt", "Stop all trading now."),
+    ("reset", "services.cli.control:reset", "Clear the newest halt; permits a start."),
+    ("start", "services.cli.control:start", "Start trading."),
+    ("stop", "services.cli.control:stop", "Stop a session for good."),
+    ("pause", "services.cli.control:pause", "Pause a session."),
+    ("resume", "services.cli.control:resume", "Let a paused session go on."),
+    ("sessions", "services.cli.books:sessions", "The sessions."),
+    ("positions", "services.cli.books:positions", "What is held."),
+    ("orders", "services.cli.books:orders", "Open orders and the last closed ones."),
+    ("watch", "services.cli.watch:watch", "Events as they happen, decoded."),
+    ("doctor", "services.cli.doctor:doctor", "Is everything as it must be?"),
+    ("explain", "services.cli.explain:explain", "How one part of it works."),
+    ("config", "services.cli.config_command:config_app", "Check or show the configuration."),
+    ("schema", "services.cli.schema:schema", "The vocabulary, as AsyncAPI or JSON Schema."),
+    ("service", "services.cli.processes:service", "Run one service in the foreground."),
+    ("nats-context", "services.cli.natscontext:nats_context", "Prepare the nats command line."),
+    ("bench", "services.cli.campaigns:bench", "Measure it."),
+    ("sim", "services.cli.campaigns:sim", "Try it on a bus that lies."),
+)
+"""Name, where its function is, and its help."""
+
+ABOUT = """Sluice: a risk gate between what strategies want and what reaches a venue.
+
+Exit codes: 0 done, 1 failed, 2 bad input, 3 not running, 4 refused, 5 a component is silent,
+6 unhealthy (`sluice explain exit-codes`). `--json` prints one JSON document.
+"""
+
+
+def make_app() -> App:
+    """Return the command line."""
+    app = App(name="sluice", help=ABOUT, version=_version)
+    for name, where, about in COMMANDS:
+        app.command(where, name=name, help=about)
+    return app
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("sluice")
+    except metadata.PackageNotFoundError:
+        return "unknown: not installed"

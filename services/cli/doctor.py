@@ -1,0 +1,217 @@
+"""`sluice doctor`: is everything as it must be? Its exit code is the answer."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+from nats.errors import Error as NatsError
+
+from schemas.base import NS_PER_MS
+from schemas.errors import BusError
+from schemas.health import HealthReported
+from schemas.streams import STREAMS
+from schemas.subjects import SUBJECTS
+from schemas.wire import decode
+from services.cli.desk import Desk, at_desk
+from services.cli.exits import Exit
+from services.cli.locate import Place, data_dir_of
+from services.cli.output import Output
+from services.cli.processes import MODULES
+from services.cli.status import Answers, ask_all
+from services.runtime.config import BusConfig
+from services.runtime.connect import connect
+
+OK, WARNING, BAD = "ok", "warning", "BAD"
+LISTEN_S = 2.5
+"""Longer than two health reports of a living service take."""
+
+ANONYMOUS_TIMEOUT_S = 1.0
+DISK_FREE_BYTES_MIN = 1024 * 1024 * 1024
+CLOCK_DIFFERENCE_MS_MAX = 1_500
+REPORTERS = (*MODULES, "supervisor")
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing looked at."""
+
+    what: str
+    verdict: str
+    found: str
+    next_step: str = ""
+
+
+def doctor(place: Place | None = None) -> Exit:
+    """Look at bus, rights, storage, disk, clocks, heartbeats; exit 6 if something is wrong."""
+    return asyncio.run(_doctor(place or Place()))
+
+
+async def _doctor(place: Place) -> Exit:
+    output = Output(place.as_json)
+    async with at_desk(place) as desk:
+        answers = await ask_all(desk)
+        output.banner(answers.arbiter)
+        reports = await _listen(desk)
+        findings = [
+            Finding("bus", OK, f"connected to {desk.bus.url} as {desk.user}"),
+            await _anonymous(desk.bus),
+            _keys(desk.bus),
+            await _jetstream(desk),
+            *await _streams(desk),
+            _durable(answers),
+            _disk(data_dir_of(place)),
+            *_clocks(reports),
+            *_heartbeats(reports, answers),
+            *_counts(reports),
+            _trading(answers),
+        ]
+    is_healthy = all(each.verdict != BAD for each in findings)
+    output.data({"is_healthy": is_healthy, "findings": findings})
+    rows = [(each.what, each.verdict, each.found, each.next_step) for each in findings]
+    output.table("", ("looked at", "", "found", "next step"), rows)
+    output.line("healthy" if is_healthy else "NOT HEALTHY")
+    return Exit.OK if is_healthy else Exit.UNHEALTHY
+
+
+async def _listen(desk: Desk) -> dict[str, tuple[HealthReported, int]]:
+    """Return the newest health report of each service, and when it came by our clock."""
+    heard: dict[str, tuple[HealthReported, int]] = {}
+
+    def take(subject: str, data: bytes, _reply: str) -> None:
+        for event in decode(data, subject=subject):
+            if isinstance(event, HealthReported):
+                heard[event.service] = (event, time.time_ns())
+
+    await desk.connection.take(SUBJECTS[HealthReported], take)
+    await asyncio.sleep(LISTEN_S)
+    return heard
+
+
+async def _anonymous(bus: BusConfig) -> Finding:
+    """Try to come in without a key: it must fail."""
+    try:
+        connection = await connect("nobody", BusConfig(url=bus.url), timeout_s=ANONYMOUS_TIMEOUT_S)
+    except BusError:
+        return Finding("anonymous access", OK, "refused")
+    await connection.close()
+    step = "use ops/nats/server.conf: whoever reaches this bus may trade"
+    return Finding("anonymous access", BAD, "the bus lets anybody in", step)
+
+
+def _keys(bus: BusConfig) -> Finding:
+    if bus.keys_dir is None:
+        return Finding("keys", WARNING, "none are used", "give --keys-dir")
+    open_to_others = [
+        path.name
+        for path in (bus.keys_dir, *bus.keys_dir.glob("*.nk"))
+        if path.stat().st_mode & 0o077
+    ]
+    if open_to_others:
+        found = f"others can read {', '.join(open_to_others)}"
+        return Finding("keys", BAD, found, f"chmod -R go-rwx {bus.keys_dir}")
+    return Finding("keys", OK, f"private, in {bus.keys_dir}")
+
+
+async def _jetstream(desk: Desk) -> Finding:
+    try:
+        message = await desk.connection.request("$JS.API.INFO", b"", timeout=2)
+        account = msgspec.json.decode(message.data)
+    except (NatsError, msgspec.MsgspecError) as error:
+        found = f"no answer: {error!r}"
+        return Finding("JetStream", BAD, found, "look at log/nats.log")
+    if "error" in account:
+        return Finding("JetStream", BAD, str(account["error"]), "look at log/nats.log")
+    stored = account.get("storage", 0) // 1_000_000
+    return Finding("JetStream", OK, f"{account.get('streams', 0)} streams, {stored} MB")
+
+
+async def _streams(desk: Desk) -> list[Finding]:
+    findings = []
+    for spec in STREAMS:
+        subject = f"$JS.API.STREAM.INFO.{spec.name}"
+        try:
+            answer = msgspec.json.decode(
+                (await desk.connection.request(subject, b"", timeout=2)).data
+            )
+            state = answer["state"]
+            found = f"{state['messages']} messages, last sequence {state['last_seq']}"
+            findings.append(Finding(f"stream {spec.name}", OK, found))
+        except (NatsError, msgspec.MsgspecError, KeyError):
+            verdict = WARNING if spec.is_limited else BAD
+            findings.append(
+                Finding(f"stream {spec.name}", verdict, "missing", "is the recorder up?")
+            )
+    return findings
+
+
+def _durable(answers: Answers) -> Finding:
+    recorder = answers.recorder
+    if recorder is None:
+        return Finding("recording", BAD, "the recorder does not answer", "sluice status")
+    verdict = OK if recorder.is_durable else WARNING
+    step = "" if recorder.is_durable else "fine for paper; else bus.is_durable = true"
+    found = "durable" if recorder.is_durable else f"NOT DURABLE: {recorder.detail}"
+    return Finding("recording", verdict, f"{found}; {recorder.lag_count} behind", step)
+
+
+def _disk(data_dir: Path) -> Finding:
+    try:
+        free = shutil.disk_usage(data_dir).free
+    except OSError as error:
+        return Finding("disk", WARNING, f"{data_dir}: {error.strerror}", "give --data-dir")
+    verdict = OK if free >= DISK_FREE_BYTES_MIN else BAD
+    step = "" if verdict == OK else "free some: trading ends when it is full"
+    return Finding("disk", verdict, f"{free / 1e9:.1f} GB free at {data_dir}", step)
+
+
+def _clocks(reports: dict[str, tuple[HealthReported, int]]) -> Iterable[Finding]:
+    """Compare each service's clock with ours, by reports that came within the last moments."""
+    differences = {
+        name: abs(heard_ns - event.at_ns) / NS_PER_MS for name, (event, heard_ns) in reports.items()
+    }
+    if not differences:
+        yield Finding("clocks", WARNING, "nobody reported", "sluice status")
+        return
+    worst = max(differences, key=lambda name: differences[name])
+    found = f"at most {differences[worst]:.1f} ms apart ({worst})"
+    is_bad = differences[worst] > CLOCK_DIFFERENCE_MS_MAX
+    yield Finding("clocks", BAD if is_bad else OK, found, "synchronise them" if is_bad else "")
+
+
+def _heartbeats(
+    reports: dict[str, tuple[HealthReported, int]], answers: Answers
+) -> Iterable[Finding]:
+    views = {v.name: v for v in answers.supervisor.services} if answers.supervisor else {}
+    for name in REPORTERS:
+        view = views.get(name)
+        state = f"{view.state} {view.detail}".strip() if view else ""
+        if name not in reports:
+            found = f"no heartbeat in {LISTEN_S} s {state}".strip()
+            yield Finding(name, BAD, found, f"look at log/{name}.log")
+            continue
+        event, _ = reports[name]
+        restarts = f", restarted {view.restarts}x" if view and view.restarts else ""
+        found = f"up {event.uptime_s:.0f} s, {event.rss_bytes / 1e6:.0f} MB{restarts}"
+        if not event.is_ready:
+            yield Finding(name, BAD, f"not ready: {event.detail}", f"look at log/{name}.log")
+        else:
+            yield Finding(name, OK, found)
+
+
+def _counts(reports: dict[str, tuple[HealthReported, int]]) -> Iterable[Finding]:
+    events = [event for event, _ in reports.values()]
+    gaps = sum(event.gap_count for event in events)
+    letters = sum(event.dead_letter_count for event in events)
+    verdict = WARNING if gaps or letters else OK
+    step = "sluice watch dead.letters" if letters else ""
+    yield Finding("messages", verdict, f"{gaps} gaps, {letters} dead letters", step)
+
+
+def _trading(answers: Answers) -> Finding:
+    arbiter, gate = answers.arbiter, answers.gate
+    if arbiter is None or gate is None:
+        return Finding("trading", BAD, "breaker or gate does not answer", "sluice status")
+    found = f"{gate.trading_state}, breaker {arbiter.breaker_state}, epoch {arbiter.epoch}"
+    return Finding("trading", OK, found)

@@ -1,0 +1,178 @@
+"""Make one run of the system ready: its folder, its lock, its keys, its resolved configuration."""
+
+import datetime
+import fcntl
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from schemas.base import InstrumentId
+from schemas.errors import UserError
+from schemas.instruments import Instrument
+from services.cli.config_resolve import (
+    Config,
+    account_of,
+    chosen_symbols,
+    document,
+    instruments_of,
+)
+from services.cli.locate import RunningSystem, running_system, system_file
+from services.cli.processes import stages
+from services.runtime.config import BusConfig
+from services.runtime.keys import SYNC_ALWAYS, SYNC_DEFAULT, ensure_keys, server_environment
+from services.runtime.supervisor import Plan
+from services.runtime.supervisor_server import ServerPlan, free_port, server_spec
+
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run of the system, ready to be started.
+
+    Attributes:
+        config: as it holds.
+        plan: the processes.
+        account: id, currency and initial cash.
+        instruments: what may be traded.
+        symbols: of the session that `up` starts.
+        lock: held open for as long as the system runs.
+    """
+
+    config: Config
+    plan: Plan
+    account: dict[str, Any]
+    instruments: Sequence[Instrument]
+    symbols: Sequence[InstrumentId]
+    lock: int
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the processes write what they say."""
+        return self.config.data_dir / "log"
+
+    def announce(self, pids: dict[str, int]) -> None:
+        """Tell every command where the system is."""
+        data_dir = self.config.data_dir
+        system = RunningSystem(
+            nats_url=self.plan.bus.url,
+            keys_dir=self.config.keys_dir,
+            monitor_url=self.plan.bus.monitor_url,
+            data_dir=data_dir,
+            supervisor_pid=os.getpid(),
+            started_ns=time.time_ns(),
+            config=config_file(data_dir),
+            pids=pids,
+        )
+        write_private(system_file(data_dir), _json(system))
+
+    def retire(self) -> None:
+        """Take the notice away, and let go of the data folder."""
+        system_file(self.config.data_dir).unlink(missing_ok=True)
+        os.close(self.lock)
+
+
+def prepare(config: Config, *, is_fresh: bool) -> Run:
+    """Return a run: everything is checked and written before the first process starts.
+
+    Raises:
+        ConfigError: the configuration does not fit the feed.
+        UserError: SLU-163 a system runs here already; or a file or key is not as it must be.
+    """
+    data_dir = config.data_dir
+    instruments = instruments_of(config)
+    symbols = chosen_symbols(config, instruments)
+    now = datetime.datetime.now(datetime.UTC)
+    account = account_of(config, instruments, is_fresh=is_fresh, now=now)
+    lock = _locked(data_dir)
+    bus, server = _bus(config)
+    text = _json(document(config, instruments, account, msgspec.to_builtins(bus, enc_hook=_text)))
+    write_private(config_file(data_dir), text)
+    log_dir = data_dir / "log"
+    plan = Plan(
+        bus=bus,
+        server=server_spec(server, log_dir / "nats.log") if server else None,
+        stages=stages(config_file(data_dir), log_dir, config.system.log_level),
+    )
+    return Run(
+        config=config,
+        plan=plan,
+        account=account,
+        instruments=instruments,
+        symbols=symbols,
+        lock=lock,
+    )
+
+
+def config_file(data_dir: Path) -> Path:
+    """Return where the resolved configuration of a run is."""
+    return data_dir / "run" / "config.json"
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    _make_folder(path.parent)
+    draft = path.with_suffix(".new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    draft.replace(path)
+
+
+def _bus(config: Config) -> tuple[BusConfig, ServerPlan | None]:
+    """Return where the bus is, and the server to start if it is ours."""
+    choice = config.bus
+    public_keys = ensure_keys(config.keys_dir)
+    if choice.url:
+        bus = BusConfig(url=choice.url, keys_dir=config.keys_dir, monitor_url=choice.monitor_url)
+        return bus, None
+    sync_interval = SYNC_ALWAYS if choice.is_durable else SYNC_DEFAULT
+    port = free_port(choice.host, choice.port)
+    server = ServerPlan(
+        host=choice.host,
+        port=port,
+        monitor_port=free_port(choice.host, choice.monitor_port),
+        store_dir=config.data_dir / "nats",
+        environment=server_environment(public_keys, sync_interval=sync_interval),
+    )
+    bus = BusConfig(url=server.url, keys_dir=config.keys_dir, monitor_url=server.monitor_url)
+    return bus, server
+
+
+def _locked(data_dir: Path) -> int:
+    """Return the open lock file: one system a data folder. It ends with this process."""
+    path = data_dir / "run" / "lock"
+    _make_folder(path.parent)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        other = running_system(data_dir)
+        found = f"process {other.supervisor_pid}" if other else "another process that starts"
+        wanted = "only one; stop it (Ctrl-C there), or use --data-dir for a second system"
+        raise UserError("SLU-163", path=data_dir, found=found, wanted=wanted) from error
+    return descriptor
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            "SLU-102", path=folder, found=error.strerror or error, wanted="a folder to write to"
+        ) from error
+
+
+def _json(value: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value, enc_hook=_text), indent=1)
+
+
+def _text(value: object) -> str:
+    assert isinstance(value, Path), value
+    return str(value)

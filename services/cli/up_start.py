@@ -1,0 +1,78 @@
+"""The start that `sluice up` asks for by itself, and when it does not."""
+
+import asyncio
+
+from schemas import subjects
+from schemas.control import BreakerState, ControlAnswered, StartRequest
+from schemas.errors import BusError
+from schemas.sessions import SessionState
+from services.cli.desk import Desk
+from services.cli.halt import operator_name
+from services.cli.output import banner_of
+from services.cli.system import Run
+
+TRIES = 6
+PAUSE_S = 0.5
+"""Between tries: right after the boot a component may not have reported yet."""
+
+REASON = "sluice up: the session it starts by itself"
+OPEN_STATES = (SessionState.RUNNING, SessionState.PAUSED)
+
+
+async def start_by_itself(desk: Desk, run: Run) -> tuple[bool, list[str]]:
+    """Start the session of `up`; return whether it did, and what to tell the person.
+
+    A halt that is open from before is never cleared here: a person must have seen it.
+
+    Raises:
+        BusError: the breaker service does not answer.
+    """
+    arbiter = await desk.arbiter()
+    if arbiter is None:
+        raise BusError("SLU-122", subject="query.breaker", found="no answer", wanted="an answer")
+    if arbiter.breaker_state is not BreakerState.NORMAL:
+        return False, [
+            banner_of(arbiter),
+            "Nothing is started over a halt. When you have seen why it was pulled:",
+            '  sluice reset --reason "why it is safe"   and then   sluice start',
+        ]
+    request, what = await _request(desk, run)
+    answer = await _tried(desk, request)
+    if answer.is_ok:
+        session = answer.session or what
+        return True, [f"started {what}: session {session}, epoch {answer.epoch}"]
+    found = [f"the start was REFUSED: {answer.message}"]
+    found += [f"  {e.path}: found {e.found}; wanted {e.wanted}" for e in answer.errors]
+    return False, [*found, "Next: sluice status   sluice start"]
+
+
+async def _request(desk: Desk, run: Run) -> tuple[StartRequest, str]:
+    """Return the request: for the sessions there are from an earlier run, or for a new one."""
+    found = await desk.sessions()
+    existing = [
+        each.session
+        for each in (found.sessions if found else ())
+        if each.account == run.account["id"] and each.state in OPEN_STATES
+    ]
+    operator, choice = operator_name(), run.config.up
+    if existing:
+        request = StartRequest(operator=operator, reason=REASON)
+        return request, f"trading of {', '.join(existing)} again"
+    return StartRequest(
+        operator=operator,
+        reason=REASON,
+        strategy=choice.strategy,
+        symbols=tuple(run.symbols),
+        initial_capital=run.config.account.initial_cash,
+    ), f"{choice.strategy} over {', '.join(run.symbols)}"
+
+
+async def _tried(desk: Desk, request: StartRequest) -> ControlAnswered:
+    """Return the first yes, or the last no; a bad request is not tried again."""
+    for _ in range(TRIES - 1):
+        answer = await desk.request(subjects.START, request, "breaker")
+        is_the_requests_fault = any(error.path.startswith("$.") for error in answer.errors)
+        if answer.is_ok or is_the_requests_fault:
+            return answer
+        await asyncio.sleep(PAUSE_S)
+    return await desk.request(subjects.START, request, "breaker")

@@ -1,0 +1,106 @@
+"""What all parts of a simulation share: the true time, what is due, chance, and who is there."""
+
+import heapq
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from schemas.base import NS_PER_S, Event
+from services.runtime.sim_faults import Chance, FaultCounts, Faults
+from services.runtime.sim_host import Host
+
+BEGIN_NS = 1_704_205_800 * NS_PER_S
+"""When simulated time begins: 2 January 2024, 14:30 UTC."""
+
+
+class Moment(NamedTuple):
+    """One event passing into or out of one process."""
+
+    true_ns: int
+    local_ns: int
+    """By that process's own clock."""
+
+    process: str
+    boot_id: str
+    is_said: bool
+    """Whether it left the process; otherwise its cores were told it."""
+
+    event: Event
+
+
+class Observer(Protocol):
+    """Sees everything that happens, and changes nothing."""
+
+    def __call__(self, moment: Moment) -> None:
+        """Take one moment in."""
+
+
+class World:
+    """The true time and all that hangs on it.
+
+    Attributes:
+        now_ns: the true time.
+        faults: what may go wrong from now on.
+        counts: how often each fault came about.
+        chance: what decides.
+        hosts: the processes, by name, in the order given.
+        observers: who sees everything.
+    """
+
+    def __init__(self, faults: Faults, seed: int, observers: Sequence[Observer]) -> None:
+        self.now_ns = BEGIN_NS
+        self.faults = faults
+        self.counts = FaultCounts()
+        self.chance = Chance(seed)
+        self.hosts: dict[str, Host] = {}
+        self.observers = tuple(observers)
+        self._due: list[tuple[int, int, Callable[[], None]]] = []
+        self._booked_count = 0
+        self._hearers: dict[type[Event], tuple[Host, ...]] = {}
+        self._last_ns: dict[tuple[str, str, str], int] = {}
+
+    def book(self, at_ns: int, happen: Callable[[], None]) -> None:
+        """Let something happen at a true time; what is booked for one moment, in that order."""
+        self._booked_count += 1  # ties go by order of booking, never by comparing events
+        heapq.heappush(self._due, (max(at_ns, self.now_ns), self._booked_count, happen))
+
+    def run(self, until_ns: int) -> None:
+        """Let everything happen that is due by then."""
+        due = self._due
+        while due and due[0][0] <= until_ns:
+            self.now_ns, _, happen = heapq.heappop(due)
+            happen()
+        self.now_ns = until_ns
+
+    def local_ns(self, host: Host) -> int:
+        """Return the time by a process's own clock."""
+        return self.now_ns + host.offset_ns
+
+    def arrival_ns(self) -> int:
+        """Return when what is sent now arrives: after a delay, and sometimes late."""
+        faults, chance = self.faults, self.chance
+        delay_ns = chance.between("delay", faults.delay_ns_min, faults.delay_ns_max)
+        if chance.happens("late", faults.late_probability):
+            self.counts.late += 1
+            delay_ns += chance.between("late", 0, faults.late_ns_max)
+        return self.now_ns + delay_ns
+
+    def in_order(self, link: tuple[str, str, str], at_ns: int) -> int:
+        """Return `at_ns`, or later: not before anything that was sent earlier on this link."""
+        last_ns = self._last_ns[link] = max(at_ns, self._last_ns.get(link, 0))
+        return last_ns
+
+    def hearers(self, kind: type[Event]) -> tuple[Host, ...]:
+        """Return the processes with a core that hears this kind of event."""
+        found = self._hearers.get(kind)
+        if found is None:
+            found = tuple(host for host in self.hosts.values() if host.hears(kind))
+            self._hearers[kind] = found
+        return found
+
+    def observe(self, host: Host, event: Event, *, is_said: bool) -> None:
+        """Show one event that passes into or out of a process."""
+        if self.observers:
+            local_ns = self.local_ns(host)
+            moment = Moment(self.now_ns, local_ns, host.name, host.boot_id, is_said, event)
+            for observer in self.observers:
+                observer(moment)

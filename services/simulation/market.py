@@ -1,0 +1,96 @@
+"""A small market for simulations: two instruments that wander, with a quote every few moments."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from random import Random
+
+from schemas.base import NS_PER_MS, BootId, Event, InstrumentId
+from schemas.health import HealthReported
+from schemas.instruments import AssetClass, Instrument
+from schemas.market import QuoteReceived, TradeReceived
+from schemas.orders import Side
+
+QUOTE_EVERY_NS = 40 * NS_PER_MS
+CENT = Decimal("0.01")
+START_CENTS = 10_000
+MOVE_CENTS = 3
+SPREAD_CENTS = 2
+SIZE = 20
+TRADE_ONE_IN = 4
+
+
+def _instrument(symbol: str) -> Instrument:
+    return Instrument(
+        id=InstrumentId(f"sim:{symbol}"),
+        asset_class=AssetClass.EQUITY,
+        currency="USD",
+        tick_size=CENT,
+        lot_size=Decimal(1),
+        maker_fee_bps=Decimal(1),
+        taker_fee_bps=Decimal(2),
+    )
+
+
+INSTRUMENTS: Mapping[InstrumentId, Instrument] = {
+    each.id: each for each in (_instrument("ALPHA"), _instrument("BETA"))
+}
+
+
+class Market:
+    """Quotes and trades, from a seed and a boot: what it says next hangs on nothing it hears."""
+
+    hears: frozenset[type[Event]] = frozenset()
+    keeps: frozenset[type[Event]] = frozenset()
+
+    def __init__(self, seed: int, boot_id: BootId) -> None:
+        self.wake_at_ns: int | None = 0
+        self._random = Random(f"{seed}:market:{boot_id}")
+        self._cents = dict.fromkeys(INSTRUMENTS, START_CENTS)
+
+    def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
+        """Nothing is heard here."""
+        raise AssertionError("the market hears nothing")
+
+    def wake(self, now_ns: int) -> Sequence[Event]:
+        """Say the next quotes, and now and then a trade."""
+        self.wake_at_ns = now_ns + QUOTE_EVERY_NS // 2 + self._random.randrange(QUOTE_EVERY_NS)
+        said: list[Event] = []
+        for instrument in self._cents:
+            said.append(self._quote(instrument, now_ns))
+            if not self._random.randrange(TRADE_ONE_IN):
+                said.append(self._trade(instrument, now_ns))
+        return said
+
+    def restore(self, event: Event) -> None:
+        """Nothing is kept: every start begins at the same prices."""
+        raise AssertionError("the market keeps nothing")
+
+    def describe(self, now_ns: int) -> HealthReported:
+        """Return that it is there."""
+        return HealthReported(
+            at_ns=now_ns, service="feed", boot_id=BootId(""), pid=0, uptime_s=0.0, is_ready=True
+        )
+
+    def _quote(self, instrument: InstrumentId, now_ns: int) -> QuoteReceived:
+        cents = self._cents[instrument]
+        cents += self._random.randint(-MOVE_CENTS, MOVE_CENTS) + (START_CENTS - cents) // 100
+        self._cents[instrument] = cents
+        return QuoteReceived(
+            at_ns=now_ns,
+            instrument=instrument,
+            bid=(cents - SPREAD_CENTS // 2) * CENT,
+            bid_size=Decimal(self._random.randint(1, SIZE)),
+            ask=(cents + SPREAD_CENTS // 2) * CENT,
+            ask_size=Decimal(self._random.randint(1, SIZE)),
+        )
+
+    def _trade(self, instrument: InstrumentId, now_ns: int) -> TradeReceived:
+        side = self._random.choice((Side.BUY, Side.SELL))
+        step = SPREAD_CENTS if side is Side.BUY else -SPREAD_CENTS
+        return TradeReceived(
+            at_ns=now_ns,
+            instrument=instrument,
+            price=(self._cents[instrument] + step) * CENT,
+            quantity=Decimal(self._random.randint(1, SIZE)),
+            aggressor=side,
+        )

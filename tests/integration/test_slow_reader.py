@@ -1,0 +1,71 @@
+"""What the server does to a service that reads too slowly, and how the service learns of it."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from schemas.base import Event
+from schemas.health import GapSeen, LinkChanged
+from schemas.market import FeedEnded
+from schemas.wire import encode
+from services.core import NOTHING
+from tests.bus import Bare, Probe, run, serving, silent
+from tests.conftest import NatsServer
+
+ENDED = "feed.ended"
+LARGE = "x" * 200_000
+FLOOD = 200
+"""Events of a flood: 40 MB, more than the kernel and the server keep for one reader."""
+
+
+def numbered(seq: int) -> bytes:
+    return encode(FeedEnded(at_ns=0, feed=LARGE, counts={}, src="feed-1", seq=seq))
+
+
+async def after_a_flood(url: str, *, is_cut: bool) -> tuple[list[bool], int, int]:
+    """Flood a service that stands still; return its link's changes, what it missed and heard."""
+    links: asyncio.Queue[bool] = asyncio.Queue()
+    gaps: asyncio.Queue[GapSeen] = asyncio.Queue()
+
+    def on_link(event: LinkChanged, now_ns: int) -> Sequence[Event]:
+        links.put_nowait(event.is_up)
+        return NOTHING
+
+    def on_gap(event: GapSeen, now_ns: int) -> Sequence[Event]:
+        gaps.put_nowait(event)
+        return NOTHING
+
+    core = Probe({FeedEnded: silent, LinkChanged: on_link, GapSeen: on_gap})
+    async with serving(url, core) as live:
+        bare = Bare(url)
+        bare.publish(ENDED, *[numbered(seq) for seq in range(1, FLOOD + 1)])
+        bare.settle()
+        changes = [await links.get(), await links.get()] if is_cut else []
+        bare.publish(ENDED, numbered(FLOOD + 1))
+        missed_count = 0
+        heard: list[Event] = []
+        while not heard or heard[-1].seq <= FLOOD:
+            gap = await gaps.get()
+            missed_count += gap.got_seq - gap.expected_seq
+            await asyncio.sleep(0)
+            heard = [event for event in core.heard if isinstance(event, FeedEnded)]
+        bare.close()
+        assert live.sequences.gap_count > 0
+        return changes, missed_count, len(heard)
+
+
+@pytest.mark.parametrize("is_cut", [True, False], ids=["cut off", "dropped in silence"])
+def test_what_a_slow_reader_missed_is_told_as_a_hole(tmp_path: Path, is_cut: bool) -> None:
+    """With `no_fast_producer_stall` the server drops for a slow reader, and says nothing at all."""
+    rules = tmp_path / "server.conf"
+    rules.write_text(f"max_pending: 1MB\nno_fast_producer_stall: {str(not is_cut).lower()}\n")
+    server = NatsServer(tmp_path, "-c", str(rules))
+    try:
+        changes, missed_count, heard_count = run(after_a_flood(server.url, is_cut=is_cut))
+    finally:
+        server.stop()
+    assert changes == ([False, True] if is_cut else [])
+    assert missed_count > 0
+    assert heard_count + missed_count == FLOOD + 1
