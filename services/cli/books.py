@@ -1,12 +1,14 @@
 """`sluice positions`, `sluice orders`, `sluice sessions`."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
+import msgspec
 from cyclopts import Parameter
 
-from schemas.executions import OrderView
+from schemas.executions import OrderView, PositionView
 from services.cli.desk import at_desk, gather
 from services.cli.exits import Exit
 from services.cli.locate import Place
@@ -35,23 +37,21 @@ def sessions(place: Place | None = None) -> Exit:
 async def _positions(place: Place) -> Exit:
     output = Output(place.as_json)
     async with at_desk(place) as desk:
-        arbiter, book = await gather(desk.arbiter(), desk.book())
+        arbiter, book, feed = await gather(desk.arbiter(), desk.book(), desk.feed())
     output.banner(arbiter)
     if book is None:
         return _silent(output, "executor", {"positions": None})
+    held = [_marked(each, feed.quotes if feed else {}) for each in book.positions]
     output.data(
         {
             "account": book.account,
             "cash": book.cash,
             "fees": book.fees,
             "is_reconciled": book.is_reconciled,
-            "positions": book.positions,
+            "positions": held,
         }
     )
-    rows = [
-        (p.instrument, p.quantity, p.average_price, p.mark, p.realized, p.fees)
-        for p in book.positions
-    ]
+    rows = [(p.instrument, p.quantity, p.average_price, p.mark, p.realized, p.fees) for p in held]
     columns = ("instrument", "quantity", "average price", "mark", "realized", "fees")
     output.table(f"account {book.account}   cash {book.cash}", columns, rows)
     if not book.is_reconciled:
@@ -96,6 +96,16 @@ async def _sessions(place: Place) -> Exit:
 _COLUMNS = ("order", "instrument", "side", "quantity", "type", "status", "filled", "when", "")
 
 
+def _marked(position: PositionView, quotes: Mapping[str, str]) -> PositionView:
+    """Return the position at the middle of the feed's latest `bid/ask`, if there is one."""
+    bid, _, ask = quotes.get(position.instrument, "").partition("/")
+    try:
+        mark = (Decimal(bid) + Decimal(ask)) / 2
+    except InvalidOperation:
+        return position
+    return msgspec.structs.replace(position, mark=mark)
+
+
 def _rows(views: Sequence[OrderView]) -> list[tuple[object, ...]]:
     return [
         (
@@ -106,7 +116,7 @@ def _rows(views: Sequence[OrderView]) -> list[tuple[object, ...]]:
             view.order.order_type,
             view.status,
             view.filled,
-            time_of(view.at_ns) if view.at_ns else UNKNOWN,
+            time_of(view.at_ns)[11:19] if view.at_ns else UNKNOWN,
             view.detail,
         )
         for view in views

@@ -152,8 +152,7 @@ def _durable(answers: Answers) -> Finding:
         return Finding("recording", BAD, "the recorder does not answer", "sluice status")
     verdict = OK if recorder.is_durable else WARNING
     step = "" if recorder.is_durable else "fine for paper; else bus.is_durable = true"
-    found = "durable" if recorder.is_durable else f"NOT DURABLE: {recorder.detail}"
-    return Finding("recording", verdict, f"{found}; {recorder.lag_count} behind", step)
+    return Finding("recording", verdict, f"{recorder.detail}; {recorder.lag_count} behind", step)
 
 
 def _disk(data_dir: Path) -> Finding:

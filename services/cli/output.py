@@ -14,6 +14,11 @@ from schemas.errors import FieldError, SluiceError
 from schemas.health import ArbiterReported
 
 UNKNOWN = "unknown"
+PIPE_COLUMNS = 200
+"""Width of a table that goes to a file or a program: nothing needs to be folded there."""
+
+DECIMALS_MAX = Decimal("1e-8")
+"""More digits than this are no use to a person; programs get all of them."""
 
 
 class Output:
@@ -47,7 +52,8 @@ class Output:
         if not self.is_json:
             from rich.console import Console
 
-            Console(highlight=False).print(table_of(title, columns, rows))
+            width = None if sys.stdout.isatty() else PIPE_COLUMNS
+            Console(highlight=False, width=width).print(table_of(title, columns, rows))
 
     def next_step(self, *commands: str) -> None:
         """Say what to try next."""
@@ -67,7 +73,7 @@ def table_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]
 
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column != columns[-1])
     for row in rows:
         table.add_row(*(Text(shown(value)) for value in row))
     return table
@@ -117,8 +123,11 @@ def shown(value: object) -> str:
 
 
 def amount(value: Decimal) -> str:
-    """Return an amount with thousands marked, and no more digits than it has."""
-    return f"{value:,.2f}" if abs(value) >= 1_000 else f"{value.normalize():f}"
+    """Return an amount for people: thousands marked, and no digits that say nothing."""
+    if abs(value) >= 1_000:
+        return f"{value:,.2f}".removesuffix(".00")
+    rounded = value.quantize(DECIMALS_MAX).normalize()
+    return f"{rounded + 0:f}"
 
 
 def to_json(document: Any) -> str:

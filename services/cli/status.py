@@ -207,8 +207,7 @@ def _print(found: Status, output: Output) -> None:
         f"feed {feed.get('source', UNKNOWN)}{ended}   {shown(feed.get('rate_per_s'))} events/s   "
         f"decisions {shown(found.decisions)}"
     )
-    words = {True: "durable", False: "NOT DURABLE", None: UNKNOWN}
-    output.line(f"recording {words[found.durable]}: {found.durable_detail}")
+    output.line(f"recording: {found.durable_detail}")
     _print_sessions(found, output)
     rows = [
         (name, each.state, each.pid, each.uptime, each.restarts, each.detail)

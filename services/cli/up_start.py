@@ -39,8 +39,8 @@ async def start_by_itself(desk: Desk, run: Run) -> tuple[bool, list[str]]:
     request, what = await _request(desk, run)
     answer = await _tried(desk, request)
     if answer.is_ok:
-        session = answer.session or what
-        return True, [f"started {what}: session {session}, epoch {answer.epoch}"]
+        session = f", session {answer.session}" if answer.session else ""
+        return True, [f"started {what}: epoch {answer.epoch}{session}"]
     found = [f"the start was REFUSED: {answer.message}"]
     found += [f"  {e.path}: found {e.found}; wanted {e.wanted}" for e in answer.errors]
     return False, [*found, "Next: sluice status   sluice start"]

@@ -22,7 +22,7 @@ def build(context: Context) -> Service:
         lock=context.lock,
         clock=context.clock,
     )
-    return Service(core=core, adapter=adapter, guard=guard)
+    return Service(core=core, adapter=adapter, guard=guard, why_not_ready=core.why_not_ready)
 
 
 def main() -> None:

@@ -154,6 +154,12 @@ class ExecutorCore:
         """
         return self._check.may_send(order, now_ns)
 
+    def why_not_ready(self) -> str:
+        """Return what keeps it from sending, halts aside; empty when nothing does."""
+        if not self.rounds.is_linked:
+            return "the venue cannot be reached"
+        return "" if self.rounds.is_compared else "our book and the venue's are not known to agree"
+
     # orders and cancels
 
     def _on_approved(self, event: OrderApproved, now_ns: int) -> Sequence[Event]:

@@ -146,7 +146,7 @@ class Orders:
         record = self.records.get(about.order_id)
         if record is None:
             return True
-        if isinstance(event, OrderFilled) and not self.portfolio.apply(event) and False:
+        if isinstance(event, OrderFilled) and not self.portfolio.apply(event):
             return False
         fold = self._folds.get(type(event))
         if fold is not None:  # a trigger has none: nothing here depends on it

@@ -181,6 +181,7 @@ class Recording:
             if loop.time() >= look_at:
                 look_at = loop.time() + LOOK_EVERY_S
                 await self._look(journal)
+                self._check_room()
 
     async def _commit(self, journal: Journal, events: EventsLog, messages: list[Message]) -> None:
         """Write and sync a group, in a thread: a halt must not wait for a disk."""
@@ -219,7 +220,6 @@ class Recording:
                 self._post(missed)
             lag_count += max(0, last_seq - recorded_seq)
         self._post(RecordingLagged(at_ns=self._clock(), lag_count=lag_count), self._mark(journal))
-        self._check_room()
 
     def _check_room(self) -> None:
         """Warn while there is room left: what is halted in time can still be recorded."""

@@ -7,6 +7,7 @@ fails when nats-py changes under it.
 """
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from typing import Any
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
-from nats.errors import UnexpectedEOF
+from nats.errors import Error, UnexpectedEOF
 
 from schemas.errors import BusError
 
@@ -117,7 +118,7 @@ class BusConnection(Client):
 
     def _write_pending(self) -> None:
         queued = self._pending
-        if queued and self._stream is not None:
+        if queued and self._stream is not None and not self._stream.is_closing():
             self._stream.write(queued[0] if len(queued) == 1 else b"".join(queued))
             self._pending = []
         if not self._pending:
@@ -135,17 +136,19 @@ class BusConnection(Client):
 
     async def close(self) -> None:
         """Close for good; a server that reads no more is waited for one second."""
-        stream = self._stream
-        if stream is None:
-            self._pending = []  # nats-py would write it to the connection that is gone
-            self._pending_data_size = 0
-            await super().close()
-            return
-        timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, stream.abort)
+        if self._stream is None:
+            self._forget_unsent()  # nats-py would write it to the connection that is gone
+        timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._abandon_stream)
         try:
             await super().close()
         finally:
             timer.cancel()
+
+    async def settle(self, timeout_s: int) -> None:
+        """Wait until the server has all that was sent; not longer, and not while it is away."""
+        if self.is_connected:
+            with contextlib.suppress(Error):
+                await self.flush(timeout_s)
 
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
@@ -217,17 +220,25 @@ class BusConnection(Client):
         if self.is_closed or self.is_reconnecting:
             return
         self.lost_because = str(e) or type(e).__name__
-        if self._stream is not None:
-            sock = self._stream.get_extra_info("socket")
-            if sock is not None:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NONE)
-            self._stream.abort()
-            self._stream = None
+        self._abandon_stream()
         await super()._process_op_err(e)
-        self._pending = []
-        self._pending_data_size = 0
+        self._forget_unsent()
         if self._reconnection_task is not None:
             self._reconnection_task.add_done_callback(self._on_reconnection_end)
+
+    def _abandon_stream(self) -> None:
+        """Let go of the socket, and of the bytes that the kernel still holds for it."""
+        stream, self._stream = self._stream, None
+        if stream is None:
+            return
+        sock = stream.get_extra_info("socket")
+        if sock is not None and not stream.is_closing():
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NONE)
+        stream.abort()
+
+    def _forget_unsent(self) -> None:
+        self._pending = []
+        self._pending_data_size = 0
 
     def _on_reconnection_end(self, task: "asyncio.Task[None]") -> None:
         """Close for good when the reconnection itself broke: nothing would ever try again."""

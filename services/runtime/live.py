@@ -1,15 +1,12 @@
 """Run one core on the bus. It carries; it decides nothing."""
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-from nats import errors as nats_errors
-
 from schemas.base import BootId, Event
 from schemas.control import ControlAnswered, HaltRequested
-from schemas.errors import BusError, SluiceError, WireError
+from schemas.errors import BusError, WireError
 from schemas.health import LinkChanged
 from schemas.subjects import HALT, QUERY, subjects_of
 from services.core import Core
@@ -23,7 +20,7 @@ from services.runtime.step import Adapter, Journal, Post, Stepper
 
 __all__ = ["Adapter", "Journal", "Live", "Post", "RequestKind"]
 
-FLUSH_TIMEOUT_S = 2
+SETTLE_TIMEOUT_S = 2
 
 
 class Live:
@@ -90,9 +87,7 @@ class Live:
             self._is_serving = False
             self._alarm.cancel()
             self._connection.on_link.remove(self._on_link)
-            if self._connection.is_connected:
-                with contextlib.suppress(nats_errors.Error):  # what was said last must not be lost
-                    await self._connection.flush(FLUSH_TIMEOUT_S)
+            await self._connection.settle(SETTLE_TIMEOUT_S)  # what was said last is not lost
 
     def post(self, *events: Event) -> None:
         """Tell the core these events as one step: at once, or right after the one running."""
@@ -126,7 +121,7 @@ class Live:
             return self._carry(subject, data, reply, self._clock())
         except Exception as error:
             self._fail(error)
-            return 1
+        return 1
 
     def _carry(self, subject: str, data: bytes, reply: str, now_ns: int) -> int:
         if subject == self._query:
@@ -160,5 +155,4 @@ class Live:
         self._is_serving = False
         if not self._ended.done():
             self._ended.set_exception(error)
-        code = error.code if isinstance(error, SluiceError) else "SLU-161"
-        self.outbox.alert(code, repr(error), component=self._name, now_ns=self._clock())
+        self.outbox.report_failure(error, component=self._name, now_ns=self._clock())

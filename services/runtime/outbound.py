@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec.structs import force_setattr
 
 from schemas.base import Event
-from schemas.errors import BusError
+from schemas.errors import BusError, SluiceError
 from schemas.health import AlertRaised, Severity
 from schemas.subjects import subject_of
 from schemas.wire import encode, encode_frame
@@ -68,6 +68,11 @@ class Outbox:
             at_ns=now_ns, severity=severity, component=component, code=code, message=message
         )
         self.publish([alert])
+
+    def report_failure(self, error: Exception, *, component: str, now_ns: int) -> None:
+        """Say that a service ends, and what it broke on."""
+        code = error.code if isinstance(error, SluiceError) else "SLU-161"
+        self.alert(code, repr(error), component=component, now_ns=now_ns)
 
     def report_losses(self, *, component: str, now_ns: int) -> None:
         """Say, once there is a bus to say it on, that events could not be published."""

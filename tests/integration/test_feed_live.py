@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
+from nats.errors import NoRespondersError
 
 from schemas.base import Event
 from schemas.control import EpochStarted
@@ -62,8 +64,9 @@ class Watcher:
     def __init__(self, connection: BusConnection) -> None:
         self.connection = connection
         self.events: list[Event] = []
-        self.frames_count = 0
-        self._changed = asyncio.Event()
+        self._counts: Counter[type[Event]] = Counter()
+        self._wanted: tuple[type[Event], int] = (Event, 0)
+        self._has_wanted = asyncio.Event()
 
     async def listen(self) -> None:
         for subject in ("market.>", "feed.ended", "alert.>"):
@@ -74,9 +77,10 @@ class Watcher:
         return [event for event in self.events if isinstance(event, kinds)]
 
     async def until(self, kind: type[Event], count: int = 1) -> None:
-        while len(self.of_kind(kind)) < count:
-            self._changed.clear()
-            await self._changed.wait()
+        self._wanted = kind, count
+        self._has_wanted.clear()
+        if self._counts[kind] < count:
+            await self._has_wanted.wait()
 
     async def report(self) -> FeedReported:
         answer = await self.connection.request("query.feed", b"", timeout=5)
@@ -87,16 +91,30 @@ class Watcher:
     def _take(self, subject: str, data: bytes, reply: str) -> int:
         events = decode(data, subject=subject)
         self.events += events
-        self.frames_count += 1
-        if self.frames_count % 100 == 0 or not subject.startswith("market."):
-            self._changed.set()
+        self._counts.update(map(type, events))
+        kind, count = self._wanted
+        if self._counts[kind] >= count:
+            self._has_wanted.set()
         return len(events)
 
 
-async def watcher(url: str) -> Watcher:
-    found = Watcher(await connect("watcher", BusConfig(url=url)))
-    await found.listen()
-    return found
+@asynccontextmanager
+async def watcher(url: str) -> AsyncIterator[Watcher]:
+    connection = await connect("watcher", BusConfig(url=url))
+    try:
+        found = Watcher(connection)
+        await found.listen()
+        yield found
+    finally:
+        await connection.close()
+
+
+async def is_answering(bus: Watcher) -> bool:
+    try:
+        await bus.report()
+    except NoRespondersError:
+        return False
+    return True
 
 
 @pytest.mark.req("M-01")
@@ -106,25 +124,26 @@ def test_a_whole_recording_arrives_at_full_speed(
     source = f"replay:{data_dir / 'binance/usdm/btcusdt_20240808.gz'}"
     config = settings(tmp_path, nats_url, source=source, speed="max", waits_for_start=False)
 
-    async def main() -> None:
-        bus = await watcher(nats_url)
-        with feed_process(config) as process:
-            await bus.until(FeedEnded)
-            report = await bus.report()
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=10) == 0
-        counts = {"quote": 66_089, "trade": 21_313, "book": 6_552, "total": 93_954}
-        [ended] = bus.of_kind(FeedEnded)
-        assert isinstance(ended, FeedEnded)
-        assert ended.counts == report.counts == counts
-        assert len(bus.of_kind(*MARKET)) == 93_954
-        for kind in MARKET:
-            assert [e.seq for e in bus.of_kind(kind)] == list(range(1, len(bus.of_kind(kind)) + 1))
-        assert bus.of_kind(AlertRaised) == []
-        assert (report.top_checks_count > 500, report.top_differs_count) == (True, 0)
-        await bus.connection.close()
+    async def main() -> tuple[Watcher, FeedReported]:
+        async with watcher(nats_url) as bus:
+            with feed_process(config) as process:
+                await bus.until(FeedEnded)
+                report = await bus.report()
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(timeout=10) == 0
+        return bus, report
 
-    run(main())
+    bus, report = run(main())
+    [ended] = bus.of_kind(FeedEnded)
+    assert isinstance(ended, FeedEnded)
+    counts = {"quote": 66_089, "trade": 21_313, "book": 6_552, "total": 93_954}
+    assert ended.counts == report.counts == counts
+    assert len(bus.of_kind(*MARKET)) == 93_954
+    for kind in MARKET:
+        numbers = [event.seq for event in bus.of_kind(kind)]
+        assert numbers == list(range(1, len(numbers) + 1))
+    assert bus.of_kind(AlertRaised) == []
+    assert (report.top_checks_count > 500, report.top_differs_count) == (True, 0)
 
 
 @pytest.mark.req("M-01")
@@ -133,55 +152,43 @@ def test_a_recording_waits_for_a_start_on_the_bus(tmp_path: Path, nats_url: str)
     config = settings(tmp_path, nats_url, source=f"replay:{path}", speed="max")
 
     async def main() -> None:
-        bus = await watcher(nats_url)
-        with feed_process(config):
-            while not await is_answering(bus):
-                pass
-            assert bus.events == []
-            started = EpochStarted(at_ns=1, epoch=1, start_id="s", operator="kim", members={})
-            bus.connection.send("control.epoch", encode(started))
-            await bus.until(FeedEnded)
-        assert len(bus.of_kind(QuoteReceived)) == 50
-        await bus.connection.close()
+        async with watcher(nats_url) as bus:
+            with feed_process(config):
+                while not await is_answering(bus):
+                    pass
+                assert bus.events == []
+                started = EpochStarted(at_ns=1, epoch=1, start_id="s", operator="kim", members={})
+                bus.connection.send("control.epoch", encode(started))
+                await bus.until(FeedEnded)
+            assert len(bus.of_kind(QuoteReceived)) == 50
 
     run(main())
-
-
-async def is_answering(bus: Watcher) -> bool:
-    from nats.errors import NoRespondersError
-
-    try:
-        await bus.report()
-    except NoRespondersError:
-        return False
-    return True
 
 
 @pytest.mark.req("O-04")
 def test_a_feed_killed_while_it_plays_leaves_no_hole(tmp_path: Path, nats_url: str) -> None:
     total = 20_000
     path = capture(tmp_path / "a.gz", *[SPOT_TICKER % number for number in range(total)])
-    config = settings(
-        tmp_path, nats_url, source=f"replay:{path}", speed="10x", waits_for_start=False
-    )
+    source = f"replay:{path}"
+    config = settings(tmp_path, nats_url, source=source, speed="10x", waits_for_start=False)
 
-    async def main() -> None:
-        bus = await watcher(nats_url)
-        with feed_process(config) as first:
-            await bus.until(QuoteReceived, 4_000)
-            first.kill()
-            first.wait(timeout=5)
-        with feed_process(config):
-            await bus.until(FeedEnded)
-        ids = [e.update_id for e in bus.of_kind(QuoteReceived) if isinstance(e, QuoteReceived)]
-        assert sorted(set(ids)) == list(range(total)), "nothing was left out"
-        assert len(ids) - total < 3_000, "and it did not begin anew"
-        [ended] = bus.of_kind(FeedEnded)
-        assert isinstance(ended, FeedEnded)
-        assert ended.counts == {"quote": total, "total": total}
-        await bus.connection.close()
+    async def main() -> Watcher:
+        async with watcher(nats_url) as bus:
+            with feed_process(config) as first:
+                await bus.until(QuoteReceived, 4_000)
+                first.kill()
+                first.wait(timeout=5)
+            with feed_process(config):
+                await bus.until(FeedEnded)
+        return bus
 
-    run(main())
+    bus = run(main())
+    ids = [quote.update_id for quote in bus.events if isinstance(quote, QuoteReceived)]
+    assert sorted(set(ids)) == list(range(total)), "nothing was left out"
+    assert len(ids) - total < 3_000, "and it did not begin anew"
+    [ended] = bus.of_kind(FeedEnded)
+    assert isinstance(ended, FeedEnded)
+    assert ended.counts == {"quote": total, "total": total}
 
 
 def test_a_recording_that_is_not_there_is_an_error_of_the_user(

@@ -28,7 +28,7 @@ from services.runtime.fastpath import BusConnection
 from services.runtime.keys import SYNC_ALWAYS
 from tests.conftest import ROOT
 from tests.integration.guarded import GuardedServer
-from tests.recorder_rig import CONFIG, RecorderRig, events, recording, records
+from tests.recorder_rig import events, recording, records
 
 pytestmark = pytest.mark.req("R-01")
 ORDER, FILL = "order.sim.paper", "exec.sim.paper"
@@ -532,10 +532,3 @@ def test_without_going_on_where_the_journal_ends_messages_are_lost(
 
     run(scenario())
     assert numbers_in(tmp_path, "ORDERS") == [1, 3]
-
-
-def test_a_rig_that_is_not_opened_is_not_ready(tmp_path: Path, server: GuardedServer) -> None:
-    async def scenario() -> None:
-        assert RecorderRig(tmp_path, server.bus, CONFIG).core.why_not_ready()
-
-    run(scenario())

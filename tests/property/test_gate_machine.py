@@ -136,11 +136,19 @@ class GateMachine(RuleBasedStateMachine):
             )
             assert self.rig.rule(str(raised.signal_id), expires_in_ns=LIFE_NS) != "all"
 
-    @rule(pick=st.data(), is_lost=NOW_AND_THEN)
-    def approval_arrives(self, pick: st.DataObject, is_lost: bool) -> None:
+    @rule(pick=st.data())
+    def an_approval_arrives(self, pick: st.DataObject) -> None:
         fate = self.draw(pick, lambda fate: not fate.has_arrived and not fate.is_closed)
-        if fate is None or is_lost:
-            return
+        if fate is not None:
+            self.arrive(fate)
+
+    @rule()
+    def all_approvals_arrive(self) -> None:
+        for fate in self.fates.values():
+            if not fate.has_arrived and not fate.is_closed:
+                self.arrive(fate)
+
+    def arrive(self, fate: Fate) -> None:
         now_ns = self.rig.now_ns
         if now_ns >= fate.order.expires_at_ns:
             self.close(fate)
@@ -208,7 +216,8 @@ class GateMachine(RuleBasedStateMachine):
     @rule()
     def news_is_lost(self) -> None:
         if self.news:
-            self.news.popleft()
+            while self.news:
+                self.news.popleft()
             self.rig.tell(
                 GapSeen(
                     at_ns=0,
@@ -224,15 +233,16 @@ class GateMachine(RuleBasedStateMachine):
         if self.news and isinstance(self.news[0], OrderFilled):
             self.rig.tell(self.news[0])
 
-    @rule()
-    def gate_restarts(self) -> None:
+    @rule(is_left_in_doubt=NOW_AND_THEN)
+    def gate_restarts(self, is_left_in_doubt: bool) -> None:
         before = snapshot(self.rig.gate)
         self.rig.restart()
         assert snapshot(self.rig.gate) == before
         self.news.clear()
-        for key in self.held:
-            price = self.prices[key]
-            self.rig.quote(str(price - dec("0.10")), str(price), instrument=key)
+        self.quote_all()
+        if not is_left_in_doubt:
+            self.executor_reports(is_reconciled=True)
+            self.all_news_comes()
 
     @rule(key=INSTRUMENTS, ask=PRICES)
     def market_moves(self, key: InstrumentId, ask: str) -> None:
@@ -242,6 +252,9 @@ class GateMachine(RuleBasedStateMachine):
     @rule(ms=st.integers(1, 400))
     def time_passes(self, ms: int) -> None:
         self.rig.now_ns += ms * MS_NS
+        self.quote_all()
+
+    def quote_all(self) -> None:
         for key, price in self.prices.items():
             self.rig.quote(str(price - dec("0.10")), str(price), instrument=key)
 

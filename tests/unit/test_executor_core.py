@@ -34,6 +34,7 @@ from schemas.venue import (
     OrderPlaced,
     OrderQueried,
     VenueAccepted,
+    VenueBook,
     VenueCanceled,
     VenueCancelRejected,
     VenueExpired,
@@ -49,7 +50,7 @@ from services.core import tell
 from services.executor.config import ExecutorConfig
 from services.executor.core import ExecutorCore
 from tests.builders import ACCOUNT, ALPHA, MS_NS, S_NS, SESSION, dec, order
-from tests.executor_builders import EPOCH, approved, executor, filled, guard, say, start
+from tests.executor_builders import CASH, EPOCH, approved, executor, filled, guard, say, start
 
 O1 = OrderId("o1")
 NAMES: dict[str, Any] = {
@@ -253,6 +254,21 @@ def test_nothing_is_sent_while_the_venue_cannot_be_reached_or_was_not_compared()
     say(core, VenueLinkChanged(at_ns=1, is_up=True))
     why = refused("not reconciled", "the venue's book comes first", OrderId("b"))
     assert say(core, approved(order("b"))) == [why]
+
+
+@pytest.mark.req("X-10")
+def test_a_link_that_came_back_is_not_sent_over_before_the_books_were_compared() -> None:
+    core = executor()
+    say(core, VenueLinkChanged(at_ns=1, is_up=False))
+    say(core, VenueLinkChanged(at_ns=1, is_up=True))
+    [fact] = say(core, approved(order()))
+    assert fact == refused("not reconciled", "the venue's book comes first")
+    agreed = VenueBook(at_ns=1, request_id="round-1", cash=CASH, fees=dec(0), positions={})
+    say(core, agreed)
+    assert [type(each) for each in say(core, approved(order("o2")))] == [
+        IntentRecorded,
+        OrderPlaced,
+    ]
 
 
 @pytest.mark.req("O-05")
