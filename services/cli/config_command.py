@@ -34,6 +34,11 @@ Settings = Annotated[
 config_app = App(name="config", help="Check the configuration, or show where it comes from.")
 
 
+config_app.command(
+    "services.cli.config_write:write", name="write", help="Write what services run by; start none."
+)
+
+
 @config_app.command
 def check(*, config: File = None, sets: Settings = None, place: Place | None = None) -> Exit:
     """Say everything that is wrong with the configuration; change nothing."""

@@ -26,6 +26,7 @@ from services.cli.config_types import Complaint, Path, complaints, did_you_mean
 from services.cli.locate import default_root
 from services.feed.config import FeedConfig
 from services.feed.opening import REPLAY, open_source
+from services.runtime.config import BusConfig
 
 INSTRUMENTS = "instruments"
 DEFAULT_ACCOUNT = "default"
@@ -148,7 +149,7 @@ def instruments_of(config: Config) -> tuple[Instrument, ...]:
 
 
 def document(
-    config: Config, instruments: Sequence[Instrument], account: dict[str, Any], bus: dict[str, Any]
+    config: Config, instruments: Sequence[Instrument], account: dict[str, Any], bus: BusConfig
 ) -> dict[str, Any]:
     """Return what `run/config.json` holds; the services read nothing else."""
     values = config.merged.values

@@ -136,7 +136,8 @@ class _Watch:
             return False
         if report is not None:
             return not any(view.name == name and view.pid for view in report.services)
-        return bool(self._acknowledged)  # the bus works, others spoke, and this one never did
+        # Without a supervisor to ask: the bus works, its partner spoke, and this one never did.
+        return any(other in self._acknowledged for other in MUST_ACKNOWLEDGE)
 
     def _is_acknowledged(self) -> bool:
         return all(name in self._acknowledged for name in MUST_ACKNOWLEDGE)
@@ -182,7 +183,7 @@ def _print(result: HaltResult, output: Output) -> None:
     for each in result.acknowledged:
         output.line(f"  {each.component:<9} halted after {each.after_ms:.1f} ms")
     for name in result.absent:
-        output.line(f"  {name:<9} is not running: it sends nothing")
+        output.line(f"  {name:<9} does not run here: it sends nothing")
     for name in result.silent:
         output.line(
             f"  {name:<9} SILENT: it may still be trading. Kill its process (sluice status)"

@@ -5,13 +5,16 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from cyclopts import Parameter
 
 from schemas.errors import UserError
 from services.cli.config_types import did_you_mean
 from services.cli.exits import Exit
 from services.cli.locate import Place, data_dir_of
+from services.runtime.keys import SYNC_ALWAYS, SYNC_DEFAULT, ensure_keys, server_environment
 from services.runtime.supervisor_process import ProcessSpec
+from services.runtime.supervisor_server import ServerPlan, server_spec
 
 MODULES: dict[str, str] = {
     "recorder": "services.recorder",
@@ -23,6 +26,8 @@ MODULES: dict[str, str] = {
     "feed": "services.feed",
 }
 """Service -> what `python -m` runs."""
+
+BUS = "nats"
 
 STAGES: tuple[tuple[str, ...], ...] = (
     ("recorder", "venue"),
@@ -63,12 +68,39 @@ def service(
     place: Place | None = None,
 ) -> Exit:
     """Run one service in the foreground, in place of this command."""
+    data_dir = data_dir_of(place or Place())
+    if name == BUS:
+        _become_bus(data_dir)
     if name not in MODULES:
-        wanted = did_you_mean(name, list(MODULES)) or ", ".join(MODULES)
+        known = [*MODULES, BUS]
+        wanted = did_you_mean(name, known) or ", ".join(known)
         raise UserError("SLU-103", path="service", found=name, wanted=wanted)
-    file = config or data_dir_of(place or Place()) / "run" / "config.json"
+    file = config or data_dir / "run" / "config.json"
     if not file.is_file():
         wanted = "the resolved configuration; `sluice up` and `sluice config write` make it"
         raise UserError("SLU-102", path=file, found="no such file", wanted=wanted)
     line = command(name, file)
     os.execv(line[0], line)
+
+
+def _become_bus(data_dir: Path) -> None:
+    """Become the nats-server that knows the users of this data folder."""
+    from services.cli.config_resolve import load_config
+    from services.cli.config_write import public_keys_file
+
+    config = load_config()
+    file = public_keys_file(data_dir)
+    if file.is_file():
+        public_keys = msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+    else:
+        public_keys = ensure_keys(config.keys_dir)
+    sync_interval = SYNC_ALWAYS if config.bus.is_durable else SYNC_DEFAULT
+    server = ServerPlan(
+        host=config.bus.host,
+        port=config.bus.port,
+        monitor_port=config.bus.monitor_port,
+        store_dir=data_dir / "nats",
+        environment=server_environment(public_keys, sync_interval=sync_interval),
+    )
+    spec = server_spec(server, data_dir / "log" / "nats.log")
+    os.execve(spec.command[0], spec.command, {**os.environ, **spec.environment})

@@ -69,7 +69,7 @@ class Run:
             config=config_file(data_dir),
             pids=pids,
         )
-        write_private(system_file(data_dir), _json(system))
+        write_private(system_file(data_dir), to_bytes(system))
 
     def retire(self) -> None:
         """Take the notice away, and let go of the data folder."""
@@ -91,7 +91,7 @@ def prepare(config: Config, *, is_fresh: bool) -> Run:
     account = account_of(config, instruments, is_fresh=is_fresh, now=now)
     lock = _locked(data_dir)
     bus, server = _bus(config)
-    text = _json(document(config, instruments, account, msgspec.to_builtins(bus, enc_hook=_text)))
+    text = to_bytes(document(config, instruments, account, bus))
     write_private(config_file(data_dir), text)
     log_dir = data_dir / "log"
     plan = Plan(
@@ -169,7 +169,8 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _json(value: Any) -> bytes:
+def to_bytes(value: Any) -> bytes:
+    """Return the value as JSON that a person can read too."""
     return msgspec.json.format(msgspec.json.encode(value, enc_hook=_text), indent=1)
 
 

@@ -143,7 +143,8 @@ class Account:
         """
         kept = [entry.order for entry in self._on_their_way(book)]
         self._heard = self._book = (book.src, book.at_ns)
-        self.doubt = "" if book.is_reconciled else f"the book is not reconciled: {book.detail}"
+        detail = f": {book.detail}" if book.detail else ""
+        self.doubt = "" if book.is_reconciled else f"the executor's book is not reconciled{detail}"
         self._hold(book)
         self.orders = {}
         for lane in self.lanes.values():

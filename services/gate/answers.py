@@ -2,15 +2,12 @@
 
 from typing import Any
 
-import msgspec
-
 from schemas.base import NS_PER_S, Event, SessionId
 from schemas.health import AlertRaised, GateReported, Severity
 from schemas.instruments import TOKEN, symbol_of, venue_of
 from schemas.orders import CancelRequested, Order, OrderApproved, Outcome, Reading, SignalDecided
 from services.control import ControlGuard
 from services.gate.case import Case
-from services.gate.config import GateConfig
 from services.gate.state import GateState
 from services.gate.table import Check
 
@@ -166,9 +163,10 @@ def nowhere(cancel: CancelRequested, now_ns: int) -> AlertRaised:
     )
 
 
-def report(state: GateState, config: GateConfig, guard: ControlGuard, now_ns: int) -> GateReported:
+def report(
+    state: GateState, limits: dict[str, Any], guard: ControlGuard, now_ns: int
+) -> GateReported:
     """Return the gate's answer to `query.gate`."""
-    limits: dict[str, Any] = msgspec.to_builtins(config)
     exposure = {
         f"{account.id} {key}": str(lane.notional)
         for account in state.accounts.values()

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from schemas.base import NS_PER_S, Event, InstrumentId
 from schemas.control import BookWanted, HaltRequested, PrepareAsked
 from schemas.executions import BookAdopted, BookReported
@@ -65,7 +67,7 @@ class GateCore:
     ) -> None:
         self.wake_at_ns: int | None = None
         self.state = GateState(config, instruments)
-        self._config = config
+        self._limits: dict[str, Any] = msgspec.to_builtins(config)
         self._guard = guard
         self._markets = self.state.markets
         self._alarms = Alarms()
@@ -114,7 +116,7 @@ class GateCore:
 
     def describe(self, now_ns: int) -> GateReported:
         """Return counts by rule, the worst case of each instrument, and the limits."""
-        return report(self.state, self._config, self._guard, now_ns)
+        return report(self.state, self._limits, self._guard, now_ns)
 
     def _on_signal(self, signal: SignalRaised, now_ns: int) -> Sequence[Event]:
         # Read before the guard is asked: an epoch that starts in between must not be the order's.

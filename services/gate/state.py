@@ -117,7 +117,8 @@ class GateState:
 
     def _on_gap(self, event: GapSeen) -> None:
         if event.subject.startswith(("exec.", "order.")):
-            self.distrust(f"events {event.expected_seq} to {event.got_seq} on {event.subject}")
+            missing = f"{event.expected_seq} to {event.got_seq - 1}"
+            self.distrust(f"events {missing} on {event.subject} never came")
 
     def _on_link(self, event: LinkChanged) -> None:
         if not event.is_up:

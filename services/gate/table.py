@@ -50,7 +50,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         permission.trading_permitted,
         "epoch, lease and link of the control guard",
-        "epoch > fence, now < end of lease, control link up",
+        "an epoch started and not halted, its lease running, the control link up",
         "",
         (),
         "I1, I3, I6, " + _CLOSED,
@@ -66,7 +66,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         permission.exposure_known,
         "gaps, link losses, restarts",
-        "nothing missing since the last reconciled book",
+        "nothing missing since the executor's last reconciled book",
         "",
         (),
         "I8, I11, " + _CLOSED,

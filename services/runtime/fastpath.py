@@ -62,7 +62,7 @@ class BusConnection(Client):
         self._handled_since_yield = 0
         self._has_written_this_turn = False
         self._is_turn_end_awaited = False
-        self._stream: asyncio.WriteTransport | None = None
+        self._stream: asyncio.WriteTransport | None = None  # None while there is no connection
         self._rescue: asyncio.Task[None] | None = None
 
     @property
@@ -89,7 +89,7 @@ class BusConnection(Client):
             BusError: SLU-122 the connection is down; SLU-124 the message is too large for the bus.
         """
         stream = self._stream
-        if stream is None or not self.is_connected or self.is_draining_pubs or stream.is_closing():
+        if stream is None or stream.is_closing():
             raise BusError("SLU-122", subject=subject, found="no connection; nothing was sent")
         size = len(data)
         if size > self._max_payload:

@@ -79,9 +79,11 @@ class Stepper:
         """
         now_ns = self._clock()
         said = NOTHING if events else self._told(None, now_ns)
+        is_first = True
         for event in events:
             if type(event) in self._hears:
-                now_ns = self._clock()
+                now_ns = now_ns if is_first else self._clock()
+                is_first = False
                 answers = self._told(event, now_ns)
                 said = [*said, *answers] if said else answers
         if self._kept:

@@ -10,8 +10,8 @@ import pytest
 
 from tests.e2e.system import System
 
-ON_THE_ORDER_PATH = ("gate", "executor", "breaker")
-OFF_THE_ORDER_PATH = ("feed", "recorder", "strategy")
+ON_THE_ORDER_PATH = ("strategy", "gate", "executor", "breaker")
+OFF_THE_ORDER_PATH = ("feed", "recorder")
 
 
 @pytest.fixture(scope="module")

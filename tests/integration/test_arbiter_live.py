@@ -1,6 +1,7 @@
 """The arbiter on a real server: the CONTROL stream decides, whoever dies or lies in between."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
@@ -10,10 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 import uvloop
+from nats.errors import NoRespondersError
 
 from schemas import wire
 from schemas.base import Event
 from schemas.control import (
+    AccountMarked,
     BreakerState,
     ControlAnswered,
     EpochEnded,
@@ -22,7 +25,7 @@ from schemas.control import (
     LeaseAnswered,
     PrepareAsked,
 )
-from schemas.executions import BookReported
+from schemas.errors import WireError
 from schemas.health import ArbiterReported
 from schemas.streams import CONTROL
 from schemas.subjects import EPOCH_RECORD, HALT, RESET, START, subject_of
@@ -67,6 +70,7 @@ class Arbiter:
         self.folder = folder
         self.server = server
         self.heard: list[Event] = []
+        self.changed = asyncio.Event()
         self.generation = 0
         self.halts = 0
         self.are_members_up = True
@@ -142,16 +146,15 @@ class Arbiter:
     async def until(self, is_so: Callable[[], object]) -> None:
         async with asyncio.timeout(WAIT_S):
             while not is_so():
-                await asyncio.sleep(0.005)  # what others publish cannot be awaited
+                self.changed.clear()
+                await self.changed.wait()
 
     async def report(self) -> ArbiterReported:
-        async with asyncio.timeout(WAIT_S):
-            while True:
-                try:
-                    answer = await self.connections["viewer"].request("query.breaker", timeout=1)
-                    break
-                except Exception:
-                    await asyncio.sleep(0.01)  # it is not listening yet
+        for _ in range(int(WAIT_S / 0.01)):
+            with contextlib.suppress(NoRespondersError):
+                answer = await self.connections["viewer"].request("query.breaker", timeout=WAIT_S)
+                break
+            await asyncio.sleep(0.01)  # that somebody begins to listen cannot be awaited
         [found] = wire.decode(answer.data, subject="query.breaker")
         assert isinstance(found, ArbiterReported)
         return found
@@ -168,9 +171,10 @@ class Arbiter:
         """Return the answer to a lease asked for now."""
         asked_ns = time.time_ns()
         self.say(member, question(member, epoch=epoch, halts=halts, at_ns=asked_ns))
-        mine: Callable[[], list[LeaseAnswered]] = lambda: [  # noqa: E731
-            answer for answer in self.of(LeaseAnswered) if answer.asked_ns == asked_ns
-        ]
+
+        def mine() -> list[LeaseAnswered]:
+            return [answer for answer in self.of(LeaseAnswered) if answer.asked_ns == asked_ns]
+
         await self.until(mine)
         return mine()[0]
 
@@ -183,7 +187,8 @@ class Arbiter:
 
     async def stored(self) -> list[str]:
         """Return the subjects of the records on the CONTROL stream."""
-        found, seq = [], 0
+        found: list[str] = []
+        seq = 0
         while True:
             seq += 1
             try:
@@ -195,8 +200,9 @@ class Arbiter:
             found.append(answer["message"]["subject"])
 
     def _hear(self, subject: str, data: bytes, reply: str) -> None:
-        if subject not in (START, RESET) and not subject.startswith(HALT):
+        with contextlib.suppress(WireError):  # requests and halts are no events, nor is garbage
             self.heard += wire.decode(data, subject=subject)
+        self.changed.set()
 
     def _prepare(self, member: str) -> Callable[[str, bytes, str], None]:
         def take(subject: str, data: bytes, reply: str) -> None:
@@ -405,10 +411,10 @@ def test_the_book_is_asked_for_after_a_restart(tmp_path: Path, server: GuardedSe
     async def scenario() -> None:
         async with arbiter(tmp_path, server) as rig:
             assert (await rig.report()).equity is None
+            await rig.connections["viewer"].take("risk.account.*", rig._hear)
             rig.say("executor", health("executor"))
-            async with asyncio.timeout(WAIT_S):
-                while (await rig.report()).equity != dec("99000"):
-                    await asyncio.sleep(0.005)
+            await rig.until(lambda: rig.of(AccountMarked))
+            assert (await rig.report()).equity == dec("99000")
 
     run(scenario())
 
@@ -459,7 +465,3 @@ def test_without_the_expected_sequence_a_start_overtakes_what_was_stored(
             await other.close()
 
     run(scenario())
-
-
-def test_a_book_is_what_the_executor_answers_with() -> None:
-    assert isinstance(book(), BookReported)

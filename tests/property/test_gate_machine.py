@@ -287,5 +287,5 @@ class GateMachine(RuleBasedStateMachine):
         return pick.draw(st.sampled_from(found)) if found else None
 
 
-GateMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=100, deadline=None)
+GateMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=100, deadline=None)
 TestGateMachine = GateMachine.TestCase

@@ -77,7 +77,7 @@ def test_an_unreconciled_book_says_so_and_what_is_wrong() -> None:
     said = rig.tell(book(view(resting("o")), request_id="start-1", is_reconciled=False))
     error = FieldError(
         path="the executor's book",
-        found="the book is not reconciled: ",
+        found="the executor's book is not reconciled",
         wanted="a reconciled book of configured instruments",
     )
     assert only(Prepared, said) == prepared(error, is_reconciled=False)

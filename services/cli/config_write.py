@@ -1,0 +1,86 @@
+"""`sluice config write`: make keys and the resolved configuration, for processes started elsewhere.
+
+`sluice up` does this by itself. Containers and service managers run it once, before the services.
+"""
+
+import datetime
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from schemas.errors import UserError
+from services.cli.config_resolve import account_of, document, instruments_of, load_config
+from services.cli.exits import Exit
+from services.cli.locate import Place
+from services.cli.output import Output
+from services.cli.system import config_file, to_bytes, write_private
+from services.runtime.config import BusConfig
+from services.runtime.keys import USERS, ensure_keys, seed_file
+
+EVERYBODY = "viewer"
+"""Whose key goes along with each service's own: its health check looks with it."""
+
+
+def write(
+    *,
+    config: Annotated[Path | None, Parameter(help="The configuration file.")] = None,
+    sets: Annotated[
+        list[str] | None, Parameter(name="--set", negative=(), help="SECTION.FIELD=VALUE")
+    ] = None,
+    split_keys: Annotated[
+        Path | None, Parameter(help="Also copy each user's key to FOLDER/<user>/.")
+    ] = None,
+    seen_keys_dir: Annotated[
+        Path | None, Parameter(help="Where the services will find their key, if elsewhere.")
+    ] = None,
+    place: Place | None = None,
+) -> Exit:
+    """Write run/config.json and the keys; start nothing."""
+    found = place or Place()
+    options = {}
+    if found.data_dir is not None:
+        options["--data-dir"] = (("paths", "data_dir"), str(found.data_dir))
+    loaded = load_config(config, options, sets or ())
+    public_keys = ensure_keys(loaded.keys_dir)
+    if split_keys is not None:
+        for user in USERS:
+            _hand_out(loaded.keys_dir, split_keys / user, user)
+    bus = BusConfig(
+        url=loaded.bus.url or f"nats://{loaded.bus.host}:{loaded.bus.port}",
+        keys_dir=seen_keys_dir or loaded.keys_dir,
+        monitor_url=loaded.bus.monitor_url,
+    )
+    instruments = instruments_of(loaded)
+    now = datetime.datetime.now(datetime.UTC)
+    account = account_of(loaded, instruments, is_fresh=False, now=now)
+    path = config_file(loaded.data_dir)
+    write_private(path, to_bytes(document(loaded, instruments, account, bus)))
+    write_private(public_keys_file(loaded.data_dir), msgspec.json.encode(public_keys))
+    output = Output(found.as_json)
+    output.data({"file": str(path), "account": account})
+    output.line(f"wrote {path}, for account {account['id']}")
+    output.next_step("sluice service NAME")
+    return Exit.OK
+
+
+def public_keys_file(data_dir: Path) -> Path:
+    """Return where the public halves of the keys are: what the bus has to know."""
+    return data_dir / "run" / "public_keys.json"
+
+
+def _hand_out(keys_dir: Path, folder: Path, user: str) -> None:
+    """Copy a user's own key, and the one that may only look, to a folder of its own."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        for name in dict.fromkeys((user, EVERYBODY)):
+            copy = seed_file(folder, name)
+            copy.unlink(missing_ok=True)
+            shutil.copy2(seed_file(keys_dir, name), copy)
+    except OSError as error:
+        raise UserError(
+            "SLU-102", path=folder, found=error.strerror or error, wanted="a folder for a key"
+        ) from error
