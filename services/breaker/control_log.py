@@ -22,8 +22,8 @@ DISK_FREE_BYTES = 1 << 62
 class ControlLog:
     """Do what the server and the breaker service's shell do together: store, compare, read.
 
-    It stands after the breaker core in a runtime's list of cores, so that a question is noted
-    before it is answered.
+    Its place among a runtime's cores does not matter: it hears only what the breaker core says,
+    and halts.
     """
 
     hears: frozenset[type[Event]] = frozenset({HaltRequested, EpochProposed, ControlSequenceAsked})

@@ -27,7 +27,7 @@ class RecorderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Copies of each stream in a cluster; a count. One server can only hold 1."""
 
     batch_max: Positive = 1_000
-    """Most messages that are fetched, written and synced together; a count."""
+    """Most messages of one stream that are on their way at the same time; a count."""
 
     disk_free_bytes_min: Positive = 256 * 1024 * 1024
     """Free space below which the recorder reports itself not ready, in bytes."""

@@ -66,6 +66,7 @@ class Recording:
         """Begin; the streams are made as soon as the server lets us."""
         self._post = post
         self._connection = await self._connect("recording")
+        self._connection.on_link.append(self._on_link)
         self._task = asyncio.create_task(self._serve())
 
     def act(self, event: Event, now_ns: int) -> None:
@@ -77,6 +78,12 @@ class Recording:
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
         await self._connection.close()
+
+    def _on_link(self, is_up: bool, detail: str) -> None:
+        """Open everything anew after an outage: nobody answers what was asked before it."""
+        for pull in self._pulls:
+            pull.is_broken = True
+        self._something.set()
 
     async def _serve(self) -> None:
         while True:
@@ -124,9 +131,15 @@ class Recording:
 
     async def _prepare_streams(self) -> None:
         problems: list[str] = []
-        for spec in wanted_streams(self._config):
-            problems += await jetstream.ensure_stream(self._connection, spec, self._config)
         self._recorded = recorded_streams(self._config)
+        for spec in wanted_streams(self._config):
+            try:
+                problems += await jetstream.ensure_stream(self._connection, spec, self._config)
+            except jetstream.JetStreamError as error:
+                if not spec.is_limited:
+                    raise
+                problems.append(f"{spec.name} is not kept: {error.fields['found']}")
+                self._recorded = tuple(each for each in self._recorded if each is not spec)
         varz = await asyncio.to_thread(jetstream.read_varz, self._monitor_url)
         found = durability(problems, varz, where=self._monitor_url)
         read = DurabilityRead(at_ns=self._clock(), is_durable=found.is_durable, detail=found.detail)

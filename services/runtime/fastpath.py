@@ -17,7 +17,7 @@ from typing import Any
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
-from nats.errors import Error, UnexpectedEOF
+from nats.errors import Error, StaleConnectionError, UnexpectedEOF
 
 from schemas.errors import BusError
 
@@ -26,6 +26,10 @@ EVENTS_BEFORE_YIELD = 32
 
 TURN_BYTES_MAX = 65_536
 """What may gather for the end of a turn."""
+
+MAX_PINGS = "max_outstanding_pings"
+READ_FIRST_S = 0.05
+"""What an answer that already waits in our own socket is given to be read."""
 
 CLOSE_TIMEOUT_S = 1.0
 LINGER_NONE = struct.pack("ii", 1, 0)
@@ -184,6 +188,26 @@ class BusConnection(Client):
         if self.is_connected:
             self._write_pending()
         await super()._send_ping(future)
+
+    async def _ping_interval(self) -> None:
+        """Leave a server that does not answer; not one whose answer waits behind a backlog.
+
+        nats-py looks at the answers alone. Behind 50,000 messages an answer is half a second late,
+        and to reconnect would lose them all.
+        """
+        interval_s, unanswered_max = self.options["ping_interval"], self.options[MAX_PINGS]
+        while True:
+            await asyncio.sleep(interval_s)
+            if not self.is_connected:
+                continue
+            if self._pings_outstanding >= unanswered_max:
+                before_count = self.stats["in_msgs"]
+                await asyncio.sleep(READ_FIRST_S)
+                if self._pings_outstanding and self.stats["in_msgs"] == before_count:
+                    await self._process_op_err(StaleConnectionError())
+                    return
+            self._pings_outstanding += 1
+            await self._send_ping()
 
     async def _process_pong(self) -> None:
         """Skip the PONG of a `flush()` that gave up: nats-py's reader dies of it."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
@@ -92,6 +93,15 @@ class Arbiter:
         await self.stop()
         for connection in self.connections.values():
             await connection.close()
+        self.connections.clear()
+
+    async def back(self) -> None:
+        """Return once everybody has found the server again."""
+        for connection in (*self.connections.values(), self.own):
+            for _ in range(int(WAIT_S / 0.01)):
+                if connection.is_connected:
+                    break
+                await asyncio.sleep(0.01)  # a reconnection cannot be awaited
 
     async def make_stream(self) -> None:
         """Do what the recorder does at its start."""
@@ -431,6 +441,39 @@ def test_an_unreadable_record_on_the_control_stream_is_a_halt(
             lease = await rig.lease()
             assert "record 2 of the control stream cannot be read" in lease.reason
             await other.close()
+
+    run(scenario())
+
+
+@pytest.mark.req("B-06")
+def test_a_control_stream_that_begins_anew_halts_until_a_person_accepts_it(tmp_path: Path) -> None:
+    first = GuardedServer(tmp_path / "bus")
+    port = int(first.url.rpartition(":")[2])
+
+    async def scenario() -> None:
+        async with arbiter(tmp_path, first) as rig:
+            await rig.ask(START)
+            await rig.ask(START)
+            first.stop()
+            shutil.rmtree(tmp_path / "bus" / "nats")
+            second = GuardedServer(tmp_path / "bus", port=port)
+            try:
+                await rig.back()
+                await rig.make_stream()
+                rig.say("recorder", health("recorder"))
+                lease = await rig.lease(epoch=2)
+                assert not lease.is_granted
+                found = await rig.report()
+                assert (found.breaker_state, found.halt_operator, found.halts) == (
+                    BreakerState.TRIPPED,
+                    "breaker.control",
+                    1,
+                )
+                assert (await rig.ask(RESET, reason="the disk was lost", halt=1)).is_ok
+                assert (await rig.ask(START)).epoch == 3
+            finally:
+                await rig.close()
+                second.stop()
 
     run(scenario())
 

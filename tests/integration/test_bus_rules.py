@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -19,6 +20,9 @@ from services.runtime.connect import connect
 from services.runtime.fastpath import BusConnection
 from tests.bus import Bare, Ear, Links, ear, run, tapped
 from tests.conftest import NatsServer
+
+BACKLOG = 150
+"""Messages that take 10 ms each: 1.5 s, longer than a ping may wait."""
 
 MEGABYTE = 1_000_000
 FLOOD = 40
@@ -234,6 +238,48 @@ def test_waiting_for_a_frozen_server_delivers_the_rest_late(
 
     monkeypatch.setattr(connect_module, "BusConnection", Patient)
     assert b"last" in run(said_to_a_frozen_server(nats_server))
+
+
+async def heard_of_a_backlog(url: str, links_wanted: int) -> tuple[int, list[bool]]:
+    """Take messages slowly, so that a ping's answer comes late behind them; return what came."""
+    async with connected(url) as connection:
+        links, done, heard = Links(connection), asyncio.Event(), 0
+
+        def slowly(subject: str, data: bytes, reply: str) -> int:
+            nonlocal heard
+            time.sleep(0.01)  # the work that a message makes
+            heard += 1
+            if heard == BACKLOG:
+                done.set()
+            return 32
+
+        await connection.take("work", slowly)
+        await connection.flush()
+        bare = Bare(url)
+        bare.publish("work", *[b""] * BACKLOG)
+        bare.settle()
+        bare.close()
+        if links_wanted:
+            changes = [await links.next() for _ in range(links_wanted)]
+            return heard, changes
+        await done.wait()
+        return heard, []
+
+
+def test_a_backlog_is_not_taken_for_a_frozen_server(nats_url: str) -> None:
+    assert run(heard_of_a_backlog(nats_url, links_wanted=0)) == (BACKLOG, [])
+
+
+def test_looking_at_the_answers_alone_would_lose_the_backlog(
+    nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hasty(BusConnection):
+        _ping_interval = Client._ping_interval
+
+    monkeypatch.setattr(connect_module, "BusConnection", Hasty)
+    heard_count, changes = run(heard_of_a_backlog(nats_url, links_wanted=2))
+    assert heard_count < BACKLOG
+    assert changes == [False, True]
 
 
 def test_closing_does_not_wait_for_a_frozen_server(nats_server: NatsServer) -> None:

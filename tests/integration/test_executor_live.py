@@ -32,6 +32,7 @@ from schemas.control import (
     PrepareAsked,
     Prepared,
     StartRequest,
+    TradingState,
 )
 from schemas.executions import (
     BookReported,
@@ -168,17 +169,11 @@ class Floor:
         await self.until(are_ready)
 
     async def begin(self) -> None:
-        """Start a new epoch, as the arbiter does."""
+        """Start a new epoch, as the arbiter does, once the executor has nothing against it."""
         self.epoch += 1
-        start_id = f"start-{self.epoch}"
-        request = StartRequest(operator="kim")
-        prepared: list[Prepared] = []
-        while not prepared:
-            await self.say(PrepareAsked(at_ns=now(), start_id=start_id, request=request))
-            await asyncio.sleep(0.1)
-            prepared = [each for each in self.of(Prepared) if each.start_id == start_id]
-        assert prepared[0].errors == ()
-        member = Member(boot_id=prepared[0].boot_id, halts=prepared[0].halts)
+        prepared = await self._prepared(f"start-{self.epoch}")
+        start_id = prepared.start_id
+        member = Member(boot_id=prepared.boot_id, halts=prepared.halts)
         begun = EpochStarted(
             at_ns=now(),
             epoch=self.epoch,
@@ -188,10 +183,24 @@ class Floor:
             gate_token=1,
         )
         await self.say(quote(at_ns=now()), begun)
-        states = [None]
-        while "RUNNING" not in states:
-            await asyncio.sleep(0.05)
-            states = [each.trading_state for each in self.of(HealthReported)[-3:]]
+        await self.until(lambda: self.of(HealthReported)[-1:] and self._is_running())
+
+    def _is_running(self) -> bool:
+        newest = [each for each in self.of(HealthReported) if each.service == "executor"][-1]
+        return bool(newest.trading_state is TradingState.RUNNING and newest.epoch == self.epoch)
+
+    async def _prepared(self, start_id: str) -> Prepared:
+        """Ask until every order's fate is known: that takes until their deadline has passed."""
+        request = StartRequest(operator="kim")
+        for number in range(int(WAIT_S / 0.1)):
+            name = f"{start_id}-{number}"
+            await self.say(PrepareAsked(at_ns=now(), start_id=name, request=request))
+            await asyncio.sleep(0.1)
+            for each in self.of(Prepared):
+                if each.start_id == name and not each.errors:
+                    assert isinstance(each, Prepared)
+                    return each
+        raise AssertionError(f"not prepared: {self.of(Prepared)[-1:]}")
 
     async def book(self) -> BookReported:
         """Return the executor's whole book, asked for now."""
@@ -303,7 +312,9 @@ def test_a_venue_killed_while_trading_comes_back_with_every_order_it_had(
                     "resting"
                 ]
 
-            while not await is_settled():
+            for _ in range(int(WAIT_S / 0.05)):
+                if await is_settled():
+                    break
                 await asyncio.sleep(0.05)
             assert it.received()[: len(received)] == received
             assert len(set(it.received())) == len(it.received())

@@ -60,7 +60,9 @@ def test_every_private_name_is_where_it_was_in_nats_py() -> None:
     signatures = {
         "_process_msg": ["self", "sid", "subject", "reply", "data", "headers"],
         "_flush_pending": ["self", "force_flush"],
+        "_ping_interval": ["self"],
         "_process_pong": ["self"],
+        "_send_ping": ["self", "future"],
         "_process_connect_init": ["self"],
         "_process_op_err": ["self", "e"],
         "_remove_sub": ["self", "sid", "max_msgs"],

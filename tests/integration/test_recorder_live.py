@@ -508,6 +508,23 @@ def test_a_stream_somebody_made_too_weak_is_mended_or_said_so(tmp_path: Path) ->
         server.stop()
 
 
+def test_too_small_a_disk_for_market_data_is_said_and_keeps_nobody_from_trading(
+    tmp_path: Path, server: GuardedServer
+) -> None:
+    config = RecorderConfig(disk_free_bytes_min=1, market_bytes_max=1 << 60, chain_market=True)
+
+    async def scenario() -> None:
+        async with recording(tmp_path, server.bus, config) as rig:
+            await rig.ready()
+            found = rig.core.describe(0)
+            assert (found.is_durable, "MARKET is not kept: insufficient" in found.detail) == (
+                False,
+                True,
+            )
+
+    run(scenario())
+
+
 def test_without_going_on_where_the_journal_ends_messages_are_lost(
     tmp_path: Path, server: GuardedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from schemas.control import (
     BreakerStateChanged,
     ControlAnswered,
     ControlRecordRead,
+    ControlSequenceRead,
     EpochEnded,
     HaltAcknowledged,
 )
@@ -250,3 +251,28 @@ def test_an_epoch_record_of_a_lost_journal_still_counts() -> None:
     rig = ControlRig().ready()
     rig.tell(ControlRecordRead(at_ns=0, stream_seq=0, epoch=41))
     assert rig.run().epoch == 42
+
+
+def lost_tail(rig: ControlRig) -> ControlSequenceRead:
+    return ControlSequenceRead(at_ns=0, last_seq=0, disk_free_bytes=1 << 40)
+
+
+def test_a_trip_during_the_reset_of_a_persons_halt_leaves_that_halt_in_front() -> None:
+    rig = running()
+    rig.tell(halt())
+    rig.log.hears = frozenset()
+    rig.tell(reset(1))
+    said = rig.tell(lost_tail(rig))
+    found = report(rig)
+    assert (found.breaker_state, found.halts) == (BreakerState.MANUALLY_HALTED, 2)
+    assert not rig.answer_of(said).is_ok
+
+
+def test_a_trip_during_the_reset_of_a_trip_leaves_it_tripped() -> None:
+    rig = running()
+    rig.tell(lost_tail(rig))
+    rig.log.hears = frozenset()
+    rig.tell(reset(1))
+    rig.tell(halt("another one", "breaker.other"))
+    found = report(rig)
+    assert (found.breaker_state, found.halts) == (BreakerState.TRIPPED, 2)
