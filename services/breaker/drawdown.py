@@ -136,7 +136,9 @@ class Drawdown:
     def apply(self, event: Event) -> None:
         """Fold one kept fact in; the only code that moves the mark or the trip."""
         match event:
-            case HighWaterMarkSet(high_water_mark=mark):
+            case HighWaterMarkSet(account=account, high_water_mark=mark):
+                if account != self._account.id:  # what another account was worth says nothing
+                    return
                 self.high_water_mark = mark
             case BreakerTripped(breaker=name) if name == NAME:
                 self.is_tripped = True

@@ -12,11 +12,13 @@ import msgspec
 from cyclopts import Parameter
 
 from schemas.errors import UserError
+from services.cli.account_journals import switch_account
 from services.cli.config_resolve import account_of, document, instruments_of, load_config
 from services.cli.exits import Exit
 from services.cli.locate import Place
 from services.cli.output import Output
-from services.cli.system import config_file, to_bytes, write_private
+from services.cli.private_files import write_private
+from services.cli.system import config_file, to_bytes
 from services.runtime.config import BusConfig
 from services.runtime.keys import USERS, ensure_keys, seed_file
 
@@ -56,6 +58,7 @@ def write(
     instruments = instruments_of(loaded)
     now = datetime.datetime.now(datetime.UTC)
     account = account_of(loaded, instruments, is_fresh=False, now=now)
+    switch_account(loaded.data_dir, account["id"])
     path = config_file(loaded.data_dir)
     write_private(path, to_bytes(document(loaded, instruments, account, bus)))
     write_private(public_keys_file(loaded.data_dir), msgspec.json.encode(public_keys))

@@ -11,8 +11,8 @@ from schemas.errors import UserError
 from services.cli.exits import Exit
 from services.cli.locate import Place, locate
 from services.cli.output import Output
+from services.cli.private_files import write_private
 from services.cli.quick_banner import quick_banner
-from services.cli.system import write_private
 
 NAME = "sluice"
 

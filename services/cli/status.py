@@ -166,6 +166,8 @@ def _feed(feed: FeedReported | None) -> dict[str, Any] | None:
         "rate_per_s": feed.rate_per_s,
         "is_ended": feed.is_ended,
         "stale": feed.stale,
+        "top_checks_count": feed.top_checks_count,
+        "top_differs_count": feed.top_differs_count,
     }
 
 

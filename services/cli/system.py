@@ -14,6 +14,7 @@ import msgspec
 from schemas.base import InstrumentId
 from schemas.errors import UserError
 from schemas.instruments import Instrument
+from services.cli.account_journals import switch_account
 from services.cli.config_resolve import (
     Config,
     account_of,
@@ -22,13 +23,12 @@ from services.cli.config_resolve import (
     instruments_of,
 )
 from services.cli.locate import RunningSystem, running_system, system_file
+from services.cli.private_files import PRIVATE_FILE, make_folder, write_private
 from services.cli.processes import stages
 from services.runtime.config import BusConfig
 from services.runtime.keys import SYNC_ALWAYS, SYNC_DEFAULT, ensure_keys, server_environment
 from services.runtime.supervisor import Plan
 from services.runtime.supervisor_server import ServerPlan, free_port, server_spec
-
-PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,8 @@ def prepare(config: Config, *, is_fresh: bool) -> Run:
     symbols = chosen_symbols(config, instruments)
     now = datetime.datetime.now(datetime.UTC)
     account = account_of(config, instruments, is_fresh=is_fresh, now=now)
-    lock = _locked(data_dir)
+    lock = _locked(data_dir)  # before anything is written: another system may be running here
+    switch_account(data_dir, account["id"])
     bus, server = _bus(config)
     text = to_bytes(document(config, instruments, account, bus))
     write_private(config_file(data_dir), text)
@@ -112,16 +113,6 @@ def prepare(config: Config, *, is_fresh: bool) -> Run:
 def config_file(data_dir: Path) -> Path:
     """Return where the resolved configuration of a run is."""
     return data_dir / "run" / "config.json"
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    _make_folder(path.parent)
-    draft = path.with_suffix(".new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-    draft.replace(path)
 
 
 def _bus(config: Config) -> tuple[BusConfig, ServerPlan | None]:
@@ -147,7 +138,7 @@ def _bus(config: Config) -> tuple[BusConfig, ServerPlan | None]:
 def _locked(data_dir: Path) -> int:
     """Return the open lock file: one system a data folder. It ends with this process."""
     path = data_dir / "run" / "lock"
-    _make_folder(path.parent)
+    make_folder(path.parent)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -158,15 +149,6 @@ def _locked(data_dir: Path) -> int:
         wanted = "only one; stop it (Ctrl-C there), or use --data-dir for a second system"
         raise UserError("SLU-163", path=data_dir, found=found, wanted=wanted) from error
     return descriptor
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            "SLU-102", path=folder, found=error.strerror or error, wanted="a folder to write to"
-        ) from error
 
 
 def to_bytes(value: Any) -> bytes:

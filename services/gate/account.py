@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from schemas.base import AccountId, InstrumentId, OrderId, SessionId
 from schemas.executions import (
@@ -16,7 +17,7 @@ from schemas.instruments import Instrument
 from schemas.orders import Order
 from services.gate.config import GateConfig
 from services.gate.exposure import ZERO, Lane, Market, OpenOrder, Totals
-from services.gate.limits import Limits
+from services.gate.limits import Bound, Limits
 from services.gate.memory import IdMemory, MessageWindow
 from services.portfolio import Portfolio, Position
 
@@ -39,8 +40,9 @@ class Account:
     ) -> None:
         self.id = id_
         self.totals = Totals()
+        bounds: dict[str, Bound[Any]] = {}
         self.lanes = {
-            key: Lane(market, Limits(config, id_, market.instrument), self.totals)
+            key: Lane(market, Limits(config, id_, market.instrument, bounds), self.totals)
             for key, market in markets.items()
         }
         self.orders: dict[OrderId, OpenOrder] = {}
@@ -150,9 +152,9 @@ class Account:
         for lane in self.lanes.values():
             lane.clear()
             lane.hold(self.portfolio.quantity(lane.instrument.id))
-        for view in book.open_orders:
-            self._open(view.order, view.order.quantity - view.filled, is_heard=True)
-            ids.approve(view.order.order_id, view.order.expires_at_ns)
+        for order, leaves in _open_in(book):
+            self._open(order, leaves, is_heard=True)
+            ids.approve(order.order_id, order.expires_at_ns)
         for order in kept:
             self._open(order, order.quantity, is_heard=False)
 
@@ -196,7 +198,7 @@ class Account:
         ]
 
     def _differs(self, book: BookReported) -> bool:
-        told = {view.order.order_id: view.order.quantity - view.filled for view in book.open_orders}
+        told = {order.order_id: leaves for order, leaves in _open_in(book)}
         held = {view.instrument: view.quantity for view in book.positions if view.quantity}
         known = {
             key: position.quantity
@@ -219,3 +221,9 @@ def _instruments(markets: Mapping[InstrumentId, Market]) -> dict[InstrumentId, I
 def _is_same(teller: str, other: str) -> bool:
     """Return whether two tellers may be one: an answer to a query does not name its own."""
     return teller == other or not teller or not other
+
+
+def _open_in(book: BookReported) -> list[tuple[Order, Decimal]]:
+    """Return the orders that may still fill, and by how much."""
+    orders = [(view.order, view.order.quantity - view.filled) for view in book.open_orders]
+    return [(order, leaves) for order, leaves in orders if leaves > 0]

@@ -1,7 +1,7 @@
 """The limits in force for one instrument of one account, gathered once from the configuration."""
 
 from decimal import Decimal
-from typing import Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from schemas.base import AccountId
 from schemas.errors import FieldError
@@ -35,9 +35,17 @@ class Limits:
 
     Reading a limit that nobody has chosen raises `LimitMissingError`: no check can forget to ask
     whether it is there.
+
+    Args:
+        config: the rows.
+        account: whose row is read.
+        instrument: whose row is read, before the default one.
+        bounds: limits made for other instruments. Equal ones are shared, so that a decision
+            finds them in the processor's cache however many instruments there are.
     """
 
     __slots__ = (
+        "_bounds",
         "_missing",
         "account_messages_max",
         "currency_value",
@@ -67,10 +75,17 @@ class Limits:
     signal_life_ms_max: Bound[int]
     currency_value: Bound[Decimal]
 
-    def __init__(self, config: GateConfig, account: AccountId, instrument: Instrument) -> None:
+    def __init__(
+        self,
+        config: GateConfig,
+        account: AccountId,
+        instrument: Instrument,
+        bounds: dict[str, Bound[Any]],
+    ) -> None:
         row = config.accounts.get(account, AccountLimits())
         own = config.instruments.get(instrument.id, InstrumentLimits())
         self._missing: dict[str, str] = {}
+        self._bounds = bounds
         for name in InstrumentLimits.__struct_fields__:
             chosen = getattr(own, name)
             chosen = getattr(config.default, name) if chosen is None else chosen
@@ -87,7 +102,8 @@ class Limits:
         if chosen is None:
             self._missing[name] = wanted
         else:
-            setattr(self, name, Bound(chosen))
+            bound = self._bounds.setdefault(f"{name} {chosen}", Bound(chosen))
+            setattr(self, name, bound)
 
     def __getattr__(self, name: str) -> NoReturn:
         """Say which limit is missing; Python comes here only for a slot that was never filled.

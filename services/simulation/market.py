@@ -1,6 +1,6 @@
 """A small market for simulations: two instruments that wander, with a quote every few moments."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from random import Random
 
@@ -31,7 +31,7 @@ def _instrument(symbol: str) -> Instrument:
     )
 
 
-INSTRUMENTS: Mapping[InstrumentId, Instrument] = {
+INSTRUMENTS: dict[InstrumentId, Instrument] = {
     each.id: each for each in (_instrument("ALPHA"), _instrument("BETA"))
 }
 

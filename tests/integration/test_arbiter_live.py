@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 import uvloop
+from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
 from schemas import wire
@@ -99,7 +100,8 @@ class Arbiter:
         """Return once everybody has found the server again."""
         for connection in (*self.connections.values(), self.own):
             for _ in range(int(WAIT_S / 0.01)):
-                if connection.is_connected:
+                with contextlib.suppress(NatsError):
+                    await connection.flush(1)
                     break
                 await asyncio.sleep(0.01)  # a reconnection cannot be awaited
 

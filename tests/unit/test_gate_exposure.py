@@ -154,6 +154,14 @@ def test_a_book_replaces_what_was_believed() -> None:
     assert lane_of(rig, BETA) == (7, 0, 0)
 
 
+def test_an_order_that_a_book_shows_as_filled_to_the_end_is_not_open() -> None:
+    rig = Rig()
+    full = book(view(resting("o", quantity="30"), filled="30"), held={ALPHA: "30"})
+    rig.tell(full)
+    assert lane_of(rig) == (30, 0, 0)
+    assert rig.tell(full) == []
+
+
 def test_a_book_that_tells_nothing_new_is_not_kept() -> None:
     rig = Rig()
     bought = rig.approve("a", quantity="30")

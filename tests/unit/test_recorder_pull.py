@@ -18,7 +18,9 @@ class Wire(BusConnection):
         super().__init__()
         self.asked: list[int] = []
 
-    def send(self, subject: str, data: bytes, reply: str = "") -> None:
+    def send(
+        self, subject: str, data: bytes, reply: str = "", *, is_more_coming: bool = False
+    ) -> None:
         assert (subject, reply) == ("$JS.API.CONSUMER.MSG.NEXT.ORDERS.c1", INBOX)
         self.asked.append(msgspec.json.decode(data)["batch"])
 
@@ -45,7 +47,7 @@ class Drinker:
     def ask(self) -> list[int]:
         self.wire.asked.clear()
         self.pull.ask(self.now_ns)
-        return self.wire.asked
+        return list(self.wire.asked)
 
     def deliver(self, *seqs: int) -> None:
         for seq in seqs:

@@ -1,0 +1,87 @@
+"""Journals belong to one account: put those of another aside, and bring back the wanted one's.
+
+Orders, executions and sessions of one account mean nothing to another, and may be of instruments
+that are not there any more. Halts, epochs and the recording belong to the system: they stay.
+Nothing is ever deleted, and a crash half-way is finished by the next start.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from schemas.errors import StateError
+from services.cli.private_files import write_private
+
+OF_ACCOUNT = ("venue", "executor", "gate", "strategy")
+"""Services whose journal is about one account."""
+
+
+class Owner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose journals stand in `state`, or whose are being brought there."""
+
+    account: str
+    is_complete: bool = True
+
+
+def owner_file(data_dir: Path) -> Path:
+    """Return where it stands whose journals they are."""
+    return data_dir / "state" / "account.json"
+
+
+def switch_account(data_dir: Path, account: str) -> None:
+    """Let the journals in `state` be those of `account`.
+
+    Raises:
+        StateError: it cannot be told whose journals they are.
+    """
+    owner = _owner(data_dir)
+    if owner is None:
+        _note(data_dir, Owner(account))
+        return
+    if not owner.is_complete:
+        _bring_back(data_dir, owner.account)
+    if owner.account != account:
+        _put_aside(data_dir, owner.account)
+        _note(data_dir, Owner(account, is_complete=False))
+        _bring_back(data_dir, account)
+
+
+def _put_aside(data_dir: Path, account: str) -> None:
+    for name in OF_ACCOUNT:
+        here = data_dir / "state" / f"{name}.jsonl"
+        if here.exists():
+            there = _aside(data_dir, account) / here.name
+            there.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            here.replace(there)
+
+
+def _bring_back(data_dir: Path, account: str) -> None:
+    for name in OF_ACCOUNT:
+        there = _aside(data_dir, account) / f"{name}.jsonl"
+        if there.exists():
+            there.replace(data_dir / "state" / there.name)
+    _note(data_dir, Owner(account))
+
+
+def _aside(data_dir: Path, account: str) -> Path:
+    return data_dir / "state" / "accounts" / account
+
+
+def _note(data_dir: Path, owner: Owner) -> None:
+    write_private(owner_file(data_dir), msgspec.json.encode(owner))
+
+
+def _owner(data_dir: Path) -> Owner | None:
+    """Return whose journals they are; None when there are none yet."""
+    path = owner_file(data_dir)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Owner)
+    except FileNotFoundError:
+        journals = [data_dir / "state" / f"{name}.jsonl" for name in OF_ACCOUNT]
+        if not any(each.exists() for each in journals):
+            return None
+        found: object = "no such file, and journals beside it"
+    except (OSError, msgspec.MsgspecError) as error:
+        found = error
+    wanted = 'whose journals these are: {"account": "paper"}'
+    raise StateError("SLU-140", path=path, found=found, wanted=wanted)
