@@ -42,7 +42,12 @@ def build(context: Context) -> Service:
         data_dir=settings.data_dir,
         store_ms_max=config.store_ms_max,
     )
-    return Service(core=core, adapter=stream, requests=REQUESTS)
+    return Service(
+        core=core,
+        adapter=stream,
+        requests=REQUESTS,
+        why_not_ready=lambda: core.why_not_ready(context.clock()),
+    )
 
 
 def main() -> None:

@@ -133,6 +133,10 @@ class Arbiter:
             return "no epoch is in force: start with `sluice start`"
         return "; ".join(f"{c.path}: {c.found}" for c in self.watch.complaints(now_ns))
 
+    def why_not_ready(self, now_ns: int) -> str:
+        """Return what would refuse any start, halts aside; empty when nothing would."""
+        return "; ".join(f"{c.path}: {c.found}" for c in self.watch.outages(now_ns))
+
     def _alerts(self, said: Sequence[Event], now_ns: int) -> list[Event]:
         """Return an alert for an epoch that ended although nobody halted."""
         if self.state.open_halt is not None:

@@ -120,6 +120,10 @@ class BreakerCore:
         self._arbiter.restore(event)
         self._set_alarm()
 
+    def why_not_ready(self, now_ns: int) -> str:
+        """Return what would refuse any start, halts aside; empty when nothing would."""
+        return self._arbiter.why_not_ready(now_ns)
+
     def describe(self, now_ns: int) -> ArbiterReported:
         """Return state, newest halt, epoch, equity and every breaker with its inputs."""
         state = self._arbiter.state

@@ -119,7 +119,15 @@ def is_running(pid: int) -> bool:
         return False
     except PermissionError:
         return True  # somebody else's, and alive
-    return True
+    return not _is_defunct(pid)
+
+
+def _is_defunct(pid: int) -> bool:
+    """Return whether it has ended and only waits for its parent to notice; Linux alone says so."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
+    except OSError:
+        return False
 
 
 def _data_dir_in(file: Path) -> str:

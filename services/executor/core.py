@@ -262,6 +262,8 @@ class ExecutorCore:
             said += [facts.question(record, now_ns) for record in unknown]
             again = self.rounds.question(book.request_id, now_ns, is_thorough=False)
             return [*said, again]
+        if unknown and Alarm.QUERY not in self._alarms:  # none is left: the link was down
+            self._query_later(now_ns)
         was_compared = self.rounds.is_compared
         said += self.rounds.conclude(book, compare(self.orders, book), now_ns)
         if self.rounds.preparing is None:
@@ -277,7 +279,7 @@ class ExecutorCore:
         self._waiting.clear()
         self._alarms.disarm(Alarm.ANSWER)
         self._changed(now_ns)
-        unanswered = [each for each in self.orders.open.values() if _is_unanswered(each)]
+        unanswered = [each for each in self.orders.open.values() if each.is_unanswered]
         said = self._mark_unknown(unanswered, "its answer was lost with a link or process", now_ns)
         if not event.is_up:
             self._alarms.disarm(Alarm.RECONCILE)
@@ -321,7 +323,7 @@ class ExecutorCore:
         unknown = self.orders.unknown()
         if not unknown or not self.rounds.is_linked:
             return NOTHING
-        self._alarms.arm(Alarm.QUERY, now_ns + self._config.query_every_ms * NS_PER_MS)
+        self._query_later(now_ns)
         book = self.rounds.question("", now_ns, is_thorough=False)
         return [book, *(facts.question(record, now_ns) for record in unknown)]
 
@@ -369,9 +371,11 @@ class ExecutorCore:
         said: list[Event] = []
         for record in records:
             said += self._say(facts.marked_unknown(record, reason, now_ns), now_ns)
-        self._alarms.arm(Alarm.QUERY, now_ns + self._config.query_every_ms * NS_PER_MS)
         ids = ", ".join(record.order.order_id for record in records)
         return [*said, facts.alert("SLU-132", f"{reason}: {ids}", now_ns)]
+
+    def _query_later(self, now_ns: int) -> None:
+        self._alarms.arm(Alarm.QUERY, now_ns + self._config.query_every_ms * NS_PER_MS)
 
     def _contradicted(self, text: str, now_ns: int) -> Sequence[Event]:
         """Alert, and send nothing until the books were compared again."""
@@ -383,12 +387,6 @@ class ExecutorCore:
         every_ns = self._config.report_every_ms * NS_PER_MS
         if every_ns and Alarm.REPORT not in self._alarms:
             self._alarms.arm(Alarm.REPORT, max(now_ns + 1, self._reported_ns + every_ns))
-
-
-def _is_unanswered(record: Record) -> bool:
-    if record.status is OrderStatus.UNKNOWN:
-        return not record.is_announced
-    return record.status is OrderStatus.SUBMITTED
 
 
 def _is_absurd(before: OrderStatus, report: Event, *, is_news: bool) -> bool:

@@ -67,6 +67,13 @@ class Record:
         """What may still be executed."""
         return self.order.quantity - self.filled
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether the end of the link leaves its fate unknown, and nobody was told that yet."""
+        if self.status is OrderStatus.UNKNOWN:
+            return not self.is_announced
+        return self.status is OrderStatus.SUBMITTED
+
     def view(self) -> OrderView:
         """Return it as reports show it."""
         return OrderView(

@@ -43,7 +43,7 @@ class Vitals:
 
     def report(self, live: Live, now_ns: int) -> HealthReported:
         """Return how it is now; not ready until its core is told what happens."""
-        why_not = self._why_not_ready() if live.listening.is_set() else "starting"
+        why_not = self.why_not(live)
         return replace(
             self._control_part(now_ns),
             pid=os.getpid(),
@@ -56,6 +56,10 @@ class Vitals:
             rss_bytes=self._process.memory_info().rss,
             detail=why_not,
         )
+
+    def why_not(self, live: Live) -> str:
+        """Return what keeps it from its work; empty when nothing does."""
+        return self._why_not_ready() if live.listening.is_set() else "starting"
 
     def _control_part(self, now_ns: int) -> HealthReported:
         if self._guard is not None:

@@ -50,7 +50,9 @@ class Live:
         self.received_count = self.dead_letter_count = 0
         self.outbox, self.sequences = Outbox(connection, src), Sequences()
         self._requests = Requests(requests or {}, src)
-        self._stepper = Stepper(core, clock, self.outbox, self._requests, adapter, journal)
+        self._stepper = Stepper(
+            core, clock, self.outbox, self._requests, adapter, journal, self._commit_soon
+        )
         self._core, self._connection, self._adapter = core, connection, adapter
         self._name, self._clock, self._query = name, clock, f"{QUERY}.{name}"
         self._inbox: deque[Sequence[Event]] = deque()
@@ -82,6 +84,7 @@ class Live:
             self.post()  # a deadline that the core has from its restored state
             await self._ended
         finally:
+            self._commit()
             if self._adapter is not None:
                 await self._adapter.close()
             self._is_serving = False
@@ -92,10 +95,14 @@ class Live:
     def post(self, *events: Event) -> None:
         """Tell the core these events as one step: at once, or right after the one running."""
         self._inbox.append(events)
-        if self._is_stepping:
-            return
+        if not self._is_stepping:
+            self._work(lambda: None)
+
+    def _work(self, first: Callable[[], None]) -> None:
+        """Do `first`, then take what is in the inbox; what comes meanwhile waits its turn."""
         self._is_stepping = True
         try:
+            first()
             while self._inbox and self._is_serving:
                 now_ns = self._stepper.step(self._inbox.popleft())
                 self._alarm.set(self._core.wake_at_ns, now_ns)
@@ -104,6 +111,12 @@ class Live:
             self._fail(error)
         finally:
             self._is_stepping = False
+
+    def _commit_soon(self) -> None:
+        asyncio.get_running_loop().call_soon(self._commit)
+
+    def _commit(self) -> None:
+        self._work(self._stepper.commit)
 
     def publish(self, *events: Event) -> None:
         """Publish what the runtime itself has to say (health, alerts), stamped like the rest."""

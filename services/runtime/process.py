@@ -1,7 +1,6 @@
 """One service's life as a process: connected, checked, restored, serving, stopped."""
 
 import asyncio
-import contextlib
 import os
 import sys
 import threading
@@ -39,6 +38,9 @@ RESTORED_BEFORE_YIELD = 1_000
 
 THREAD_SWITCH_S = 0.001
 """How long the main loop may keep the interpreter from a halt that has arrived."""
+
+READY_LOOKS_PER_REPORT = 20
+"""How often a process that is not ready looks whether it is, between two reports."""
 
 REASON_CHARS_MAX = 500
 RIGHT_REFUSED = "SLU-121"
@@ -177,11 +179,15 @@ class Process:
             guard=service.guard,
         )
         while True:
-            live.publish(vitals.report(live, self._clock()))
+            report = vitals.report(live, self._clock())
+            live.publish(report)
             refused = [text for text in connection.refusals if "_inbox." not in text.lower()]
             if refused:  # but for an answer that came too late for its asker
                 raise BusError(RIGHT_REFUSED, user=self._name, found="; ".join(refused))
-            await _pause_or(live.listening)
+            if report.is_ready:
+                await asyncio.sleep(HEALTH_EVERY_S)
+            else:
+                await _until_ready_or_due(lambda: vitals.why_not(live))
 
     async def _restored(self, core: Core) -> Journal | None:
         """Fold the journal back into the core; None for a core that keeps nothing."""
@@ -198,13 +204,12 @@ class Process:
         return journal
 
 
-async def _pause_or(event: asyncio.Event) -> None:
+async def _until_ready_or_due(why_not: Callable[[], str]) -> None:
     """Wait for the next report; the one that says ready does not wait for its second."""
-    if event.is_set():
-        await asyncio.sleep(HEALTH_EVERY_S)
-        return
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), HEALTH_EVERY_S)
+    for _ in range(READY_LOOKS_PER_REPORT):
+        await asyncio.sleep(HEALTH_EVERY_S / READY_LOOKS_PER_REPORT)
+        if not why_not():
+            return
 
 
 async def until_one_ends(*coroutines: Coroutine[Any, Any, None]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from schemas.base import NS_PER_S, Event
+from schemas.subjects import SUBJECTS
 from services.runtime.sim_faults import Chance, FaultCounts, Faults
 from services.runtime.sim_host import Host
 
@@ -90,10 +91,17 @@ class World:
         return last_ns
 
     def hearers(self, kind: type[Event]) -> tuple[Host, ...]:
-        """Return the processes with a core that hears this kind of event."""
+        """Return the processes that this kind of event comes to.
+
+        An event of the bus comes to all who listen on its subjects, whether they hear this very
+        kind or only another one there: a hole in a publisher's sequence is a hole in a subject.
+        """
         found = self._hearers.get(kind)
         if found is None:
-            found = tuple(host for host in self.hosts.values() if host.hears(kind))
+            pattern = SUBJECTS.get(kind)
+            alike = [other for other in SUBJECTS if SUBJECTS[other] == pattern]
+            kinds = alike if kind in SUBJECTS else [kind]
+            found = tuple(h for h in self.hosts.values() if any(h.hears(each) for each in kinds))
             self._hearers[kind] = found
         return found
 

@@ -48,6 +48,10 @@ class Journal(Protocol):
 class Stepper:
     """Takes a core through its steps.
 
+    What must be on the disk before anything follows from it (`Core.fsyncs`) is committed in
+    groups: such a step, and all after it, wait for one write and one fsync at the end of the
+    loop's turn. One alone waits for no other; a burst shares the disk.
+
     Args:
         core: the service.
         clock: read before each event that is told.
@@ -55,6 +59,7 @@ class Stepper:
         requests: knows who waits for which answer.
         adapter: does what the core says with internal events.
         journal: keeps what the core's state is a fold of.
+        commit_soon: asks the shell to call `commit` at the end of the loop's turn.
     """
 
     def __init__(
@@ -65,12 +70,15 @@ class Stepper:
         requests: Requests,
         adapter: Adapter | None,
         journal: Journal | None,
+        commit_soon: Callable[[], None],
     ) -> None:
         self._core, self._clock, self._outbox, self._requests = core, clock, outbox, requests
         self._adapter, self._journal = adapter, journal
         self._hears, self._keeps = core.hears, core.keeps
         self._fsyncs: frozenset[type[Event]] = getattr(core, "fsyncs", frozenset())
         self._kept: list[Event] = []
+        self._held: list[tuple[Sequence[Event], int]] = []  # said, and waiting for the disk
+        self._commit_soon = commit_soon
 
     def step(self, events: Sequence[Event]) -> int:
         """Tell the events that the core hears, or (none given) that time has passed.
@@ -86,11 +94,24 @@ class Stepper:
                 is_first = False
                 answers = self._told(event, now_ns)
                 said = [*said, *answers] if said else answers
+        if self._held or any(type(event) in self._fsyncs for event in self._kept):
+            if not self._held:
+                self._commit_soon()
+            self._held.append((said, now_ns))
+            return now_ns
         if self._kept:
-            self._write_journal()
+            self._write_journal(fsync=False)
         if said:
             self.emit(said, now_ns)
         return now_ns
+
+    def commit(self) -> None:
+        """Put on the disk what is kept, and then let out what was said, in that order."""
+        held, self._held = self._held, []
+        if held:
+            self._write_journal(fsync=True)
+        for said, now_ns in held:
+            self.emit(said, now_ns)
 
     def emit(self, said: Sequence[Event], now_ns: int) -> None:
         """Do what is internal at once, in the order said; then publish the rest."""
@@ -121,8 +142,7 @@ class Stepper:
                 force_setattr(each, "took_ns", self._clock() - now_ns)
         return answers
 
-    def _write_journal(self) -> None:
+    def _write_journal(self, *, fsync: bool) -> None:
         kept, self._kept = self._kept, []
-        if self._journal is not None:
-            fsync = any(type(event) in self._fsyncs for event in kept)
+        if self._journal is not None and kept:
             self._journal.append(kept, fsync=fsync)

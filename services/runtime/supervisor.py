@@ -32,7 +32,7 @@ from services.runtime.supervisor_process import ProcessSpec
 from services.runtime.supervisor_roster import CRASH_LOOP, RUNNING, Roster
 
 NAME = "supervisor"
-READY_TIMEOUT_S = 30.0
+READY_TIMEOUT_S = 15.0
 HEALTH_EVERY_S = 1.0
 FLUSH_TIMEOUT_S = 1
 
@@ -85,10 +85,10 @@ class Supervisor:
         self._beat: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start everything; return when all of it is ready.
+        """Start everything; return when all of it is ready, or told to be not.
 
         Raises:
-            StateError: a process does not get ready; names it, and its last words.
+            StateError: a process crashes again and again; names it, and its last words.
             BusError: the bus is not there, or does not let us in.
         """
         if self._plan.server is not None:
@@ -112,18 +112,20 @@ class Supervisor:
         return SupervisorReported(at_ns=now_ns, services=self.roster.views(now_ns))
 
     async def _start_stage(self, stage: Sequence[ProcessSpec]) -> None:
+        """Start a stage; what runs and is not ready in time is told, and not waited for.
+
+        Nobody can trade through it: a start asks everyone. A person can look at it, though.
+        """
         for spec in stage:
             self._keeper.keep(spec)
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
-                while waited_for := self._not_ready(stage):
+                while self._not_ready(stage):
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            found = "; ".join(f"{name}: {self._detail(name)}" for name in waited_for)
-            raise StateError(
-                "SLU-160", found=f"not ready in {READY_TIMEOUT_S:g} s: {found}", wanted="see logs"
-            ) from None
+            for name in self._not_ready(stage):
+                self._note(f"{name} is not ready after {READY_TIMEOUT_S:g} s: {self._detail(name)}")
 
     def _not_ready(self, stage: Sequence[ProcessSpec]) -> list[str]:
         for spec in stage:

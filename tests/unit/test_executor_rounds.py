@@ -15,6 +15,7 @@ from schemas.executions import (
     OrderMarkedUnknown,
     OrderRefused,
     OrderStatus,
+    OutcomeRecorded,
 )
 from schemas.health import AlertRaised, Severity
 from schemas.orders import Order, OrderType, Side
@@ -317,6 +318,21 @@ def test_an_intent_that_never_left_is_closed_once_its_deadline_has_passed() -> N
         )
     ]
     assert pair.sent == []
+
+
+def test_an_order_lost_with_the_link_is_asked_for_however_long_the_link_was_down() -> None:
+    pair = trading()
+    pair.approve(order("seen"))
+    one = order(expires_at_ns=20 * S_NS)
+    pair.kept += [
+        each for each in say(pair.executor, approved(one)) if type(each) in pair.executor.keeps
+    ]
+    pair.tell(OutcomeRecorded(at_ns=1, order_id=one.order_id, is_sent=True))
+    pair.link(is_up=False)
+    pair.wait(10 * S_NS)
+    assert pair.link(is_up=True) == []
+    assert [type(each) for each in pair.wait(30 * S_NS)] == [OrderRefused]
+    assert pair.executor.describe(1).is_reconciled
 
 
 def test_a_start_is_not_prepared_while_an_order_is_of_unknown_fate() -> None:

@@ -70,6 +70,7 @@ class PaperClient:
         self._socket: socket.socket | None = None
         self._lines = Lines(REPORT_BYTES_MAX)
         self._written: set[OrderId] = set()  # asked for membership only, never iterated
+        self._outcomes: list[Event] = []
         self._lost = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -102,10 +103,11 @@ class PaperClient:
             if not why:
                 self._written.add(order_id)
                 why = self._write(wire.encode(placed) + b"\n")
-        outcome = OutcomeRecorded(
-            at_ns=self._clock(), order_id=order_id, is_sent=not why, detail=why
+        if not self._outcomes:
+            asyncio.get_running_loop().call_soon(self._tell)
+        self._outcomes.append(
+            OutcomeRecorded(at_ns=self._clock(), order_id=order_id, is_sent=not why, detail=why)
         )
-        self._tell(outcome)
 
     def _send(self, request: VenueMessage) -> None:
         """Write a request that is safe to repeat: the core says it again on the next link."""
@@ -227,8 +229,14 @@ class PaperClient:
         self._tell(VenueLinkChanged(at_ns=self._clock(), is_up=is_up, detail=detail))
 
     def _tell(self, *events: Event) -> None:
+        """Tell the core, as one step; the outcomes of what was written come first.
+
+        Outcomes of one turn of the loop are told together: their journal is synced once.
+        """
         assert self._post is not None, "acted before it was opened"
-        self._post(*events)
+        outcomes, self._outcomes = self._outcomes, []
+        if outcomes or events:
+            self._post(*outcomes, *events)
 
 
 async def _welcome(found: socket.socket) -> bytes:
