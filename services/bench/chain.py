@@ -2,52 +2,70 @@
 
 import asyncio
 import time
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from pathlib import Path
 
+import msgspec
 import uvloop
-from nats.aio.msg import Msg
 
-from schemas.base import InstrumentId
+from schemas.base import Event, InstrumentId, OrderId
+from schemas.control import StartRequest
 from schemas.errors import BusError
-from schemas.executions import OrderSubmitted
+from schemas.executions import OutcomeRecorded
+from schemas.ids import order_id_of
 from schemas.market import QuoteReceived
 from schemas.orders import SignalRaised
-from schemas.subjects import subject_of, subjects_of
-from schemas.wire import decode, encode
+from schemas.subjects import subject_of
+from schemas.wire import decode_kept, encode
 from services.bench.relay_chain import relay_latencies_ns
 from services.bench.result import Result, latencies_us, middle
 from services.bench.server import nats_server
-from services.bench.stand import Stand, stand
+from services.bench.stand import ORDER_PATH, SERVICES, Stand, stand
+from services.bench.stand_in import StandIn
+from services.bench.strategies import TICKS_PER_ORDER
 from services.runtime.clock import Clock
 
 GOAL = "p50 <= 2 x relay at 500 and at 2,000 ticks/s"
 RATIO_MAX = 2.0
 RATES_PER_S = (500, 2_000)
-SECONDS = 2
+SECONDS = 4
 PAYLOAD_BYTES = 300
 SYMBOL = InstrumentId("bench:S0000")
-STRATEGY = "services.bench.strategies:EveryTick"
+STRATEGY = "services.bench.strategies:EveryTenthTick"
 
 
-class Tap:
-    """Listens to signals and executions, and pairs each order with the tick it answers."""
+def latencies_in(state: Path, since_ns: int) -> list[int]:
+    """Return, for each order, the time from its tick's publish to the adapter's last check, in ns.
 
-    def __init__(self) -> None:
-        self.tick_ns: dict[str, int] = {}
-        self.submitted_ns: dict[str, int] = {}
+    Read from the journals of strategy and executor after the run: nobody listens in meanwhile.
 
-    async def on_message(self, message: Msg) -> None:
-        """Note when a tick was published and when its order was in the adapter's hand."""
-        for event in decode(message.data, subject=message.subject):
-            if isinstance(event, SignalRaised):
-                self.tick_ns[event.signal_id] = int(event.why)
-            elif isinstance(event, OrderSubmitted):
-                assert event.order.signal_id not in self.submitted_ns, "an order was doubled"
-                self.submitted_ns[event.order.signal_id] = event.at_ns
+    Raises:
+        BusError: an order is missing or doubled; then there is no figure.
+    """
+    ticks: dict[OrderId, int] = {}
+    for event in _kept(state / "strategy.jsonl"):
+        if isinstance(event, SignalRaised) and int(event.why) >= since_ns:
+            order_id = order_id_of(event.account, event.session, event.signal_id, event.leg)
+            ticks[order_id] = int(event.why)
+    sent = [
+        (event.order_id, event.at_ns)
+        for event in _kept(state / "executor.jsonl")
+        if isinstance(event, OutcomeRecorded) and event.is_sent and event.order_id in ticks
+    ]
+    if sorted(order_id for order_id, _ in sent) != sorted(ticks):
+        found = f"{len(ticks)} signals, {len(sent)} orders"
+        raise BusError("SLU-123", found=found, wanted="one order a signal")
+    return [at_ns - ticks[order_id] for order_id, at_ns in sent]
 
-    def latencies_ns(self) -> list[int]:
-        """Return the latency of every order that was submitted."""
-        return [at_ns - self.tick_ns[key] for key, at_ns in self.submitted_ns.items()]
+
+def _kept(journal: Path) -> Iterator[Event]:
+    for line in journal.read_bytes().splitlines():
+        yield decode_kept(msgspec.json.decode(line, type=_Line).event, where=str(journal))
+
+
+class _Line(msgspec.Struct):
+    event: msgspec.Raw
 
 
 async def _tick(found: Stand, rate_per_s: int, count: int, clock: Clock) -> None:
@@ -69,31 +87,41 @@ async def _tick(found: Stand, rate_per_s: int, count: int, clock: Clock) -> None
     await found.bus.flush()
 
 
-async def order_latencies_ns(rate_per_s: int, seconds: int = SECONDS) -> list[int]:
+async def order_latencies_ns(
+    rate_per_s: int, services: Sequence[str] = ORDER_PATH, seconds: int = SECONDS
+) -> list[int]:
     """Return how long each order took from its tick's publish to the venue adapter's hand.
+
+    With the order path alone, this process stands in for the arbiter; with every service, the
+    breaker, the recorder and their disk writes share the machine with it.
 
     Raises:
         BusError: an order was lost; then there is no figure.
     """
-    clock, tap = Clock(), Tap()
-    async with stand(10) as found:
-        for subject in subjects_of(SignalRaised, OrderSubmitted):
-            await found.bus.subscribe(subject, cb=tap.on_message)
-        await found.start_trading(STRATEGY, [SYMBOL])
+    clock = Clock()
+    async with stand(10, services) as found:
+        await _start(found, clock)
         await _tick(found, 200, 200, clock)  # warm: imports, caches, first lease
         await asyncio.sleep(0.5)
-        tap.tick_ns.clear()
-        tap.submitted_ns.clear()
-        count = rate_per_s * seconds
-        await _tick(found, rate_per_s, count, clock)
+        since_ns = clock()
+        await _tick(found, rate_per_s, rate_per_s * seconds, clock)
         for _ in range(500):
-            if len(tap.submitted_ns) >= len(tap.tick_ns) >= count:
-                break
+            latencies_ns = latencies_in(found.folder / "var" / "state", since_ns)
+            if len(latencies_ns) == rate_per_s * seconds // TICKS_PER_ORDER:
+                return latencies_ns
             await asyncio.sleep(0.01)
-    if not len(tap.submitted_ns) == len(tap.tick_ns) == count:
-        found_text = f"{count} ticks, {len(tap.tick_ns)} signals, {len(tap.submitted_ns)} orders"
-        raise BusError("SLU-123", found=found_text, wanted="one order a tick")
-    return tap.latencies_ns()
+    found_text = f"{len(latencies_ns)} orders of {rate_per_s * seconds} ticks"
+    raise BusError("SLU-123", found=found_text, wanted=f"one in {TICKS_PER_ORDER}")
+
+
+async def _start(found: Stand, clock: Clock) -> None:
+    if "breaker" in found.processes:
+        await found.start_trading(STRATEGY, [SYMBOL])
+        return
+    request = StartRequest(
+        operator="bench", strategy=STRATEGY, symbols=(SYMBOL,), initial_capital=Decimal(10) ** 6
+    )
+    await StandIn(found.bus, clock).start_trading(request)
 
 
 async def _rounds(rounds: int) -> Result:
@@ -101,13 +129,15 @@ async def _rounds(rounds: int) -> Result:
     yardstick: dict[str, float] = {}
     ratio: dict[str, float] = {}
     for rate in RATES_PER_S:
-        ours, bare = [], []
+        ours, whole, bare = [], [], []
         for _ in range(rounds):
             with nats_server() as url:
                 count = rate * SECONDS
                 bare.append(latencies_us(await relay_latencies_ns(url, PAYLOAD_BYTES, rate, count)))
             ours.append(latencies_us(await order_latencies_ns(rate)))
+            whole.append(latencies_us(await order_latencies_ns(rate, SERVICES)))
         value |= {f"at_{rate}_{key}": each for key, each in middle(ours).items()}
+        value |= {f"whole_system_at_{rate}_{key}": each for key, each in middle(whole).items()}
         yardstick |= {f"at_{rate}_{key}": each for key, each in middle(bare).items()}
         for key in ("p50", "p99"):
             name = f"at_{rate}_{key}"

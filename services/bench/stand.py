@@ -25,6 +25,7 @@ from services.bench.gate import ACCOUNT, gate_config, instruments
 from services.bench.server import nats_server
 
 SERVICES = ("recorder", "venue", "breaker", "executor", "gate", "strategy")
+ORDER_PATH = ("venue", "executor", "gate", "strategy")
 MODULES = {"venue": "services.executor.venues.paper"}
 READY_TIMEOUT_S = 30.0
 
@@ -91,18 +92,18 @@ class Stand:
 
 
 @contextlib.asynccontextmanager
-async def stand(symbols: int, **sections: dict[str, Any]) -> AsyncIterator[Stand]:
-    """Yield a stand with every service up, HALTED; `sections` override configuration sections."""
+async def stand(symbols: int, services: Sequence[str] = SERVICES) -> AsyncIterator[Stand]:
+    """Yield a stand with these services up, HALTED."""
     with nats_server() as url, TemporaryDirectory(prefix="sluice-stand-") as name:
         folder = Path(name)
         config = folder / "config.json"
-        config.write_bytes(_config(url, folder, symbols, sections))
+        config.write_bytes(_config(url, folder, symbols))
         bus = await nats.connect(url)
         found = Stand(url, folder, bus)
         try:
-            for service in SERVICES:
+            for service in services:
                 found.processes[service] = _spawn(service, folder, config)
-            for service in SERVICES:
+            for service in services:
                 await found.query(service)
             yield found
         finally:
@@ -120,7 +121,7 @@ def _spawn(service: str, folder: Path, config: Path) -> "subprocess.Popen[bytes]
         return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
 
-def _config(url: str, folder: Path, symbols: int, sections: dict[str, dict[str, Any]]) -> bytes:
+def _config(url: str, folder: Path, symbols: int) -> bytes:
     listed = list(instruments(symbols).values())
     made: dict[str, Any] = {
         "bus": {"url": url},
@@ -130,4 +131,4 @@ def _config(url: str, folder: Path, symbols: int, sections: dict[str, dict[str, 
         "gate": gate_config(),
     }
     empty = ("feed", "strategy", "executor", "venue", "breaker", "recorder")
-    return msgspec.json.encode({key: {} for key in empty} | made | sections)
+    return msgspec.json.encode({key: {} for key in empty} | made)

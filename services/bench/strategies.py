@@ -10,11 +10,19 @@ from services.strategy.interface import Parameters, Strategy
 ONE = Decimal(1)
 
 
-class EveryTick(Strategy[Parameters]):
-    """Buy or sell one at the touch on every quote, turn about; `why` is the quote's own time."""
+TICKS_PER_ORDER = 10
+
+
+class EveryTenthTick(Strategy[Parameters]):
+    """Buy or sell one at the touch on every tenth quote; `why` is the quote's own time."""
+
+    _count = 0
 
     def on_quote(self, quote: QuoteReceived) -> None:
-        """Raise one signal, and write down which quote it answers."""
+        """Raise a signal if it is the tenth, and write down which quote it answers."""
+        self._count += 1
+        if self._count % TICKS_PER_ORDER:
+            return
         is_long = self.context.position(quote.instrument) > 0
         side, price = (Side.SELL, quote.bid) if is_long else (Side.BUY, quote.ask)
         terms = at_limit(price, time_in_force=TimeInForce.IOC)

@@ -73,6 +73,10 @@ class Simulation:
         """Return what a process has in its journal, oldest first."""
         return [event for _, event in self._world.hosts[process].kept]
 
+    def observe(self, observer: Observer) -> None:
+        """Show everything from now on to one more observer."""
+        self._world.observers = (*self._world.observers, observer)
+
     def tell(self, process: str, event: Event) -> None:
         """Tell a process an event now, as its own shell would."""
         self._deliver(self._world.hosts[process], [event])

@@ -50,6 +50,8 @@ class Operator:
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
         """Note what was heard; act on what `sluice status` shows."""
         match event:
+            case _ if self.wake_at_ns is None:
+                pass
             case LeaseAnswered(is_granted=True):
                 self._leased_ns = now_ns
             case ArbiterReported():
@@ -68,6 +70,10 @@ class Operator:
             return [HaltRequested(at_ns=now_ns, reason="drill", operator="kim")]
         is_trading = now_ns < self._leased_ns + LEASED_WITHIN_NS
         return () if is_trading and not self._wanted else [StatusWanted(at_ns=now_ns)]
+
+    def leave(self) -> None:
+        """Do nothing any more."""
+        self.wake_at_ns = None
 
     def stop_halting(self) -> None:
         """Halt no more: the simulation comes to rest."""

@@ -25,6 +25,10 @@ from schemas.orders import Outcome, Side, SignalDecided, SignalRaised
 from schemas.sessions import PositionsAdopted
 from services.portfolio import Portfolio, Position
 
+FORGET_EVERY = 64
+"""Signals after which lapsed orders are looked for, so that a strategy that never asks for its open
+orders does not pile them up; a count."""
+
 LAPSE_NS = NS_PER_S
 """After its expiry, and this long for news of it to arrive, an order that no venue has been heard
 to have will never reach one."""
@@ -97,11 +101,8 @@ class SessionBook:
 
     def open_orders(self, instrument: InstrumentId, now_ns: int) -> tuple[OpenOrder, ...]:
         """Return what is on its way or open, oldest first; forget what can never be sent."""
-        found = tuple(each for each in self.orders.values() if each.instrument == instrument)
-        for order in found:
-            if not order.is_sent and now_ns >= order.expires_at_ns + LAPSE_NS:
-                del self.orders[order.order_id]
-        return tuple(each for each in found if each.order_id in self.orders)
+        self._forget_lapsed(now_ns)
+        return tuple(each for each in self.orders.values() if each.instrument == instrument)
 
     def forget_closed(self, open_at_executor: frozenset[OrderId]) -> None:
         """Drop what was sent and is no longer open at the executor: its end was missed."""
@@ -113,6 +114,8 @@ class SessionBook:
     def _on_signal(self, signal: SignalRaised) -> None:
         order_id = order_id_of(signal.account, signal.session, signal.signal_id, signal.leg)
         self.signal_count += 1
+        if self.signal_count % FORGET_EVERY == 0:
+            self._forget_lapsed(signal.at_ns)
         self.orders[order_id] = OpenOrder(
             order_id=order_id,
             instrument=signal.instrument,
@@ -120,6 +123,15 @@ class SessionBook:
             leaves=signal.quantity,
             expires_at_ns=signal.expires_at_ns,
         )
+
+    def _forget_lapsed(self, now_ns: int) -> None:
+        lapsed = [
+            order.order_id
+            for order in self.orders.values()
+            if not order.is_sent and now_ns >= order.expires_at_ns + LAPSE_NS
+        ]
+        for order_id in lapsed:
+            del self.orders[order_id]
 
     def _on_decision(self, decision: SignalDecided) -> None:
         order = self.orders.get(decision.order_id)

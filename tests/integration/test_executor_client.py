@@ -146,6 +146,7 @@ def test_the_same_order_is_never_written_twice_even_if_the_core_says_so(tmp_path
         async with stage(tmp_path) as it:
             it.client.act(placed(order()), 1)
             it.client.act(placed(order()), 1)
+            await it.until(lambda: len(it.outcomes()) == 2)
             again = "repeat: it was written already"
             assert it.outcomes() == [(True, ""), (False, again)]
 
@@ -166,6 +167,7 @@ def test_without_its_memory_the_client_would_write_an_order_twice(tmp_path: Path
             it.client.__class__ = Trusting
             it.client.act(placed(order()), 1)
             it.client.act(placed(order()), 1)
+            await it.until(lambda: len(it.outcomes()) == 2)
             assert it.outcomes() == [(True, ""), (True, "")]
 
     run(scenario())
@@ -177,6 +179,7 @@ def test_without_a_link_nothing_is_kept_for_later(tmp_path: Path) -> None:
         async with stage(tmp_path, is_up=False) as it:
             it.client.act(placed(order()), 1)
             it.client.act(CancelPlaced(at_ns=1, order_id=O1), 1)
+            await it.until(lambda: len(it.outcomes()) == 1)
             assert it.outcomes() == [(False, "venue link down")]
             await it.serve()
             await it.until(lambda: it.links() == [True])
@@ -274,6 +277,7 @@ def test_an_order_that_finds_the_connection_full_is_refused_whole(tmp_path: Path
         async with stage(tmp_path) as it:
             choke(it, 0)
             it.client.act(placed(order()), 1)
+            await it.until(lambda: len(it.outcomes()) == 1)
             assert it.outcomes() == [(False, "venue link full: the exchange does not read")]
 
     run(scenario())
@@ -286,6 +290,7 @@ def test_an_order_cut_short_ends_the_link_and_counts_as_sent(tmp_path: Path) -> 
             choke(it, 20)
             it.client.act(placed(order()), 1)
             it.client.act(placed(order("o2")), 1)
+            await it.until(lambda: len(it.outcomes()) == 2)
             assert it.outcomes() == [(True, ""), (False, "venue link down")]
             await it.until(lambda: it.links() == [True, False, True])
             kinds = [type(each) for each in it.told]
@@ -309,6 +314,25 @@ def test_a_cancel_that_finds_the_connection_full_ends_it_so_that_it_is_said_agai
             choke(it, 0)
             it.client.act(CancelPlaced(at_ns=1, order_id=O1), 1)
             await it.until(lambda: it.links() == [True, False, True])
+
+    run(scenario())
+
+
+def test_outcomes_of_one_turn_are_told_as_one_step_and_before_any_report(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with stage(tmp_path) as it:
+            steps: list[tuple[Event, ...]] = []
+            it.client._post = lambda *events: steps.append(events)
+            it.client.act(placed(order()), 1)
+            it.client.act(placed(order("o2")), 1)
+            report = VenueAccepted(at_ns=1, order_id=O1, venue_order_id="V")
+            it.client._take(wire.encode(report) + b"\n")
+            await asyncio.sleep(0)
+            outcomes = [
+                OutcomeRecorded(at_ns=1, order_id=order_id, is_sent=True)
+                for order_id in (O1, OrderId("o2"))
+            ]
+            assert steps == [(*outcomes, report)]
 
     run(scenario())
 

@@ -1,9 +1,9 @@
 """What the tests ask of a simulated run; the named checks are in services.simulation."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from services.runtime.sim_faults import FaultCounts, Faults
-from services.simulation.run import CHAOS, HALTS_PER_S, Run, simulate
+from services.simulation.run import CHAOS, HALTS_PER_S, SECONDS, Run, simulate
 from services.simulation.system import Parts
 
 
@@ -20,14 +20,14 @@ def check(run: Run) -> FaultCounts:
 
 def first_violation(
     seeds: Iterable[int],
+    wanted: Collection[str],
     parts: Parts,
     faults: Faults = CHAOS,
     halts_per_s: float = HALTS_PER_S,
-    seconds: float = 20.0,
 ) -> Run | None:
-    """Return the first run in which an invariant broke."""
+    """Return the first run in which one of the wanted invariants broke."""
     for seed in seeds:
-        run = simulate(seed, seconds, faults, parts, halts_per_s)
-        if run.violation:
+        run = simulate(seed, SECONDS, faults, parts, halts_per_s)
+        if run.invariant in wanted:
             return run
     return None

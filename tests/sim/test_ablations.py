@@ -1,19 +1,20 @@
 """Take one safeguard out, and see the harm: what no run can break without it was never needed."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
 
-from schemas.base import NS_PER_S, Event
+from schemas.base import NS_PER_MS, NS_PER_S, Event
 from schemas.control import (
-    ControlSequenceRead,
+    ControlRecordRead,
     EpochProposed,
     EpochStarted,
-    EpochStored,
+    HaltRequested,
+    LeaseAnswered,
     LeaseAsked,
+    Prepared,
 )
 from schemas.executions import IntentRecorded, OutcomeRecorded
 from schemas.orders import CancelRequested, Order, OrderApproved, SignalRaised
@@ -21,12 +22,16 @@ from services.breaker.control_log import ControlLog
 from services.breaker.core import BreakerCore
 from services.control import ControlGuard
 from services.executor.core import ExecutorCore
+from services.executor.last_check import LastCheck
+from services.executor.orders import Record
 from services.gate.core import GateCore
 from services.runtime.sim_faults import Faults
-from services.simulation.run import CHAOS
+from services.runtime.sim_world import Moment
+from services.simulation.invariants import ViolationError
+from services.simulation.run import CHAOS, System, simulate
 from services.simulation.system import Parts
 from services.strategy.core import StrategyCore
-from tests.sim.invariants import first_violation
+from tests.sim.invariants import check, first_violation
 
 SEEDS = range(60)
 REPEATS = msgspec.structs.replace(CHAOS, repeat_probability=0.2)
@@ -35,14 +40,24 @@ CRASHES = msgspec.structs.replace(
 )
 
 
-class SendsEverything(ExecutorCore):
-    """The executor without its last check."""
+class NoCheck(LastCheck):
+    """A last check that finds nothing."""
+
+    def __init__(self) -> None:
+        pass
 
     def may_send(self, order: Order, now_ns: int) -> str:
         return ""
 
+    def why_not(self, record: Record, now_ns: int) -> str:
+        return ""
+
+
+class SendsEverything(ExecutorCore):
+    """The executor without its last check."""
+
     def _on_approved(self, event: OrderApproved, now_ns: int) -> Sequence[Event]:
-        self._check.why_not = lambda record, now: ""  # type: ignore[method-assign]
+        self._check = NoCheck()
         return super()._on_approved(event, now_ns)
 
 
@@ -66,13 +81,16 @@ class NeverHalts(ControlGuard):
 
     def halt(self) -> None:
         self.halts += 1
+        self.wake_at_ns = None
 
 
 class EternalLease(ControlGuard):
     """The guard whose first yes is good for ever."""
 
     def permits(self, now_ns: int) -> str:
-        return super().permits(min(now_ns, self.lease_until_ns - 1) if self.lease_until_ns else now_ns)
+        return super().permits(
+            min(now_ns, self.lease_until_ns - 1) if self.lease_until_ns else now_ns
+        )
 
 
 class AnyEpoch(ControlGuard):
@@ -82,7 +100,11 @@ class AnyEpoch(ControlGuard):
         member = event.members[self.component]
         mine = msgspec.structs.replace(member, boot_id=self.boot_id, halts=self.halts)
         members = {**event.members, self.component: mine}
+        self.halts_told = member.halts
         return super()._on_epoch(msgspec.structs.replace(event, members=members), now_ns)
+
+    def _question(self, now_ns: int) -> LeaseAsked:
+        return msgspec.structs.replace(super()._question(now_ns), halts=self.halts_told)
 
 
 class ForgetfulGate(GateCore):
@@ -123,29 +145,31 @@ class Overwriting(ControlLog):
 
 
 class Generous(BreakerCore):
-    """The arbiter that says yes without looking at the control stream, or at halts."""
+    """The arbiter that says yes without looking at the control stream."""
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
-        said = super().handle(event, now_ns)
-        return [self._yes(e) for e in said]
+        is_halt = isinstance(event, HaltRequested) or getattr(event, "halt", None) is not None
+        if is_halt and isinstance(event, HaltRequested | ControlRecordRead):
+            return ()
+        return [self._yes(said) for said in super().handle(event, now_ns)]
 
     @staticmethod
-    def _yes(event: Event) -> Event:
-        from schemas.control import LeaseAnswered
-
-        if isinstance(event, LeaseAnswered):
-            return msgspec.structs.replace(event, is_granted=True)
-        return event
+    def _yes(said: Event) -> Event:
+        if isinstance(said, LeaseAnswered):
+            return msgspec.structs.replace(said, is_granted=True)
+        return said
 
 
 class ForgetsEpochs(BreakerCore):
-    """The arbiter that does not remember its epochs, nor asks what others have seen."""
+    """The arbiter that neither keeps its epochs, nor asks the others, nor reads the stream's."""
 
     keeps = BreakerCore.keeps - {EpochProposed, EpochStarted}
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
-        if hasattr(event, "epoch_max"):
+        if isinstance(event, Prepared):
             event = msgspec.structs.replace(event, epoch_max=0)
+        if isinstance(event, ControlRecordRead):
+            event = msgspec.structs.replace(event, epoch=0)
         return super().handle(event, now_ns)
 
 
@@ -155,18 +179,91 @@ class ForgetsSignals(StrategyCore):
     keeps = StrategyCore.keeps - {SignalRaised}
 
 
+SLOW = msgspec.structs.replace(CHAOS, delay_ns_min=NS_PER_MS, delay_ns_max=250 * NS_PER_MS)
+"""So slow that halts come in the middle of starts."""
+
+HALTS_PER_S = 0.5
 ABLATIONS: list[Any] = [
     pytest.param(Parts(executor=SendsEverything), CHAOS, {"I1", "I3"}, id="last check"),
     pytest.param(Parts(executor=Repeats), REPEATS, {"I2"}, id="repeat guard"),
     pytest.param(Parts(executor=ForgetsIntents), CRASHES, {"I2", "I11"}, id="intent journal"),
-    pytest.param(Parts(guard=NeverHalts), CHAOS, {"I1"}, id="fence"),
+    pytest.param(Parts(guard=NeverHalts), SLOW, {"I1"}, id="fence"),
     pytest.param(Parts(guard=EternalLease), CHAOS, {"I3", "I6"}, id="lease"),
-    pytest.param(Parts(guard=AnyEpoch), CHAOS, {"I1"}, id="boot id and halts of an epoch"),
     pytest.param(Parts(gate=ForgetfulGate), REPEATS, {"one-answer"}, id="duplicate check"),
-    pytest.param(Parts(gate=CarelessGate), CHAOS, {"I8"}, id="orders on their way"),
+    pytest.param(Parts(gate=CarelessGate), SLOW, {"I8"}, id="orders on their way"),
     pytest.param(Parts(gate=StubbornGate), CHAOS, {"I9"}, id="cancels pass"),
-    pytest.param(Parts(stream=Overwriting), CHAOS, {"I4"}, id="expected sequence"),
-    pytest.param(Parts(breaker=Generous), CHAOS, {"I6"}, id="lease reads the stream"),
-    pytest.param(Parts(breaker=ForgetsEpochs), CHAOS, {"I12"}, id="epochs kept"),
-    pytest.param(Parts(strategy=ForgetsSignals), CHAOS, {"signal-once"}, id="signals kept"),
+    pytest.param(Parts(stream=Overwriting), SLOW, {"I4"}, id="expected sequence"),
+    pytest.param(Parts(breaker=ForgetsEpochs), CRASHES, {"I12"}, id="epochs kept"),
+    pytest.param(Parts(strategy=ForgetsSignals), CRASHES, {"signal-once"}, id="signals kept"),
 ]
+
+
+@pytest.mark.parametrize(("parts", "faults", "wanted"), ABLATIONS)
+def test_without_a_safeguard_some_seed_breaks_its_invariant(
+    parts: Parts, faults: Faults, wanted: set[str]
+) -> None:
+    found = first_violation(SEEDS, wanted, parts, faults, HALTS_PER_S)
+    assert found is not None, "the safeguard was taken out, and nobody noticed"
+
+
+@pytest.mark.parametrize("faults", [CHAOS, REPEATS, CRASHES, SLOW])
+def test_with_every_safeguard_the_same_runs_are_clean(faults: Faults) -> None:
+    for seed in range(5):
+        check(simulate(seed, faults=faults, halts_per_s=HALTS_PER_S))
+
+
+def halt(system: System) -> HaltRequested:
+    return HaltRequested(at_ns=system.simulation.now_ns, reason="drill", operator="kim")
+
+
+def halted_after_it_prepared(parts: Parts) -> System:
+    """Return a system whose executor alone heard a halt, between its answer and the epoch."""
+    system = System(1, Faults(), parts, halts_per_s=0.0)
+    prepared: list[Event] = []
+
+    def watch(moment: Moment) -> None:
+        if moment.is_said and moment.process == "executor" and isinstance(moment.event, Prepared):
+            prepared.append(moment.event)
+
+    system.simulation.observe(watch)
+    while not prepared:
+        system.run(0.000_01)
+    system.simulation.tell("executor", halt(system))
+    return system
+
+
+@pytest.mark.req("G-09")
+def test_no_start_is_honoured_over_a_halt_heard_after_it_was_prepared() -> None:
+    halted_after_it_prepared(Parts()).run(5.0)
+
+
+def test_without_the_count_of_halts_a_start_overtakes_a_halt() -> None:
+    system = halted_after_it_prepared(Parts(guard=AnyEpoch))
+    with pytest.raises(ViolationError) as caught:
+        system.run(5.0)
+    assert caught.value.invariant == "I1"
+
+
+def halted_on_the_stream_alone(parts: Parts) -> System:
+    """Return a system that traded until a halt was stored that nobody else ever hears."""
+    system = System(1, Faults(), parts, halts_per_s=0.0)
+    system.run(3.0)
+    system.simulation.tell("stream", halt(system))
+    return system
+
+
+@pytest.mark.req("G-09", "O-05")
+def test_a_halt_that_only_the_stream_heard_ends_trading_within_one_lease() -> None:
+    system = halted_on_the_stream_alone(Parts())
+    system.run(1.0)
+    sent_count = len(system.invariants.sent)
+    system.operator.leave()
+    system.run(5.0)
+    assert len(system.invariants.sent) == sent_count
+
+
+def test_without_reading_the_stream_leases_go_on_over_a_stored_halt() -> None:
+    system = halted_on_the_stream_alone(Parts(breaker=Generous))
+    with pytest.raises(ViolationError) as caught:
+        system.run(5.0)
+    assert caught.value.invariant == "I6"

@@ -543,3 +543,30 @@ def test_the_executor_keeps_what_its_state_is_made_of_and_syncs_what_must_last()
     assert core.fsyncs < core.keeps
     assert {OrderFilled, OrderAccepted, OrderMarkedUnknown} < core.keeps
     assert {HaltRequested, OrderApproved, VenueFilled} < core.hears
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        accepted(),
+        VenueCanceled(at_ns=1, order_id=O1, leaves=dec(0)),
+        VenueExpired(at_ns=1, order_id=O1, leaves=dec(0)),
+        VenueReplaced(at_ns=1, order_id=O1, by=OrderId("o2")),
+        VenueCancelRejected(at_ns=1, order_id=O1, reason="it is filled"),
+        VenueOrderStatus(at_ns=1, order_id=O1, status=OrderStatus.CANCELED),
+    ],
+)
+def test_what_is_reported_after_an_order_closed_changes_nothing(report: VenueMessage) -> None:
+    core = resting()
+    say(core, filled())
+    assert say(core, report) == []
+    assert status(core) is OrderStatus.FILLED
+
+
+def test_an_execution_after_an_order_closed_counts_and_is_an_alarm() -> None:
+    core = resting()
+    say(core, VenueCanceled(at_ns=1, order_id=O1, leaves=dec(10)))
+    said = say(core, filled())
+    assert [type(each) for each in said] == [OrderFilled, AlertRaised, BookQueried]
+    assert core.orders.portfolio.quantity(ALPHA) == 10
+    assert core.why_not_ready() == "our book and the venue's are not known to agree"

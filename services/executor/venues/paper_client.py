@@ -97,7 +97,8 @@ class PaperClient:
     def _send_order(self, placed: OrderPlaced) -> None:
         order_id = placed.order.order_id
         with self._lock:
-            why = self._may_send(placed.order, self._clock())
+            checked_ns = self._clock()
+            why = self._may_send(placed.order, checked_ns)
             if not why and order_id in self._written:
                 why = "repeat: it was written already"
             if not why:
@@ -106,7 +107,7 @@ class PaperClient:
         if not self._outcomes:
             asyncio.get_running_loop().call_soon(self._tell)
         self._outcomes.append(
-            OutcomeRecorded(at_ns=self._clock(), order_id=order_id, is_sent=not why, detail=why)
+            OutcomeRecorded(at_ns=checked_ns, order_id=order_id, is_sent=not why, detail=why)
         )
 
     def _send(self, request: VenueMessage) -> None:
