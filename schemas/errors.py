@@ -64,7 +64,7 @@ SLU-120 | bus | MEDIUM | a message could not be decoded | look at dead.letters; 
 SLU-121 | bus | CRITICAL | the bus refused a right this service needs | check ops/nats and the keys
 SLU-122 | bus | CRITICAL | the bus cannot be reached | start nats-server, or check --nats-url
 SLU-123 | bus | HIGH | events of a publisher are missing | nothing: the component resynchronises
-SLU-124 | bus | HIGH | a message is too large for the bus | raise max_payload in ops/nats, or send less
+SLU-124 | bus | HIGH | a message is too large for the bus | send less, or raise max_payload
 SLU-130 | executor | HIGH | the venue cannot be reached | orders are held unknown until it can
 SLU-131 | executor | CRITICAL | our book and the venue's differ | compare both; adopt or flatten
 SLU-132 | executor | HIGH | an order's fate is unknown | nothing: it is queried until known

@@ -260,7 +260,8 @@ class Simulation:
         """End a process; it is back after a while, with its journal or what is left of it."""
         world = self._world
         kept_count = len(host.kept)
-        if world.chance.happens("tail", world.faults.tail_loss_probability):
+        can_lose = host.process.can_lose_tail
+        if can_lose and world.chance.happens("tail", world.faults.tail_loss_probability):
             world.counts.tails_lost += host.durable_count < kept_count
             kept_count = world.chance.between("tail", host.durable_count, kept_count)
         host.die(kept_count)

@@ -39,6 +39,7 @@ class Process:
         queries: events that ask another process for its report, and whom they ask.
         is_mortal: whether it can be paused, cut off and killed.
         has_health: whether it publishes its health each second.
+        can_lose_tail: whether its journal can lose its end with the power.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Process:
     queries: Mapping[type[Event], str] = field(default_factory=dict)
     is_mortal: bool = True
     has_health: bool = True
+    can_lose_tail: bool = True
 
 
 class Host:

@@ -165,7 +165,8 @@ def processes(
         ),
         Process(name="recorder", make=lambda _: Body(cores=())),
         Process(name="feed", make=lambda boot_id: Body(cores=(Market(seed, boot_id),))),
-        Process(name="venue", make=lambda _: Body(cores=(venue(),))),
+        # A venue loses nothing: what it would forget, nobody could tell us.
+        Process(name="venue", make=lambda _: Body(cores=(venue(),)), can_lose_tail=False),
         Process(name="strategy", make=partial(_strategy, parts)),
         Process(
             name="gate",

@@ -189,7 +189,7 @@ class Context:
         expiry_ms = self._expiry_ms if terms.expiry_ms is None else terms.expiry_ms
         return SignalRaised(
             at_ns=self.now_ns,
-            signal_id=SignalId(f"{session}-{self._book.signal_count + 1}"),
+            signal_id=SignalId(f"{session}-{self._book.number + 1}"),
             account=self.terms.account,
             session=session,
             instrument=instrument,

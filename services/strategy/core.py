@@ -38,6 +38,7 @@ SERVICE = "strategy"
 MISSED = "exec."
 """Where a hole in a publisher's sequence means that executions were missed."""
 
+RESTARTED = "the strategy service restarted"
 CONTROL: frozenset[type[Event]] = frozenset(
     {
         PrepareAsked,
@@ -65,6 +66,8 @@ class StrategyCore:
     keeps: frozenset[type[Event]] = frozenset(
         {SessionCreated, SessionStateChanged, EpochStarted, *ORDER_FACTS}
     )
+
+    fsyncs: frozenset[type[Event]] = frozenset({SessionCreated, SessionStateChanged})
 
     def __init__(
         self,
@@ -120,6 +123,7 @@ class StrategyCore:
         if self._are_restored:
             self._are_restored = False
             for session in self._active():
+                said.append(session.change(session.state, now_ns, RESTARTED))
                 said += self._begin(session, now_ns)
         for session in self._active():
             timer_ns = session.context.timer_ns
@@ -276,12 +280,7 @@ class StrategyCore:
         """Make the session's strategy and let it start; a failure ends this session only."""
         session.context.now_ns = now_ns
         try:
-            if session.missing:
-                raise LookupError(f"not configured any more: {', '.join(session.missing)}")
-            strategy = self._catalogue.find(session.terms.strategy)
-            if isinstance(strategy, FieldError):
-                raise LookupError(f"{strategy.found}: wanted {strategy.wanted}")
-            session.begin(strategy)
+            session.begin(self._catalogue.find(session.terms.strategy))
         except STRATEGY_ENDS as error:
             return self._fail(session, error, now_ns, "LTS-003")
         self._set_trading(self.is_trading)

@@ -29,6 +29,10 @@ FORGET_EVERY = 64
 """Signals after which lapsed orders are looked for, so that a strategy that never asks for its open
 orders does not pile them up; a count."""
 
+RESTART_SKIP = 1_000
+"""Signal numbers left out at a restart. What was journalled last may not have reached the disk when
+the power went: a number that was used and is forgotten must not come again; a count."""
+
 LAPSE_NS = NS_PER_S
 """After its expiry, and this long for news of it to arrive, an order that no venue has been heard
 to have will never reach one."""
@@ -70,13 +74,14 @@ class SessionBook:
     Attributes:
         portfolio: positions and cash, from the session's initial capital.
         orders: by id, in the order of their signals; not yet closed.
-        signal_count: signals raised so far; numbers the next one.
+        signal_count: signals raised so far.
+        number: of the newest signal; grows by one, and by more at a restart.
     """
 
     def __init__(self, instruments: Mapping[InstrumentId, Instrument], capital: Decimal) -> None:
         self.portfolio = Portfolio(instruments, capital)
         self.orders: dict[OrderId, OpenOrder] = {}
-        self.signal_count = 0
+        self.signal_count = self.number = 0
         self._multipliers = {key: each.multiplier for key, each in instruments.items()}
 
     def apply(self, event: Event) -> bool:
@@ -114,6 +119,7 @@ class SessionBook:
     def _on_signal(self, signal: SignalRaised) -> None:
         order_id = order_id_of(signal.account, signal.session, signal.signal_id, signal.leg)
         self.signal_count += 1
+        self.number = int(signal.signal_id.rpartition("-")[2])
         if self.signal_count % FORGET_EVERY == 0:
             self._forget_lapsed(signal.at_ns)
         self.orders[order_id] = OpenOrder(

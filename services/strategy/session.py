@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from schemas.base import Event, InstrumentId
+from schemas.errors import FieldError, UserError
 from schemas.health import AlertRaised, Severity
 from schemas.instruments import Instrument
 from schemas.market import QuoteReceived
@@ -20,7 +21,7 @@ from schemas.sessions import (
 )
 from services.strategy.context import Context
 from services.strategy.interface import Strategy
-from services.strategy.orders import OpenOrder, SessionBook
+from services.strategy.orders import RESTART_SKIP, OpenOrder, SessionBook
 
 ACTIVE = (SessionState.CREATED, SessionState.RUNNING, SessionState.PAUSED)
 STRATEGY_ENDS = (Exception, SystemExit)
@@ -59,20 +60,28 @@ class Session:
         """Whether it has not ended."""
         return self.state in ACTIVE
 
-    @property
-    def missing(self) -> list[InstrumentId]:
-        """Its instruments that the configuration does not have (any more)."""
-        return [each for each in self.terms.instruments if each not in self.context.instruments]
-
     def apply(self, change: SessionStateChanged) -> None:
-        """Fold a change of state in."""
+        """Fold a change of state in; one to the state it had already is a restart."""
+        if change.state is self.state:
+            self.book.number += RESTART_SKIP
         self.state = change.state
         self._detail = change.reason
-        if change.state is SessionState.RUNNING and not self._started_ns:
+        if not self._started_ns:
             self._started_ns = change.at_ns
 
-    def begin(self, strategy: type[Strategy[Any]]) -> None:
-        """Make the strategy, with the parameters that this session was made with."""
+    def begin(self, strategy: type[Strategy[Any]] | FieldError) -> None:
+        """Make the strategy, with the parameters that this session was made with.
+
+        Raises:
+            UserError: the strategy or an instrument is not there any more.
+            ValidationError: the parameters do not fit the strategy any more.
+        """
+        if isinstance(strategy, FieldError):
+            raise UserError("LTS-003", found=strategy.found, wanted=strategy.wanted)
+        gone = [each for each in self.terms.instruments if each not in self.context.instruments]
+        if gone:
+            found = f"not configured any more: {', '.join(gone)}"
+            raise UserError("LTS-003", found=found, wanted="the instruments it was started with")
         parameters = msgspec.convert(self.terms.parameters, strategy.parameters_type)
         self.strategy = strategy(self.context, parameters)
 
@@ -156,6 +165,8 @@ def failure(session: Session, error: BaseException, code: str, now_ns: int) -> l
 
 def place_of(error: BaseException, strategy: object) -> str:
     """Return file and line, as deep inside the strategy's own module as the error came."""
+    if isinstance(error, UserError):
+        return "the configuration"
     module = "" if strategy is None else type(strategy).__module__
     place, own = "an unknown place", ""
     step: TracebackType | None = error.__traceback__

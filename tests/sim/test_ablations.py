@@ -174,9 +174,15 @@ class ForgetsEpochs(BreakerCore):
 
 
 class ForgetsSignals(StrategyCore):
-    """The strategy service that does not remember what it asked for."""
+    """The strategy service that counts anew: it keeps no signals, and leaves no numbers out."""
 
     keeps = StrategyCore.keeps - {SignalRaised}
+
+    def wake(self, now_ns: int) -> Sequence[Event]:
+        said = super().wake(now_ns)
+        for session in self.sessions.values():
+            session.book.number = session.book.signal_count
+        return said
 
 
 SLOW = msgspec.structs.replace(CHAOS, delay_ns_min=NS_PER_MS, delay_ns_max=250 * NS_PER_MS)

@@ -10,9 +10,10 @@ from schemas.control import EpochStarted
 from schemas.executions import BookReported, OrderStatus, OrderView, PositionView
 from schemas.health import AlertRaised, GapSeen, LinkChanged
 from schemas.orders import OrderType, SignalRaised
-from schemas.sessions import PositionsAdopted, SessionState, SessionStateChanged
+from schemas.sessions import PositionsAdopted, SessionState, SessionStateChanged, StrategyFailed
 from services.strategy.config import StrategyConfig
 from services.strategy.core import StrategyCore
+from services.strategy.orders import RESTART_SKIP
 from tests.builders import ACCOUNT, ALPHA, BETA, S_NS, dec, instrument, order, quote
 from tests.strategy_rig import StrategyRig, every, only, request
 
@@ -61,8 +62,21 @@ def test_a_signal_id_is_never_used_again_after_a_restart() -> None:
     used = [only(SignalRaised, rig.tell(quote())).signal_id for _ in range(3)]
     rig.restart()
     rig.start(None)
-    assert only(SignalRaised, rig.tell(quote())).signal_id == f"{FIRST}-4"
-    assert f"{FIRST}-4" not in used
+    again = only(SignalRaised, rig.tell(quote())).signal_id
+    assert (used[-1], again) == (f"{FIRST}-3", f"{FIRST}-{3 + RESTART_SKIP + 1}")
+
+
+def test_numbers_the_power_took_from_the_journal_are_not_used_again() -> None:
+    rig = StrategyRig()
+    rig.start("buyeachquote")
+    used: list[str] = []
+    for _ in range(3):
+        durable = len(rig.kept)
+        used += [only(SignalRaised, rig.tell(quote())).signal_id for _ in range(5)]
+        del rig.kept[durable:]
+        rig.restart()
+        rig.start(None)
+    assert len(set(used)) == 15
 
 
 class Amnesiac(StrategyCore):
@@ -71,7 +85,10 @@ class Amnesiac(StrategyCore):
     keeps = StrategyCore.keeps - {SignalRaised}
 
 
-def test_without_its_kept_signals_an_id_is_used_twice() -> None:
+def test_without_kept_signals_and_numbers_left_out_an_id_is_used_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.strategy.session.RESTART_SKIP", 0)
     rig = StrategyRig()
     rig.core = Amnesiac(rig.config, ACCOUNT, {ALPHA: instrument()}, boot_id=BootId("strategy-1"))
     rig.start("buyeachquote")
@@ -79,6 +96,20 @@ def test_without_its_kept_signals_an_id_is_used_twice() -> None:
     rig.restart()
     rig.start(None)
     assert only(SignalRaised, rig.tell(quote())).signal_id in used
+
+
+def test_a_restart_is_told_of_every_session_it_brought_back() -> None:
+    rig = StrategyRig()
+    rig.start("idle")
+    paused = rig.start("idle")
+    rig.ask("pause", paused)
+    rig.restart()
+    told = [(e.session, e.state, e.reason) for e in every(SessionStateChanged, rig.tell(None))]
+    reason = "the strategy service restarted"
+    assert told == [
+        ("idle-1", SessionState.RUNNING, reason),
+        ("idle-2", SessionState.PAUSED, reason),
+    ]
 
 
 def test_after_a_restart_sessions_go_on_when_quotes_come_and_trade_from_the_next_epoch() -> None:
@@ -139,7 +170,7 @@ def test_a_session_whose_strategy_is_gone_fails_alone() -> None:
     rig.config = StrategyConfig()
     rig.restart()
     said = rig.tell(quote())
-    changed = only(SessionStateChanged, said)
+    changed = every(SessionStateChanged, said)[1]
     assert (changed.session, changed.state) == (gone, SessionState.FAILED)
     assert "'idle': wanted one of buy_and_hold, ema_cross" in changed.reason
     assert only(AlertRaised, said).code == "LTS-003"
@@ -154,9 +185,11 @@ def test_a_session_whose_instrument_is_gone_fails_alone() -> None:
     for event in rig.kept:
         fresh.restore(event)
     rig.core = fresh
-    changed = only(SessionStateChanged, rig.tell(None))
+    said = rig.tell(None)
+    changed = every(SessionStateChanged, said)[-1]
     assert (changed.session, changed.state) == (session, SessionState.FAILED)
     assert "not configured any more: sim:ALPHA" in changed.reason
+    assert only(StrategyFailed, said).where == "the configuration"
 
 
 @pytest.mark.req("S-02")
