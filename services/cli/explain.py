@@ -14,6 +14,9 @@ from services.cli.locate import Place
 from services.cli.output import Output
 from services.cli.quick_banner import quick_banner
 
+TABLE_CHARS_MAX = 110
+"""Widest table that is printed as one, in characters."""
+
 Rows = tuple[tuple[str, ...], list[tuple[object, ...]]]
 
 
@@ -41,8 +44,25 @@ def explain(
     columns, rows = make()
     output.data([dict(zip(columns, row, strict=True)) for row in rows])
     output.line(textwrap.fill(text, 100))
-    output.table(title, columns, rows)
+    if sum(max(len(str(row[at])) for row in rows) for at in range(len(columns))) > TABLE_CHARS_MAX:
+        _print_paragraphs(title, columns, rows, output)
+    else:
+        output.table(title, columns, rows)
     return Exit.OK
+
+
+def _print_paragraphs(
+    title: str, columns: tuple[str, ...], rows: list[tuple[object, ...]], output: Output
+) -> None:
+    """Print each row as a paragraph: a table this wide would cut its words short."""
+    output.line(f"\n{title}")
+    for row in rows:
+        output.line(f"\n{row[0]}")
+        for column, value in zip(columns[1:], row[1:], strict=True):
+            if value != "":
+                head = f"  {column + ':':16} "
+                indent = " " * len(head)
+                output.line(textwrap.fill(head + str(value), 100, subsequent_indent=indent))
 
 
 def _one_error(code: str, output: Output) -> Exit:
@@ -55,13 +75,24 @@ def _one_error(code: str, output: Output) -> Exit:
 
 
 def _gate() -> Rows:
-    from services.gate.table import CHECKS
+    from services.cli.config_resolve import load_config
+    from services.gate.config import GateConfig
+    from services.gate.explain import explain as explain_gate
 
-    columns = ("check", "what must hold", "reads", "unit", "limits", "source")
+    section = load_config(None, {}, ()).merged.values["gate"]
+    config = msgspec.convert(section, GateConfig)
     rows: list[tuple[object, ...]] = [
-        (c.name, c.formula, c.reads, c.unit, ", ".join(c.limits), c.source) for c in CHECKS
+        (
+            each.name,
+            each.formula,
+            each.reads,
+            each.unit,
+            "; ".join(f"{name}: {now}" for name, now in each.limits.items()),
+            each.source,
+        )
+        for each in explain_gate(config, tuple(config.instruments))
     ]
-    return columns, rows
+    return ("check", "what must hold", "reads", "unit", "limits now", "source"), rows
 
 
 def _breaker() -> Rows:

@@ -172,7 +172,7 @@ def test_a_session_whose_strategy_is_gone_fails_alone() -> None:
     said = rig.tell(quote())
     changed = every(SessionStateChanged, said)[1]
     assert (changed.session, changed.state) == (gone, SessionState.FAILED)
-    assert "'idle': wanted one of buy_and_hold, ema_cross" in changed.reason
+    assert "found: 'idle', wanted: one of buy_and_hold, ema_cross" in changed.reason
     assert only(AlertRaised, said).code == "LTS-003"
     assert rig.core.sessions[stays].is_active
 
