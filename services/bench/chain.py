@@ -17,7 +17,7 @@ from schemas.ids import order_id_of
 from schemas.market import QuoteReceived
 from schemas.orders import SignalRaised
 from schemas.subjects import subject_of
-from schemas.wire import decode_kept, encode
+from schemas.wire import encode
 from services.bench.relay_chain import relay_latencies_ns
 from services.bench.result import Result, latencies_us, middle
 from services.bench.server import nats_server
@@ -44,13 +44,13 @@ def latencies_in(state: Path, since_ns: int) -> list[int]:
         BusError: an order is missing or doubled; then there is no figure.
     """
     ticks: dict[OrderId, int] = {}
-    for event in _kept(state / "strategy.jsonl"):
+    for event in kept(state / "strategy.jsonl"):
         if isinstance(event, SignalRaised) and int(event.why) >= since_ns:
             order_id = order_id_of(event.account, event.session, event.signal_id, event.leg)
             ticks[order_id] = int(event.why)
     sent = [
         (event.order_id, event.at_ns)
-        for event in _kept(state / "executor.jsonl")
+        for event in kept(state / "executor.jsonl")
         if isinstance(event, OutcomeRecorded) and event.is_sent and event.order_id in ticks
     ]
     if sorted(order_id for order_id, _ in sent) != sorted(ticks):
@@ -59,7 +59,8 @@ def latencies_in(state: Path, since_ns: int) -> list[int]:
     return [at_ns - ticks[order_id] for order_id, at_ns in sent]
 
 
-def _kept(journal: Path) -> Iterator[Event]:
+def kept(journal: Path) -> Iterator[Event]:
+    """Yield the events of a service's journal, oldest first."""
     for line in journal.read_bytes().splitlines():
         yield decode_kept(msgspec.json.decode(line, type=_Line).event, where=str(journal))
 

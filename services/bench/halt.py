@@ -5,17 +5,20 @@ import random
 import sys
 import time
 from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Sequence
+from pathlib import Path
 
 import uvloop
 from nats.aio.msg import Msg
 
-from schemas.control import HaltAcknowledged
+from schemas.base import Event
+from schemas.control import EpochStarted, HaltAcknowledged
 from schemas.errors import BusError
-from schemas.executions import OrderSubmitted
+from schemas.executions import OutcomeRecorded
 from schemas.health import ArbiterReported
 from schemas.subjects import HALT, SUBJECTS
 from schemas.wire import decode
-from services.bench.chain import STRATEGY, SYMBOL
+from services.bench.chain import STRATEGY, SYMBOL, kept
 from services.bench.result import Result, latencies_us
 from services.bench.stand import Stand, stand
 
@@ -30,20 +33,20 @@ BARE = "bench.bare"
 
 
 class Watcher:
-    """Notes when each component acknowledged, and that nothing was submitted afterwards."""
+    """Notes when each component acknowledged, and between which times nothing may be sent."""
 
     def __init__(self) -> None:
         self.at_ns: dict[str, int] = {}
         self.bare_ns = 0
-        self.late_count = 0
-        self.order_count = 0
-        self._acknowledged_at_ns = 0
+        self.silences: list[tuple[int, int]] = []
+        """(executor's acknowledgement, next epoch), in ns of the services' clock."""
+
         self.is_complete = asyncio.Event()
+        self._acknowledged_ns = 0
 
     def begin(self) -> None:
         """Forget the last halt."""
         self.at_ns, self.bare_ns = {}, 0
-        self._acknowledged_at_ns = 0
         self.is_complete.clear()
 
     async def on_message(self, message: Msg) -> None:
@@ -53,16 +56,32 @@ class Watcher:
             self.bare_ns = now_ns
         else:
             for event in decode(message.data, subject=message.subject):
-                if isinstance(event, HaltAcknowledged):
-                    self.at_ns.setdefault(event.component, now_ns)
-                    if event.component == "executor":
-                        self._acknowledged_at_ns = event.at_ns
-                elif isinstance(event, OrderSubmitted):
-                    self.order_count += 1
-                    # Its own time: an event published before may well arrive after.
-                    self.late_count += 0 < self._acknowledged_at_ns < event.at_ns
+                self._on_event(event, now_ns)
         if self.bare_ns and all(name in self.at_ns for name in MEMBERS):
             self.is_complete.set()
+
+    def _on_event(self, event: Event, now_ns: int) -> None:
+        if isinstance(event, HaltAcknowledged):
+            self.at_ns.setdefault(event.component, now_ns)
+            if event.component == "executor":
+                self._acknowledged_ns = event.at_ns
+        elif isinstance(event, EpochStarted) and self._acknowledged_ns:
+            self.silences.append((self._acknowledged_ns, event.at_ns))
+            self._acknowledged_ns = 0
+
+
+def sent_in(state: Path, silences: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Return how many orders were sent, and how many of them when nothing might be.
+
+    From the executor's journal: the time of an outcome is that of the check before the write.
+    """
+    sent_ns = [
+        event.at_ns
+        for event in kept(state / "executor.jsonl")
+        if isinstance(event, OutcomeRecorded) and event.is_sent
+    ]
+    late = [at for at in sent_ns if any(start < at < end for start, end in silences)]
+    return len(sent_ns), len(late)
 
 
 async def _market(url: str, quotes_per_s: int) -> Process:
@@ -91,7 +110,7 @@ async def _measure(halts: int, quotes_per_s: int) -> Result:
     chance = random.Random("halt")
     watcher = Watcher()
     async with stand(10) as found:
-        for subject in (SUBJECTS[HaltAcknowledged], SUBJECTS[OrderSubmitted], BARE):
+        for subject in (SUBJECTS[HaltAcknowledged], SUBJECTS[EpochStarted], BARE):
             await found.bus.subscribe(subject, cb=watcher.on_message)
         noise = await _market(found.url, quotes_per_s)
         try:
@@ -103,20 +122,21 @@ async def _measure(halts: int, quotes_per_s: int) -> Result:
         finally:
             noise.terminate()
             await noise.wait()
-    if not watcher.order_count:
+        orders, late = sent_in(found.folder / "var" / "state", watcher.silences)
+    if not orders:
         raise BusError("SLU-123", found="no order at all", wanted="halts while trading goes on")
     value = latencies_us([pair[0] for pair in pairs])
     bare = latencies_us([pair[1] for pair in pairs])
     is_ok = value["p99_us"] <= P99_US_MAX and value["max_us"] <= MAX_US_MAX
     return Result(
-        value=value | {"orders_after_acknowledgement_count": watcher.late_count},
+        value=value | {"orders_after_acknowledgement_count": late},
         yardstick=bare,
         ratio={"p50": round(value["p50_us"] / bare["p50_us"], 2)},
         goal=GOAL,
-        ok=is_ok and not watcher.late_count,
+        ok=is_ok and not late,
         rounds=halts,
-        faults={"halts": halts, "orders": watcher.order_count},
-        failure="" if not watcher.late_count else "an order followed the acknowledgement",
+        faults={"halts": halts, "orders": orders},
+        failure="" if not late else "an order followed the acknowledgement",
     )
 
 

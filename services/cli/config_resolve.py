@@ -123,7 +123,9 @@ def load_config(
     merged = merge(layers)
     errors = [_field_error(each, Origin("environment")) for each in wrong]
     errors += [_field_error(each, Origin("command line", "--set")) for each in set_wrong]
-    errors += [_field_error(each, merged.origin_of(each.path)) for each in _complaints(merged)]
+    found = [(merged.origin_of(each.path), each) for each in _complaints(merged)]
+    found.sort(key=lambda pair: (pair[0].kind, pair[0].name, pair[0].line))  # as they are read
+    errors += [_field_error(complaint, origin) for origin, complaint in found]
     if errors:
         raise ConfigError(errors)
     _anchor(merged)

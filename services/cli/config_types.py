@@ -63,7 +63,7 @@ def wanted_of(kind: Any) -> str:
     if origin is Annotated:
         plain, *metas = get_args(kind)
         bounds = [bound for meta in metas for bound in _bounds(meta)]
-        return " ".join([wanted_of(plain), *bounds])
+        return ", ".join([wanted_of(plain), *bounds])
     if origin is Literal:
         return "one of " + ", ".join(map(str, get_args(kind)))
     if origin in (Union, types.UnionType):
@@ -124,7 +124,7 @@ def _whole_complaints(path: Path, value: Any, kind: type[msgspec.Struct]) -> Ite
 
 
 def _bounds(meta: Any) -> Iterator[str]:
-    words = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
     for name, word in words.items():
         if (limit := getattr(meta, name, None)) is not None:
             yield f"{word} {limit}"

@@ -27,6 +27,7 @@ class Holdings:
     def __init__(self, account: AccountId) -> None:
         self.is_behind = False
         self._account = account
+        self._executor = ""
         self._unowned: dict[InstrumentId, PositionView] = {}
 
     def compare(
@@ -39,6 +40,9 @@ class Holdings:
         """
         if report.account != self._account or not report.is_reconciled:
             return [], []
+        # An executor that died may have folded executions in that it never came to tell.
+        self.is_behind |= bool(self._executor) and report.src != self._executor
+        self._executor = report.src
         adopted: list[PositionsAdopted] = []
         contested: list[Session] = []
         if self.is_behind:

@@ -211,7 +211,7 @@ def test_a_new_session_takes_over_what_no_session_accounts_for() -> None:
 
 
 @pytest.mark.req("S-16")
-@pytest.mark.parametrize("how", ["restart", "gap", "reconnect"])
+@pytest.mark.parametrize("how", ["restart", "gap", "reconnect", "another executor"])
 def test_an_execution_that_was_missed_is_taken_over_from_the_executors_book(how: str) -> None:
     rig = StrategyRig()
     session = rig.start("buyeachquote")
@@ -219,9 +219,12 @@ def test_an_execution_that_was_missed_is_taken_over_from_the_executors_book(how:
     gap = GapSeen(at_ns=0, subject="exec.sim.paper", publisher="e", expected_seq=2, got_seq=4)
     if how == "restart":
         rig.restart()
+    elif how == "another executor":
+        rig.tell(msgspec.structs.replace(book(ALPHA="1"), src="executor-1"))
     else:
         rig.tell(gap if how == "gap" else LinkChanged(at_ns=0, is_up=True))
-    adopted = only(PositionsAdopted, rig.tell(book(ALPHA="3")))
+    newest = msgspec.structs.replace(book(ALPHA="3"), src="executor-2")
+    adopted = only(PositionsAdopted, rig.tell(newest))
     assert [(each.quantity, each.average_price) for each in adopted.positions] == [
         (dec(2), dec(100))
     ]

@@ -1,0 +1,131 @@
+"""Every field by an environment variable, and the names that other programs use (S-12)."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from services.cli.config_environment import ALIASES, coerced, type_at, variable_of
+from services.cli.config_resolve import ConfigError, load_config
+from services.cli.config_sections import SECTIONS
+from services.cli.config_types import field_types
+
+pytestmark = pytest.mark.req("S-12")
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SLUICE_CONFIG", raising=False)
+
+
+def every_field() -> list[tuple[str, str]]:
+    return [(name, field) for name, kind in SECTIONS.items() for field in field_types(kind)]
+
+
+@pytest.mark.parametrize(("section", "field"), every_field())
+def test_every_field_has_a_variable_that_sets_it(section: str, field: str) -> None:
+    """The default, written as text, must come back as the value it was."""
+    values = load_config(environment={}).merged.values[section]
+    if field not in values:
+        pytest.skip("has no default that could be written down")
+    text = values[field]
+    if not isinstance(text, str):
+        text = msgspec.json.encode(text).decode()
+    config = load_config(environment={variable_of((section, field)): text})
+    kind = field_types(SECTIONS[section])[field]
+    found = config.merged.values[section][field]
+    assert msgspec.convert(found, kind) == msgspec.convert(values[field], kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "value"),
+    [
+        ("ALPHA, BETA", ("feed", "symbols"), ["ALPHA", "BETA"]),
+        ('["A"]', ("feed", "symbols"), ["A"]),
+        ("true", ("recorder", "chain_market"), True),
+        ("off", ("recorder", "market"), False),
+        ("250", ("breaker", "mark_every_ms"), 250),
+        ("0.05", ("breaker", "drawdown_max"), "0.05"),
+        ("123", ("account", "id"), "123"),
+        ("5", ("strategy", "parameters", "ema_cross", "fast"), 5),
+        ("quote", ("strategy", "parameters", "ema_cross", "source"), "quote"),
+        ("nonsense", ("breaker", "mark_every_ms"), "nonsense"),
+    ],
+)
+def test_a_text_becomes_the_value_its_field_wants(
+    text: str, path: tuple[str, ...], value: object
+) -> None:
+    assert coerced(text, type_at(path, SECTIONS)) == value
+
+
+def test_nested_fields_can_be_set_too() -> None:
+    config = load_config(
+        environment={
+            "SLUICE_GATE__DEFAULT__ORDER_QUANTITY_MAX": "5",
+            "SLUICE_GATE__INSTRUMENTS": '{"sim:ALPHA": {"order_quantity_max": "2"}}',
+            "SLUICE_GATE__ACCOUNTS__DEFAULT__GROSS_NOTIONAL_MAX": "7",
+        }
+    )
+    gate = config.merged.values["gate"]
+    assert gate["default"]["order_quantity_max"] == "5"
+    assert gate["instruments"] == {"sim:ALPHA": {"order_quantity_max": "2"}}
+    assert gate["accounts"]["default"]["gross_notional_max"] == "7"
+
+
+def test_a_mistyped_variable_is_refused_with_the_one_that_was_meant() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(environment={"SLUICE_FEED__SPEEED": "2x"})
+    [error] = caught.value.errors
+    assert error.path == "environment: SLUICE_FEED__SPEEED"
+    assert error.wanted == "did you mean `SLUICE_FEED__SPEED`?"
+
+
+def test_variables_of_other_kinds_are_left_alone() -> None:
+    load_config(environment={"SLUICE_PARENT_FD": "3", "SLUICE_DATA": "/x", "SLUICE_NKEY_GATE": "U"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "path"),
+    [
+        ("BASIS_LOG_LEVEL", "DEBUG", ("system", "log_level")),
+        ("BASIS_ENVIRONMENT", "staging", ("system", "environment")),
+        ("BASIS_EXECUTION_MODE", "live", ("system", "execution_mode")),
+        ("LIVE_TRADING_MAX_CONCURRENT", "3", ("strategy", "sessions_max")),
+    ],
+)
+def test_names_that_other_programs_use_are_understood(
+    variable: str, text: str, path: tuple[str, str]
+) -> None:
+    section, field = path
+    found = load_config(environment={variable: text}).merged
+    assert str(found.values[section][field]) == text
+    assert str(found.origin_of(path)) == f"environment {variable}"
+
+
+def test_the_data_folder_may_be_named_by_its_alias(tmp_path: Path) -> None:
+    found = load_config(environment={"BASIS_DATA_DIR": "elsewhere"})
+    assert found.data_dir == tmp_path / "elsewhere"
+
+
+def test_our_own_name_of_a_field_beats_its_alias() -> None:
+    environment = {"BASIS_LOG_LEVEL": "DEBUG", "SLUICE_SYSTEM__LOG_LEVEL": "ERROR"}
+    assert load_config(environment=environment).system.log_level == "ERROR"
+
+
+def test_the_live_system_refuses_to_be_a_backtest() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(environment={"BASIS_EXECUTION_MODE": "backtest"})
+    [error] = caught.value.errors
+    assert error.path == "environment BASIS_EXECUTION_MODE: system.execution_mode"
+    assert error.found == "execution_mode is backtest"
+    assert error.wanted.startswith("live; ")
+
+
+@pytest.mark.parametrize("variable", ALIASES)
+def test_an_alias_without_effect_says_so(variable: str) -> None:
+    text = {"LIVE_TRADING_TIMEOUT": "60", "LIVE_TRADING_MEMORY_LIMIT": "512"}.get(variable)
+    if text is None or type_at(ALIASES[variable], SECTIONS) is not None:
+        return
+    [warning] = load_config(environment={variable: text}).idle
+    assert warning.startswith(f"{variable} is set and has no effect")
