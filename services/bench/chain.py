@@ -17,7 +17,7 @@ from schemas.ids import order_id_of
 from schemas.market import QuoteReceived
 from schemas.orders import SignalRaised
 from schemas.subjects import subject_of
-from schemas.wire import encode
+from schemas.wire import decode_kept, encode
 from services.bench.relay_chain import relay_latencies_ns
 from services.bench.result import Result, latencies_us, middle
 from services.bench.server import nats_server

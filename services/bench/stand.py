@@ -47,6 +47,15 @@ class Stand:
         """
         request = {"operator": "bench", "strategy": strategy, "symbols": list(symbols)}
         request |= {"initial_capital": "1000000"}
+        await self._start(request)
+
+    async def restart_trading(self, halt: int) -> None:
+        """Clear a halt and start again, as an operator does."""
+        await self.ask(RESET, {"operator": "bench", "reason": "bench", "halt": halt})
+        await self._start({"operator": "bench"})
+
+    async def _start(self, request: dict[str, Any]) -> None:
+        """Ask until it is granted: a busy component may not answer the first time."""
         deadline_s = time.monotonic() + READY_TIMEOUT_S
         while True:
             try:
@@ -57,11 +66,6 @@ class Stand:
                 await asyncio.sleep(0.1)
             else:
                 return
-
-    async def restart_trading(self, halt: int) -> None:
-        """Clear a halt and start again, as an operator does."""
-        await self.ask(RESET, {"operator": "bench", "reason": "bench", "halt": halt})
-        await self.ask(START, {"operator": "bench"})
 
     async def ask(self, subject: str, request: dict[str, Any]) -> ControlAnswered:
         """Return the answer to a control request.

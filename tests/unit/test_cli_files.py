@@ -1,0 +1,162 @@
+"""What the command line finds and writes on disk: private, whole, and of the right account."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import StateError, UserError
+from services.cli import account_journals, locate
+from services.cli.account_journals import OF_ACCOUNT, Owner, owner_file, switch_account
+from services.cli.config_resolve import load_config
+from services.cli.locate import Place, running_system, system_file
+from services.cli.private_files import write_private
+from services.cli.system import prepare
+
+
+def journals(data_dir: Path) -> dict[str, str]:
+    state = data_dir / "state"
+    return {p.name: p.read_text() for p in sorted(state.glob("*.jsonl"))}
+
+
+def write_journals(data_dir: Path, text: str) -> dict[str, str]:
+    state = data_dir / "state"
+    state.mkdir(parents=True, exist_ok=True)
+    for name in (*OF_ACCOUNT, "breaker"):
+        (state / f"{name}.jsonl").write_text(text)
+    return journals(data_dir)
+
+
+@pytest.mark.req("S-13")
+def test_an_account_gets_its_own_journals_back(tmp_path: Path) -> None:
+    switch_account(tmp_path, "paper")
+    of_paper = write_journals(tmp_path, "paper")
+    switch_account(tmp_path, "replay-1")
+    assert journals(tmp_path) == {"breaker.jsonl": "paper"}  # halts belong to the system
+    switch_account(tmp_path, "paper")
+    assert journals(tmp_path) == of_paper
+
+
+@pytest.mark.parametrize("steps", range(10))
+def test_a_switch_that_was_cut_off_is_finished_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    switch_account(tmp_path, "paper")
+    of_paper = write_journals(tmp_path, "paper")
+    left = steps
+    rename = Path.replace
+
+    def failing(self: Path, target: Path) -> Path:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError("power failed")
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", failing)
+        try:
+            switch_account(tmp_path, "replay-1")
+        except (OSError, UserError):
+            pass
+    switch_account(tmp_path, "paper")
+    assert journals(tmp_path) == of_paper
+
+
+def test_journals_of_nobody_knows_whom_are_not_touched(tmp_path: Path) -> None:
+    before = write_journals(tmp_path, "whose?")
+    with pytest.raises(StateError):
+        switch_account(tmp_path, "paper")
+    assert journals(tmp_path) == before
+
+
+def test_without_the_switch_one_account_would_read_the_journal_of_another(tmp_path: Path) -> None:
+    switch_account(tmp_path, "paper")
+    write_journals(tmp_path, "paper")
+    account_journals._note(tmp_path, Owner("replay-1"))  # as if nothing had been put aside
+    assert set(journals(tmp_path).values()) == {"paper"}
+
+
+def test_a_private_file_is_never_readable_by_others(tmp_path: Path) -> None:
+    file = tmp_path / "run" / "config.json"
+    old_mask = os.umask(0)
+    try:
+        write_private(file, b"{}")
+    finally:
+        os.umask(old_mask)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "var"
+
+
+def test_a_run_is_prepared_before_the_first_process_starts(data_dir: Path) -> None:
+    config = load_config(environment={"SLUICE_PATHS__DATA_DIR": str(data_dir)})
+    run = prepare(config, is_fresh=False)
+    try:
+        written = json.loads((data_dir / "run" / "config.json").read_text())
+        names = [spec.name for spec in run.plan.specs]
+        assert (names[0], names[-1]) == ("nats", "feed")
+        assert written["bus"]["url"] == run.plan.bus.url
+        assert written["account"] == run.account
+        assert (data_dir / "keys" / "operator.nk").exists()
+        assert json.loads(owner_file(data_dir).read_text())["account"] == "paper"
+    finally:
+        run.retire()
+
+
+def test_two_systems_never_share_one_data_folder(data_dir: Path) -> None:
+    config = load_config(environment={"SLUICE_PATHS__DATA_DIR": str(data_dir)})
+    run = prepare(config, is_fresh=False)
+    try:
+        with pytest.raises(UserError) as caught:
+            prepare(config, is_fresh=False)
+        assert caught.value.code == "SLU-163"
+    finally:
+        run.retire()
+    prepare(config, is_fresh=False).retire()  # the folder is free again
+
+
+def test_a_running_system_is_found_and_a_dead_one_is_not(data_dir: Path) -> None:
+    config = load_config(environment={"SLUICE_PATHS__DATA_DIR": str(data_dir)})
+    run = prepare(config, is_fresh=False)
+    run.announce({"gate": 7})
+    found = running_system(data_dir)
+    assert found is not None
+    assert (found.nats_url, found.pids) == (run.plan.bus.url, {"gate": 7})
+    assert stat.S_IMODE(system_file(data_dir).stat().st_mode) == 0o600
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], **PIPED)
+    text = system_file(data_dir).read_text().replace(str(os.getpid()), ended.stdout.strip())
+    system_file(data_dir).write_text(text)
+    assert running_system(data_dir) is None
+    run.retire()
+    assert not system_file(data_dir).exists()
+
+
+PIPED: dict[str, object] = {"capture_output": True, "text": True, "check": True}
+
+
+def test_a_process_that_only_waits_to_be_noticed_is_dead() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.read()  # ends when the process does; nobody has waited for it
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert locate.is_running(child.pid) is False
+    child.wait()
+
+
+def test_the_bus_is_found_by_option_before_all_else(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUICE_BUS__URL", "nats://other:1")
+    place = Place(nats_url="nats://here:2", data_dir=data_dir)
+    assert locate.locate(place).url == "nats://here:2"
+    assert locate.locate(Place(data_dir=data_dir)).url == "nats://other:1"
