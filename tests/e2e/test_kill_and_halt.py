@@ -83,6 +83,16 @@ def test_a_killed_venue_keeps_its_orders_and_positions(trading: System) -> None:
     assert max(placed_at_the_venue(trading).values()) == 1
 
 
+@pytest.mark.req("X-10", "O-04")
+def test_a_killed_bus_comes_back_and_no_order_is_sent_twice(trading: System) -> None:
+    before = trading.status()["fills"]
+    old_pid = trading.kill("nats")
+    status = trading.wait_until(lambda s: is_back(s, "nats", old_pid) and s["fills"] is not None)
+    assert status["fills"] >= before
+    start_again(trading)
+    assert max(placed_at_the_venue(trading).values()) == 1
+
+
 @pytest.mark.req("B-05", "B-06", "G-09", "O-05")
 def test_a_halt_survives_the_restart_of_everything(tmp_path: Path) -> None:
     system = System(tmp_path).up()

@@ -1,0 +1,66 @@
+"""The benchmarks run, account for every event, and never fail on a time."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from schemas.errors import UserError
+from services.bench import chain, fused, gate, main
+from services.bench.result import Result, latencies_us, middle, percentile
+
+
+def test_percentiles_are_taken_by_nearest_rank() -> None:
+    values = [float(n) for n in range(1, 101)]
+    assert (percentile(values, 0), percentile(values, 0.5), percentile(values, 1)) == (1, 51, 100)
+    assert latencies_us([3_000, 1_000, 2_000]) == {"p50_us": 2.0, "p99_us": 3.0, "max_us": 3.0}
+
+
+def test_the_middle_of_rounds_comes_with_its_spread() -> None:
+    rounds = [{"a_us": 1.0, "b_us": 5.0}, {"a_us": 4.0, "b_us": 6.0}, {"a_us": 2.0, "b_us": 7.0}]
+    assert middle(rounds) == {"a_us": 2.0, "b_us": 6.0, "spread_a_us": 3.0}
+
+
+@pytest.mark.bench
+@pytest.mark.req("G-10")
+def test_the_gate_decides_every_signal_of_its_benchmark() -> None:
+    result = gate.run(1)
+    assert result.failure == ""
+    assert set(result.value) >= {"small_p50_us", "small_p99_us", "large_p50_us", "large_p99_us"}
+
+
+@pytest.mark.bench
+def test_a_backtest_loses_no_quote_and_no_fill(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "QUOTES", 20_000)
+    result = fused.run(1)
+    assert result.failure == ""
+    assert result.value["orders_count"] > 100
+
+
+@pytest.mark.bench
+def test_the_chain_loses_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain, "RATES_PER_S", (200,))
+    result = chain.run(1)
+    assert result.failure == ""
+    assert set(result.ratio) == {"at_200_p50", "at_200_p99"}
+
+
+def test_an_unknown_benchmark_is_named_with_those_there_are() -> None:
+    with pytest.raises(UserError) as caught:
+        main.run(["speed"])
+    assert caught.value.fields["wanted"] == "one of chain, gate, fused, halt"
+
+
+def test_figures_are_written_as_json_with_their_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Result(
+        value={"p50_us": 2.0}, yardstick={"p50_us": 1.0}, ratio={"p50": 2.0}, goal="fast", ok=True,
+        rounds=1,
+    )  # fmt: skip
+    monkeypatch.setitem(main.BENCHMARKS, "gate", lambda rounds: made)
+    assert main.run(["gate"], tmp_path / "figures.json")
+    written = msgspec.json.decode((tmp_path / "figures.json").read_bytes())
+    assert written["gate"]["value"] == {"p50_us": 2.0}
+    assert set(written["machine"]) >= {"cores", "python", "nats_server"}
+    assert capsys.readouterr().out.startswith("gate: reached: fast\n")
