@@ -17,10 +17,9 @@ OF_ACCOUNT = ("venue", "executor", "gate", "strategy")
 
 
 class Owner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose journals stand in `state`, or whose are being brought there."""
+    """Whose journals belong in `state`."""
 
     account: str
-    is_complete: bool = True
 
 
 def owner_file(data_dir: Path) -> Path:
@@ -35,15 +34,13 @@ def switch_account(data_dir: Path, account: str) -> None:
         StateError: it cannot be told whose journals they are.
     """
     owner = _owner(data_dir)
-    if owner is None:
-        _note(data_dir, Owner(account))
-        return
-    if not owner.is_complete:
-        _bring_back(data_dir, owner.account)
-    if owner.account != account:
+    if owner is not None:
+        _bring_back(data_dir, owner.account)  # what a switch that was cut off has left aside
+        if owner.account == account:
+            return
         _put_aside(data_dir, owner.account)
-        _note(data_dir, Owner(account, is_complete=False))
-        _bring_back(data_dir, account)
+    write_private(owner_file(data_dir), msgspec.json.encode(Owner(account)))
+    _bring_back(data_dir, account)
 
 
 def _put_aside(data_dir: Path, account: str) -> None:
@@ -58,17 +55,13 @@ def _put_aside(data_dir: Path, account: str) -> None:
 def _bring_back(data_dir: Path, account: str) -> None:
     for name in OF_ACCOUNT:
         there = _aside(data_dir, account) / f"{name}.jsonl"
-        if there.exists():
-            there.replace(data_dir / "state" / there.name)
-    _note(data_dir, Owner(account))
+        here = data_dir / "state" / there.name
+        if there.exists() and not here.exists():
+            there.replace(here)
 
 
 def _aside(data_dir: Path, account: str) -> Path:
     return data_dir / "state" / "accounts" / account
-
-
-def _note(data_dir: Path, owner: Owner) -> None:
-    write_private(owner_file(data_dir), msgspec.json.encode(owner))
 
 
 def _owner(data_dir: Path) -> Owner | None:

@@ -38,7 +38,7 @@ def up(  # a parameter is an option here
     symbols: Annotated[str | None, Parameter(help="Its instruments, with commas.")] = None,
     start: Annotated[bool, Parameter(negative="--no-start", help="Start the session.")] = True,
     for_s: Annotated[
-        float | None, Parameter(name="--for", help="Stop after so many seconds.")
+        float | None, Parameter(name="--for", help="Stop so many seconds after all is ready.")
     ] = None,
     until_end: Annotated[
         bool, Parameter(negative=(), help="Stop at the end of the recording.")
@@ -72,7 +72,7 @@ class _Up:
     ) -> None:
         self._run, self._output = run, output
         self._is_starting, self._for_s, self._until_end = is_starting, for_s, until_end
-        self._began_s = time.monotonic()
+        self._began_s = self._ready_s = time.monotonic()
         self._asked = asyncio.Event()
         self._watch: UpWatch | None = None
         self._supervisor = Supervisor(run.plan, self._note, run.announce)
@@ -84,7 +84,8 @@ class _Up:
         try:
             if not await self._until_asked(self._supervisor.start()):
                 return Exit.OK
-            took_s = time.monotonic() - self._began_s
+            self._ready_s = time.monotonic()
+            took_s = self._ready_s - self._began_s
             self._output.line(f"all services are ready after {took_s:.1f} s; HALTED, as always")
             async with at_desk(Place(), self._run.plan.bus) as desk:
                 await self._trade(desk)
@@ -112,7 +113,7 @@ class _Up:
         """Draw until the end: asked for, in time, or of the recording."""
         is_table = sys.stdout.isatty() and not self._output.is_json
         with _screen(is_table) as screen:
-            while not await self._is_over(watch):
+            while True:
                 await watch.refresh()
                 views = self._views()
                 if screen is not None:
@@ -121,6 +122,8 @@ class _Up:
                     print(_one_line(document_of(watch, views)), flush=True)
                 else:
                     self._output.line(line_of(watch, views))
+                if await self._is_over(watch):
+                    return
 
     async def _is_over(self, watch: UpWatch) -> bool:
         """Wait for the next second; return whether it was the last."""
@@ -128,7 +131,7 @@ class _Up:
             await asyncio.wait_for(self._asked.wait(), REFRESH_S)
         if self._asked.is_set():
             return True
-        if self._for_s is not None and watch.elapsed_s >= self._for_s:
+        if self._for_s is not None and time.monotonic() - self._ready_s >= self._for_s:
             return True
         if self._until_end and watch.is_feed_ended:
             await self._settle(watch)

@@ -126,8 +126,9 @@ class Simulation:
         now_ns = self._world.local_ns(host)
         said: list[Event] = [] if events else host.told(None, now_ns)
         for event in events:
-            self._world.observe(host, event, is_said=False)
-            said += host.told(event, now_ns)
+            if host.hears(type(event)):
+                self._world.observe(host, event, is_said=False)
+                said += host.told(event, now_ns)
         internal = [event for event in said if _is_internal(host, event)]
         ordered = internal + [event for event in said if not _is_internal(host, event)]
         last = self._last_word(host, len(ordered))

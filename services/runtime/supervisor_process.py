@@ -63,13 +63,13 @@ async def spawn(spec: ProcessSpec, parent_fd: int) -> asyncio.subprocess.Process
         )
 
 
-async def stop(process: asyncio.subprocess.Process, timeout_s: float = STOP_TIMEOUT_S) -> bool:
+async def stop(process: asyncio.subprocess.Process) -> bool:
     """End the process; return False when it had to be killed."""
     if process.returncode is not None:
         return True
     process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), timeout_s)
+        await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
     except TimeoutError:
         process.kill()
         await process.wait()

@@ -144,25 +144,9 @@ def processes(
         position: returns the control record that the breaker was told last.
         parts: what the processes are made of.
     """
-    log = parts.stream()
-    stream = Body(cores=(Stream(log, position),))
-    person = Body(cores=(operator,))
     venue = partial(parts.venue, VenueConfig(), INSTRUMENTS, CASH)
     return [
-        Process(
-            name="operator",
-            make=lambda _: person,
-            queries={StatusWanted: "breaker"},
-            is_mortal=False,
-            has_health=False,
-        ),
-        Process(
-            name="stream",
-            make=lambda _: stream,
-            notices={"breaker": _link_changed},
-            is_mortal=False,
-            has_health=False,
-        ),
+        *_immortals(operator, Stream(parts.stream(), position)),
         Process(name="recorder", make=lambda _: Body(cores=())),
         Process(name="feed", make=lambda boot_id: Body(cores=(Market(seed, boot_id),))),
         # A venue loses nothing: what it would forget, nobody could tell us.
@@ -181,6 +165,27 @@ def processes(
             notices={"venue": _venue_link_changed},
         ),
         Process(name="breaker", make=partial(_breaker, parts), queries={BookWanted: "executor"}),
+    ]
+
+
+def _immortals(operator: Operator, stream: Stream) -> list[Process]:
+    """Return those that no fault befalls: the person, and the server with its stream."""
+    person, server = Body(cores=(operator,)), Body(cores=(stream,))
+    return [
+        Process(
+            name="operator",
+            make=lambda _: person,
+            queries={StatusWanted: "breaker"},
+            is_mortal=False,
+            has_health=False,
+        ),
+        Process(
+            name="stream",
+            make=lambda _: server,
+            notices={"breaker": _link_changed},
+            is_mortal=False,
+            has_health=False,
+        ),
     ]
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as some
 from talipp.indicators import EMA
 
 from schemas.orders import Outcome, SignalRaised
-from services.strategy.library.ema import FlatEma
+from services.strategy.library.ema import FlatEmas
 from tests.builders import S_NS, quote
 from tests.strategy_rig import StrategyRig, decision, every
 
@@ -19,12 +19,21 @@ STEPS = some.lists(
 )
 
 
-@given(period=some.integers(1, 30), prices=some.lists(PRICES, max_size=120))
-def test_the_flat_average_is_talipps_to_the_last_bit(period: int, prices: list[float]) -> None:
-    flat, theirs = FlatEma(period), EMA(period)
+@given(
+    fast=some.integers(1, 20), more=some.integers(1, 20), prices=some.lists(PRICES, max_size=120)
+)
+def test_the_flat_averages_are_talipps_to_the_last_bit(
+    fast: int, more: int, prices: list[float]
+) -> None:
+    flat, shorter, longer = FlatEmas(fast, fast + more), EMA(fast), EMA(fast + more)
     for price in prices:
-        theirs.add(price)
-        assert flat.add(price) == theirs[-1]
+        shorter.add(price)
+        longer.add(price)
+        above = flat.add(price)
+        is_warm = longer[-1] is not None
+        assert (flat.slow, above is not None) == (longer[-1], is_warm)
+        assert flat.fast == shorter[-1]
+        assert above is None or above == shorter[-1] - longer[-1]
 
 
 @pytest.mark.req("S-13")

@@ -175,6 +175,7 @@ def cancel(number: int) -> CancelPlaced:
 def test_a_wire_keeps_order_and_loses_nothing_while_the_bus_does() -> None:
     faults = Faults(loss_probability=SURE, repeat_probability=SURE, reorder_probability=SURE)
     executor, venue, simulation = wired(faults)
+    simulation.run(NS_PER_S)
     executor.answers = [cancel(n) for n in range(50)]
     simulation.tell("executor", VenueCanceled(at_ns=0, order_id=cancel(0).order_id, leaves=dec(0)))
     simulation.run(NS_PER_S)

@@ -93,6 +93,7 @@ def test_a_campaign_runs_seed_after_seed_until_its_hours_are_over() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(0)
 def test_every_invariant_holds_through_a_long_campaign() -> None:
     for run in campaign(hours=10):
         check(run)

@@ -1,5 +1,6 @@
 """What the command line finds and writes on disk: private, whole, and of the right account."""
 
+import contextlib
 import json
 import os
 import stat
@@ -11,7 +12,7 @@ import pytest
 
 from schemas.errors import StateError, UserError
 from services.cli import account_journals, locate
-from services.cli.account_journals import OF_ACCOUNT, Owner, owner_file, switch_account
+from services.cli.account_journals import OF_ACCOUNT, owner_file, switch_account
 from services.cli.config_resolve import load_config
 from services.cli.locate import Place, running_system, system_file
 from services.cli.private_files import write_private
@@ -59,10 +60,8 @@ def test_a_switch_that_was_cut_off_is_finished_by_the_next(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", failing)
-        try:
+        with contextlib.suppress(OSError, UserError):
             switch_account(tmp_path, "replay-1")
-        except (OSError, UserError):
-            pass
     switch_account(tmp_path, "paper")
     assert journals(tmp_path) == of_paper
 
@@ -74,11 +73,14 @@ def test_journals_of_nobody_knows_whom_are_not_touched(tmp_path: Path) -> None:
     assert journals(tmp_path) == before
 
 
-def test_without_the_switch_one_account_would_read_the_journal_of_another(tmp_path: Path) -> None:
+def test_without_the_switch_one_account_would_read_the_journal_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     switch_account(tmp_path, "paper")
     write_journals(tmp_path, "paper")
-    account_journals._note(tmp_path, Owner("replay-1"))  # as if nothing had been put aside
-    assert set(journals(tmp_path).values()) == {"paper"}
+    monkeypatch.setattr(account_journals, "_put_aside", lambda *_: None)
+    switch_account(tmp_path, "replay-1")
+    assert set(journals(tmp_path)) > {"breaker.jsonl"}
 
 
 def test_a_private_file_is_never_readable_by_others(tmp_path: Path) -> None:
@@ -133,24 +135,19 @@ def test_a_running_system_is_found_and_a_dead_one_is_not(data_dir: Path) -> None
     assert found is not None
     assert (found.nats_url, found.pids) == (run.plan.bus.url, {"gate": 7})
     assert stat.S_IMODE(system_file(data_dir).stat().st_mode) == 0o600
-    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], **PIPED)
-    text = system_file(data_dir).read_text().replace(str(os.getpid()), ended.stdout.strip())
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    text = system_file(data_dir).read_text().replace(str(os.getpid()), str(ended.pid))
     system_file(data_dir).write_text(text)
     assert running_system(data_dir) is None
     run.retire()
     assert not system_file(data_dir).exists()
 
 
-PIPED: dict[str, object] = {"capture_output": True, "text": True, "check": True}
-
-
 def test_a_process_that_only_waits_to_be_noticed_is_dead() -> None:
-    child = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
-    assert child.stdout is not None
-    child.stdout.read()  # ends when the process does; nobody has waited for it
-    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert locate.is_running(child.pid) is False
-    child.wait()
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # ended, and not yet waited for
+        assert locate.is_running(child.pid) is False
 
 
 def test_the_bus_is_found_by_option_before_all_else(

@@ -8,7 +8,7 @@ import pytest
 from schemas.market import BarClosed, QuoteReceived
 from schemas.orders import Outcome, Side, SignalRaised
 from schemas.sessions import StrategyFailed
-from services.strategy.library.ema import FlatEma
+from services.strategy.library.ema import FlatEmas
 from services.strategy.library.ema_cross import EmaCross
 from tests.builders import ALPHA, BETA, S_NS, quote
 from tests.strategy_rig import StrategyRig, decision, every, only
@@ -172,11 +172,11 @@ def test_memory_stays_flat_however_many_quotes_come() -> None:
     rig = started("ema_cross", QUICK)
     strategy = rig.strategy(next(iter(rig.core.sessions)))
     assert isinstance(strategy, EmaCross)
-    average = strategy._lines[ALPHA].fast
+    averages = strategy._lines[ALPHA].averages
     for n in range(1_000):
         rig.tell(at(100 + n % 2))
-    assert isinstance(average, FlatEma)
-    assert len(average._warming.input_values) == 2
+    assert isinstance(averages, FlatEmas)
+    assert len(averages._warming_slow.input_values) == QUICK["slow"]
 
 
 @pytest.mark.req("S-17")

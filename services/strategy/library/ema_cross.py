@@ -14,7 +14,7 @@ from schemas.market import BarClosed, QuoteReceived
 from schemas.orders import SignalDecided
 from services.strategy.context import Context
 from services.strategy.interface import Parameters, Strategy
-from services.strategy.library.ema import FlatEma
+from services.strategy.library.ema import FlatEmas
 from services.strategy.library.seeking import Seeker, lot_complaints, size_of
 
 Period = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
@@ -63,14 +63,16 @@ class EmaCrossParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class _Line:
-    """One instrument: its two averages, and which is above."""
+    """One instrument: its two averages, which is above, and what is to be held because of it."""
 
-    __slots__ = ("fast", "is_above", "seeker", "slow")
+    __slots__ = ("averages", "instrument", "is_above", "seeker")
 
-    def __init__(self, fast: int, slow: int, seeker: Seeker) -> None:
-        self.fast = FlatEma(fast)
-        self.slow = FlatEma(slow)
-        self.seeker = seeker
+    def __init__(
+        self, instrument: InstrumentId, context: Context, parameters: EmaCrossParameters
+    ) -> None:
+        self.instrument = instrument
+        self.averages = FlatEmas(parameters.fast, parameters.slow)
+        self.seeker = Seeker(context, instrument, parameters.retry_ms)
         self.is_above: bool | None = None
 
 
@@ -83,12 +85,7 @@ class EmaCross(Strategy[EmaCrossParameters]):
         super().__init__(context, parameters)
         self._is_per_quote = parameters.source == "quote"
         self._lines = {
-            instrument: _Line(
-                parameters.fast,
-                parameters.slow,
-                Seeker(context, instrument, parameters.retry_ms),
-            )
-            for instrument in context.instruments
+            instrument: _Line(instrument, context, parameters) for instrument in context.instruments
         }
 
     @classmethod
@@ -108,21 +105,21 @@ class EmaCross(Strategy[EmaCrossParameters]):
             bid, ask = quote.bid, quote.ask
             if bid and ask:
                 # Twice the middle: both averages double exactly, and half a division is saved.
-                self._add(quote.instrument, line, float(bid + ask))
+                self._add(line, float(bid + ask))
         elif line.seeker.is_seeking:
             line.seeker.seek()
 
     def on_bar(self, bar: BarClosed) -> None:
         """Average the close."""
         if self.parameters.source == "bar":
-            self._add(bar.instrument, self._lines[bar.instrument], float(bar.close))
+            self._add(self._lines[bar.instrument], float(bar.close))
 
     def on_timer(self) -> None:
         """Average the latest middle of every instrument's market."""
         for instrument, line in self._lines.items():
             quote = self.context.quote(instrument)
             if quote is not None and quote.bid and quote.ask:
-                self._add(instrument, line, float(quote.bid + quote.ask))
+                self._add(line, float(quote.bid + quote.ask))
         self._set_tick()
 
     def on_decision(self, decision: SignalDecided) -> None:
@@ -136,25 +133,24 @@ class EmaCross(Strategy[EmaCrossParameters]):
     def _set_tick(self) -> None:
         self.context.set_timer(self.context.now_ns + self.parameters.tick_ms * NS_PER_MS)
 
-    def _add(self, instrument: InstrumentId, line: _Line, value: float) -> None:
-        fast = line.fast.add(value)
-        slow = line.slow.add(value)
-        if slow is None or fast is None:
+    def _add(self, line: _Line, value: float) -> None:
+        above = line.averages.add(value)
+        if above is None:
             return
-        is_above = fast > slow
+        is_above = above > 0
         if is_above is not line.is_above:
-            self._on_side(instrument, line, is_above)
+            self._on_side(line, is_above)
         if line.seeker.is_seeking:
             line.seeker.seek()
 
-    def _on_side(self, instrument: InstrumentId, line: _Line, is_above: bool) -> None:
+    def _on_side(self, line: _Line, is_above: bool) -> None:
         """Note the side; a change of it is a cross, and sets what is to be held."""
         is_cross = line.is_above is not None
         line.is_above = is_above
         if not is_cross:
             return
         wanted = self.parameters
-        size = size_of(self.context, instrument, wanted.quantity, wanted.capital_share)
+        size = size_of(self.context, line.instrument, wanted.quantity, wanted.capital_share)
         below = -size if wanted.can_short else Decimal(0)
         crossed = "above" if is_above else "below"
         why = f"ema {wanted.fast} crossed {crossed} ema {wanted.slow}"
