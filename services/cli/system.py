@@ -1,8 +1,10 @@
 """Make one run of the system ready: its folder, its lock, its keys, its resolved configuration."""
 
+import contextlib
 import datetime
 import fcntl
 import os
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +44,7 @@ class Run:
         instruments: what may be traded.
         symbols: of the session that `up` starts.
         lock: held open for as long as the system runs.
+        ports: the choice of ports; nobody else on this machine chooses until ours are taken.
     """
 
     config: Config
@@ -50,6 +53,7 @@ class Run:
     instruments: Sequence[Instrument]
     symbols: Sequence[InstrumentId]
     lock: int
+    ports: contextlib.ExitStack
 
     @property
     def log_dir(self) -> Path:
@@ -58,6 +62,8 @@ class Run:
 
     def announce(self, pids: dict[str, int]) -> None:
         """Tell every command where the system is."""
+        if len(pids) > 1:  # the bus was first, and has its ports now
+            self.ports.close()
         data_dir = self.config.data_dir
         system = RunningSystem(
             nats_url=self.plan.bus.url,
@@ -73,6 +79,7 @@ class Run:
 
     def retire(self) -> None:
         """Take the notice away, and let go of the data folder."""
+        self.ports.close()
         system_file(self.config.data_dir).unlink(missing_ok=True)
         os.close(self.lock)
 
@@ -91,6 +98,8 @@ def prepare(config: Config, *, is_fresh: bool) -> Run:
     account = account_of(config, instruments, is_fresh=is_fresh, now=now)
     lock = _locked(data_dir)  # before anything is written: another system may be running here
     switch_account(data_dir, account["id"])
+    ports = contextlib.ExitStack()
+    ports.callback(os.close, _flocked(_ports_file(), fcntl.LOCK_EX))
     bus, server = _bus(config)
     text = to_bytes(document(config, instruments, account, bus))
     write_private(config_file(data_dir), text)
@@ -107,6 +116,7 @@ def prepare(config: Config, *, is_fresh: bool) -> Run:
         instruments=instruments,
         symbols=symbols,
         lock=lock,
+        ports=ports,
     )
 
 
@@ -139,16 +149,29 @@ def _locked(data_dir: Path) -> int:
     """Return the open lock file: one system a data folder. It ends with this process."""
     path = data_dir / "run" / "lock"
     make_folder(path.parent)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return _flocked(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        os.close(descriptor)
         other = running_system(data_dir)
         found = f"process {other.supervisor_pid}" if other else "another process that starts"
         wanted = "only one; stop it (Ctrl-C there), or use --data-dir for a second system"
         raise UserError("SLU-163", path=data_dir, found=found, wanted=wanted) from error
+
+
+def _flocked(path: Path, how: int) -> int:
+    """Return the open file, locked; closing it, or the end of this process, lets go."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
+
+
+def _ports_file() -> Path:
+    """Return what this user's systems take turns by: a port is free only until it is taken."""
+    return Path(tempfile.gettempdir()) / f"sluice-ports-{os.getuid()}.lock"
 
 
 def to_bytes(value: Any) -> bytes:

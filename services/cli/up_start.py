@@ -1,6 +1,8 @@
 """The start that `sluice up` asks for by itself, and when it does not."""
 
 import asyncio
+from collections.abc import Sequence
+from decimal import Decimal
 
 from schemas import subjects
 from schemas.control import BreakerState, ControlAnswered, StartRequest
@@ -16,6 +18,11 @@ PAUSE_S = 0.5
 """Between tries: right after the boot a component may not have reported yet."""
 
 REASON = "sluice up: the session it starts by itself"
+SIZED, SHARE = "ema_cross", "capital_share"
+SHARE_EACH = Decimal("0.1")
+"""Part of the capital that one contract's instrument gets."""
+
+NAMED_MAX = 5
 OPEN_STATES = (SessionState.RUNNING, SessionState.PAUSED)
 
 
@@ -64,7 +71,27 @@ async def _request(desk: Desk, run: Run) -> tuple[StartRequest, str]:
         strategy=choice.strategy,
         symbols=tuple(run.symbols),
         initial_capital=run.config.account.initial_cash,
-    ), f"{choice.strategy} over {', '.join(run.symbols)}"
+        config_overrides=_overrides(run),
+    ), f"{choice.strategy} over {_named(run.symbols)}"
+
+
+def _overrides(run: Run) -> dict[str, str]:
+    """Return a larger share of the capital where one contract stands for a lot of money.
+
+    A tenth of the capital, spread over five expiries, would not buy one of any.
+    """
+    traded = [each for each in run.instruments if each.id in run.symbols]
+    configured = run.config.merged.values["strategy"]["parameters"].get(SIZED, {})
+    is_ours = run.config.up.strategy == SIZED and SHARE not in configured
+    if not is_ours or all(each.multiplier == 1 for each in traded):
+        return {}
+    return {SHARE: str(min(Decimal(1), SHARE_EACH * len(traded)))}
+
+
+def _named(symbols: Sequence[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    more = len(symbols) - NAMED_MAX
+    return ", ".join(symbols[:NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 async def _tried(desk: Desk, request: StartRequest) -> ControlAnswered:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,14 @@ SLUICE = Path(sys.executable).with_name("sluice")
 START_TIMEOUT_S = 60.0
 
 
+def free_ports() -> tuple[int, int]:
+    """Return two ports that nobody listens on."""
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1]), int(other.getsockname()[1])
+
+
 class System:
     """`sluice up` as a user starts it. The folder outlives a stop, as a machine's disk does."""
 
@@ -21,7 +30,13 @@ class System:
         self.folder = folder
         self.data_dir = folder / "var"
         keep = {k: v for k, v in os.environ.items() if not k.startswith(("SLUICE_", "BASIS_"))}
-        self.environment = keep | {"SLUICE_PATHS__DATA_DIR": str(self.data_dir), "USER": "kim"}
+        port, monitor_port = free_ports()
+        self.environment = keep | {
+            "SLUICE_PATHS__DATA_DIR": str(self.data_dir),
+            "SLUICE_BUS__PORT": str(port),  # not the usual one: tests run side by side
+            "SLUICE_BUS__MONITOR_PORT": str(monitor_port),
+            "USER": "kim",
+        }
         self.process: subprocess.Popen[bytes] | None = None
         self.output = folder / "up.log"
 

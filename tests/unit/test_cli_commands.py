@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.errors import REGISTRY
@@ -11,6 +12,7 @@ from schemas.subjects import SUBJECTS
 from services.cli import __main__ as cli
 from services.cli.app import COMMANDS
 from services.cli.schema import asyncapi, json_schema
+from services.simulation.run import simulate
 
 
 @pytest.fixture(autouse=True)
@@ -189,3 +191,34 @@ def test_a_schema_can_be_written_to_a_file(sluice: Any, tmp_path: Path) -> None:
     file = tmp_path / "schema.json"
     assert sluice("schema", "--format", "json-schema", "--output", str(file)).code == 0
     assert json.loads(file.read_text())["$defs"]["QuoteReceived"]["type"] == "object"
+
+
+def test_a_simulation_says_what_it_went_through(sluice: Any) -> None:
+    said = sluice("sim", "--seeds", "1", "--json")
+    document = json.loads(said.out)
+    assert (said.code, document["runs"], document["violation"]) == (0, 1, "")
+    assert document["faults"]["late"] > 0
+
+
+def test_a_simulation_that_broke_says_how_to_see_it_again(
+    sluice: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = simulate(3, seconds=0.1)
+    broken = msgspec.structs.replace(run, violation="I1: an old order", invariant="I1")
+    monkeypatch.setattr("services.simulation.run.simulate", lambda seed: broken)
+    said = sluice("sim", "--seed", "3")
+    assert said.code == 1
+    assert "VIOLATION with seed 3: I1: an old order" in said.out
+    assert "Next: sluice sim --seed 3" in said.out
+
+
+@pytest.mark.parametrize(("is_reached", "code"), [(True, 0), (False, 1)])
+def test_a_benchmark_ends_by_whether_its_goals_were_reached(
+    sluice: Any, monkeypatch: pytest.MonkeyPatch, is_reached: bool, code: int
+) -> None:
+    monkeypatch.setattr("services.bench.main.run", lambda *_: is_reached)
+    assert sluice("bench", "gate").code == code
+
+
+def test_a_benchmark_that_does_not_exist_is_a_mistake(sluice: Any) -> None:
+    assert sluice("bench", "gaet").code == 2

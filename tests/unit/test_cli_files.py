@@ -1,17 +1,19 @@
 """What the command line finds and writes on disk: private, whole, and of the right account."""
 
 import contextlib
+import fcntl
 import json
 import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from schemas.errors import StateError, UserError
-from services.cli import account_journals, locate
+from services.cli import account_journals, locate, system
 from services.cli.account_journals import OF_ACCOUNT, owner_file, switch_account
 from services.cli.config_resolve import load_config
 from services.cli.locate import Place, running_system, system_file
@@ -97,6 +99,7 @@ def test_a_private_file_is_never_readable_by_others(tmp_path: Path) -> None:
 @pytest.fixture
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # a choice of ports of our own
     return tmp_path / "var"
 
 
@@ -125,6 +128,24 @@ def test_two_systems_never_share_one_data_folder(data_dir: Path) -> None:
     finally:
         run.retire()
     prepare(config, is_fresh=False).retire()  # the folder is free again
+
+
+def can_choose_ports() -> bool:
+    try:
+        os.close(system._flocked(system._ports_file(), fcntl.LOCK_EX | fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def test_nobody_else_chooses_ports_until_ours_are_taken(data_dir: Path) -> None:
+    config = load_config(environment={"SLUICE_PATHS__DATA_DIR": str(data_dir)})
+    run = prepare(config, is_fresh=False)
+    run.announce({"nats": 7})
+    assert not can_choose_ports()
+    run.announce({"nats": 7, "recorder": 8})
+    assert can_choose_ports()
+    run.retire()
 
 
 def test_a_running_system_is_found_and_a_dead_one_is_not(data_dir: Path) -> None:
