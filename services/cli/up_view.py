@@ -26,6 +26,8 @@ def line_of(watch: UpWatch, services: tuple[ServiceView, ...]) -> str:
         f"feed {watch.rates.market_per_s:.0f}/s",
         f"decisions {watch.rates.decisions_per_s:.1f}/s",
     ]
+    if watch.denied:
+        parts.append(_denied(watch))
     if last is not None:
         parts.append(f"last {last.side} {last.quantity} {last.instrument} at {last.price}")
     if ill := unwell(services):
@@ -62,6 +64,7 @@ def document_of(watch: UpWatch, services: tuple[ServiceView, ...]) -> dict[str, 
         "positions": {each.instrument: each.quantity for each in watch.positions},
         "fills": watch.fills,
         "decisions": watch.decisions,
+        "denied": dict(watch.denied),
         "first_fill_s": watch.first_fill_s,
         "is_feed_ended": watch.is_feed_ended,
         "rates": msgspec.to_builtins(watch.rates),
@@ -76,7 +79,7 @@ def summary_of(watch: UpWatch) -> list[str]:
     lines = [
         f"ran {watch.elapsed_s:.0f} s; first fill after {first}",
         f"market data {feed.counts.get('total', 0):,} events" if feed else "market data unknown",
-        f"decisions {watch.decisions}, fills {watch.fills}",
+        f"decisions {watch.decisions}, {_denied(watch)}, fills {watch.fills}",
         f"equity {_equity(watch)}",
     ]
     if book is not None:
@@ -99,6 +102,8 @@ def _headline(watch: UpWatch) -> Any:
     breaker = watch.arbiter.breaker_state if watch.arbiter else UNKNOWN
     line = Text.assemble((state, style), f"   breaker {breaker}   equity {_equity(watch)}   ")
     line.append(f"fills {watch.fills}   ")
+    if watch.denied:
+        line.append(f"{_denied(watch)}   ", style="yellow")
     line.append(
         f"market {watch.rates.market_per_s:,.0f}/s   "
         f"decisions {watch.rates.decisions_per_s:.1f}/s   fills {watch.rates.fills_per_s:.1f}/s"
@@ -146,6 +151,14 @@ def _services(services: tuple[ServiceView, ...]) -> Any:
         again = f" (restarted {view.restarts}x)" if view.restarts else ""
         text.append(f"{view.name}{again}  ", style=style)
     return text
+
+
+def _denied(watch: UpWatch) -> str:
+    """Return how many signals the gate rejected, and by which rule most of them."""
+    if not watch.denied:
+        return "none denied"
+    [(rule, _)] = watch.denied.most_common(1)
+    return f"denied {watch.denied.total()} (most by {rule}: sluice explain gate)"
 
 
 def _gain(position: PositionView) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from decimal import Decimal
 
 import msgspec
@@ -13,7 +13,7 @@ from schemas.errors import WireError
 from schemas.executions import BookReported, ExecutionEvent, OrderFilled, OrderView, PositionView
 from schemas.health import AlertRaised, ArbiterReported, FeedReported, GateReported, ServiceView
 from schemas.market import FeedEnded
-from schemas.orders import SignalDecided
+from schemas.orders import Outcome, SignalDecided
 from schemas.sessions import SessionStateChanged
 from schemas.subjects import SUBJECTS
 from schemas.wire import decode
@@ -49,6 +49,7 @@ class UpWatch:
 
     Attributes:
         fills: executions heard since the start of this run.
+        denied: signals that the gate rejected, by rule.
         first_fill_s: seconds from the start of the command to the first of them.
         is_feed_ended: whether the recording is at its end.
         notes: the newest alerts and notes, oldest first.
@@ -64,6 +65,7 @@ class UpWatch:
         self.equity: Decimal | None = None
         self.first_equity: Decimal | None = None
         self.fills = self.decisions = 0
+        self.denied: Counter[str] = Counter()
         self.first_fill_s: float | None = None
         self.is_feed_ended = False
         self.is_news = asyncio.Event()
@@ -152,8 +154,10 @@ class UpWatch:
         match event:
             case OrderFilled():
                 self._on_fill(event)
-            case SignalDecided():
+            case SignalDecided(outcome=outcome, rule=rule):
                 self.decisions += 1
+                if outcome is Outcome.REJECTED:
+                    self.denied[rule] += 1
             case BookReported():
                 self.book = event
             case AccountMarked():
