@@ -58,7 +58,7 @@ async def connect(
             **OPTIONS,
         )
     )
-    ends: set[asyncio.Future[None]] = {opening, watch.shut_out}
+    ends: set[asyncio.Future[Any]] = {opening, watch.shut_out}
     try:
         await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -82,7 +82,8 @@ def _why_not(name: str, bus: BusConfig, watch: "_Watch", timeout_s: float) -> Bu
     if watch.shut_out.done():
         key = "no key (bus.keys_dir is not set)" if bus.keys_dir is None else f"{bus.keys_dir}"
         wanted = f"a user that the server knows; the key of {name} is from: {key}"
-        return BusError("SLU-121", url=bus.url, user=name, found=watch.last_error, wanted=wanted)
+        found = watch.shut_out.result()
+        return BusError("SLU-121", url=bus.url, user=name, found=found, wanted=wanted)
     found = watch.last_error or f"no answer in {timeout_s:g} s"
     return BusError("SLU-122", url=bus.url, user=name, found=found, wanted="a nats-server there")
 
@@ -103,7 +104,7 @@ class _Watch:
     def __init__(self, connection: BusConnection) -> None:
         self.is_open = False
         self.last_error = ""
-        self.shut_out: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.shut_out: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._connection = connection
 
     async def on_error(self, error: Exception) -> None:
@@ -112,7 +113,7 @@ class _Watch:
         self.last_error = text
         lower = text.lower()
         if NOT_LET_IN in lower and not self.shut_out.done():
-            self.shut_out.set_result(None)
+            self.shut_out.set_result(text)  # what follows it is only noise
         if RIGHT_REFUSED in lower and len(self._connection.refusals) < REFUSALS_KEPT_MAX:
             self._connection.refusals.append(text)
 
