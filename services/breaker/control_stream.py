@@ -27,6 +27,7 @@ from schemas.streams import CONTROL
 from schemas.subjects import EPOCH_RECORD, QUERY
 from schemas.wire import decode, encode
 from services.breaker.control_records import record_from, unreadable
+from services.runtime.ending import end
 from services.runtime.fastpath import BusConnection
 from services.runtime.live import Post
 
@@ -105,9 +106,7 @@ class ControlStream:
 
     async def close(self) -> None:
         """Stop reading, and close the connection."""
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await end(self._task)
         await self._connection.close()
 
     async def _serve(self) -> None:

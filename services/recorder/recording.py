@@ -26,6 +26,7 @@ from services.recorder.events_log import EventsLog
 from services.recorder.journal import Journal, Place
 from services.recorder.profile import durability, recorded_streams, wanted_streams
 from services.recorder.pull import Pull
+from services.runtime.ending import end
 from services.runtime.fastpath import BusConnection
 from services.runtime.live import Post
 
@@ -74,9 +75,7 @@ class Recording:
 
     async def close(self) -> None:
         """Stop; what is not on the disk is still in its stream."""
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await end(self._task)
         await self._connection.close()
 
     def _on_link(self, is_up: bool, detail: str) -> None:

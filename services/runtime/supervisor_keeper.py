@@ -1,12 +1,12 @@
 """Keep processes alive: start each again when it ends, with growing pauses, until asked to stop."""
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable
 
 from schemas.base import NS_PER_S
 from schemas.health import AlertRaised
+from services.runtime.ending import end
 from services.runtime.supervisor_process import ProcessSpec, last_words, spawn, stop
 from services.runtime.supervisor_roster import Roster
 
@@ -46,9 +46,7 @@ class Keeper:
         task = self._tasks.pop(name, None)
         if task is None:
             return
-        task.cancel()  # first, so that the end is not taken for a crash
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)  # first, so that the end is not taken for a crash
         process = self._processes.pop(name, None)
         was_orderly = process is None or await stop(process)
         self._roster.on_stopped(name, "" if was_orderly else "did not end in time: killed")

@@ -31,6 +31,7 @@ from services.executor.venues.protocol import (
     Welcome,
     read_address,
 )
+from services.runtime.ending import end
 
 CONNECT_S_MAX = 2.0
 READ_BYTES = 262_144
@@ -89,9 +90,7 @@ class PaperClient:
     async def close(self) -> None:
         """Hang up."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
         self._hang_up()
 
     def _send_order(self, placed: OrderPlaced) -> None:
