@@ -57,8 +57,8 @@ async def flood(connection: BusConnection) -> None:
 
 
 def read_until(bare: Bare, end: bytes) -> set[bytes]:
-    """Return what is heard before `end`."""
-    heard = set()
+    """Return what is heard up to `end`, and `end` with it."""
+    heard = {end}
     while (data := bare.message()) != end:
         heard.add(data)
     return heard
@@ -201,8 +201,12 @@ def test_a_frozen_server_is_left_while_it_is_frozen(nats_server: NatsServer) -> 
     run(main())
 
 
-async def said_to_a_frozen_server(server: NatsServer) -> set[bytes]:
-    """Flood a server that reads nothing; return what its subscribers hear when it is back."""
+async def said_to_a_frozen_server(server: NatsServer, until: bytes = b"after") -> set[bytes]:
+    """Flood a server that reads nothing; return what subscribers hear when it is back.
+
+    They listen until they hear `until`: the last of the flood comes by a connection of its own,
+    and may well come after what was said on the next one.
+    """
     bare = Bare(server.url)
     bare.subscribe("flood")
     async with connected(server.url) as connection:
@@ -210,7 +214,7 @@ async def said_to_a_frozen_server(server: NatsServer) -> set[bytes]:
         with frozen(server):
             await flood(connection)
             await left(connection)
-        reading = asyncio.create_task(asyncio.to_thread(read_until, bare, b"after"))
+        reading = asyncio.create_task(asyncio.to_thread(read_until, bare, until))
         assert [await links.next(), await links.next()] == [False, True]
         connection.send("flood", b"after")
         heard = await reading
@@ -237,7 +241,7 @@ def test_waiting_for_a_frozen_server_delivers_the_rest_late(
         _process_op_err = Client._process_op_err
 
     monkeypatch.setattr(connect_module, "BusConnection", Patient)
-    assert b"last" in run(said_to_a_frozen_server(nats_server))
+    assert b"last" in run(said_to_a_frozen_server(nats_server, until=b"last"))
 
 
 async def heard_of_a_backlog(url: str, links_wanted: int) -> tuple[int, list[bool]]:
