@@ -12,6 +12,7 @@ import msgspec
 
 from schemas.base import AccountId, BootId, Event, SessionId
 from schemas.errors import FieldError
+from schemas.restrictions import Restriction
 
 
 class BreakerState(enum.StrEnum):
@@ -209,6 +210,9 @@ class EpochStarted(Event, frozen=True, kw_only=True):
     stream_seq: int = 0
     """Its own place on the CONTROL stream; 0 in the stored copy, which cannot know it."""
 
+    restrictions: tuple[Restriction, ...] = ()
+    """What was in force when it was stored; a component takes these over when it arms."""
+
 
 class EpochEnded(Event, frozen=True, kw_only=True):
     """The arbiter leases this epoch no more: a member restarted, or a breaker service did."""
@@ -277,15 +281,37 @@ class LeaseAnswered(Event, frozen=True, kw_only=True):
 
     is_granted: bool
     reason: str = ""
+    restrictions: tuple[Restriction, ...] = ()
+    """All that the arbiter knows of; a component adds those that it has not heard."""
 
 
-class BreakerTripped(Event, frozen=True, kw_only=True):
-    """A breaker's input passed its limit. A halt goes out with it."""
+class Response(enum.StrEnum):
+    """What a breaker does when a level of its own is passed (B-08)."""
+
+    WARN = "warn"
+    REDUCE = "reduce"
+    HALT = "halt"
+    FLATTEN = "flatten"
+
+
+class BreakerWarned(Event, frozen=True, kw_only=True):
+    """A breaker's input passed a level that only warns."""
 
     breaker: str
     reason: str
     value: str
     limit: str
+
+
+class BreakerTripped(Event, frozen=True, kw_only=True):
+    """A breaker's input passed its limit. Its response goes out with it."""
+
+    breaker: str
+    reason: str
+    value: str
+    limit: str
+    response: Response = Response.HALT
+    """What went out with it: a halt, a REDUCE of all, or a flatten of all."""
 
 
 class BreakerStateChanged(Event, frozen=True, kw_only=True):

@@ -5,13 +5,16 @@ import msgspec
 from schemas.subjects import (
     DEAD_LETTERS,
     EPOCH_RECORD,
+    FLATTEN,
     HALT,
     PAUSE,
+    REDUCE,
     RESET,
     RESULT,
     RESUME,
     START,
     STOP,
+    UNLOCK,
 )
 
 
@@ -30,10 +33,10 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 CONTROL = StreamSpec(
     name="CONTROL",
-    subjects=(HALT, f"{HALT}.>", EPOCH_RECORD),
+    subjects=(HALT, f"{HALT}.>", REDUCE, f"{REDUCE}.>", "control.lock", EPOCH_RECORD),
     is_acknowledging=False,
 )
-"""Halts and epochs only: its newest record says whether anybody may trade."""
+"""Halts, restrictions, locks and epochs only: its newest records say who may trade."""
 
 ORDERS = StreamSpec(name="ORDERS", subjects=("signal.>", "risk.decision.>", "order.>"))
 FILLS = StreamSpec(name="FILLS", subjects=("exec.>", "book.>"))
@@ -46,6 +49,9 @@ AUDIT = StreamSpec(
         PAUSE,
         RESUME,
         RESULT,
+        FLATTEN,
+        UNLOCK,
+        "control.flattened",
         DEAD_LETTERS,
         "control.ack.>",
         "control.confirmed.>",

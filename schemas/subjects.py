@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from schemas import control, executions, health, market, orders, recording, sessions
+from schemas import control, executions, health, market, orders, recording, restrictions, sessions
 from schemas.base import Event, InstrumentId
 from schemas.executions import ExecutionEvent
 from schemas.instruments import symbol_of, venue_of
@@ -13,6 +13,10 @@ from schemas.venue import VenueMessage
 HALT = "control.halt"
 """Anything here, or one token below, halts: whatever its bytes."""
 
+REDUCE = "control.reduce"
+"""Anything here, or below, lets only orders pass that reduce exposure: whatever its bytes."""
+
+FLATTEN, UNLOCK = "control.flatten", "control.unlock"
 START, RESET, STOP = "control.start", "control.reset", "control.stop"
 PAUSE, RESUME = "control.pause", "control.resume"
 RESULT, LEASE = "control.result", "control.lease"
@@ -44,6 +48,11 @@ def _exec(event: Any) -> str:
     return _by_account("exec", event.instrument, event.account)
 
 
+def _restriction(event: Any) -> str:
+    root = HALT if event.level is restrictions.Level.HALT else REDUCE
+    return root if event.scope == restrictions.ALL else f"{root}.{event.scope}"
+
+
 SUBJECTS: dict[type[Event], str] = {
     market.QuoteReceived: "market.*.*.quote",
     market.TradeReceived: "market.*.*.trade",
@@ -70,8 +79,15 @@ SUBJECTS: dict[type[Event], str] = {
     control.LeaseAsked: LEASE,
     control.LeaseAnswered: "control.leased.*",
     control.BreakerTripped: "breaker.*",
+    control.BreakerWarned: "breaker.*",
     control.BreakerStateChanged: "breaker.*",
     control.AccountMarked: "risk.account.*",
+    restrictions.RestrictionRequested: REDUCE,
+    restrictions.RestrictionAcknowledged: "control.ack.*",
+    restrictions.RestrictionCleared: "control.confirmed.*",
+    restrictions.FlattenReported: "control.flattened",
+    restrictions.LockRequested: "control.lock",
+    restrictions.LocksChanged: "breaker.locks",
     sessions.SessionCreated: "session.*.created",
     sessions.SessionStateChanged: "session.*.state",
     sessions.PositionsAdopted: "session.*.adopted",
@@ -102,6 +118,8 @@ INTERNAL: frozenset[type[Event]] = frozenset(
         control.ControlSequenceRead,
         control.HighWaterMarkSet,
         control.BookWanted,
+        restrictions.FlattenAsked,
+        restrictions.UnlockAsked,
         executions.BookAdopted,
         executions.IntentRecorded,
         executions.OutcomeRecorded,
@@ -138,6 +156,10 @@ _EXACT: dict[type[Event], Callable[[Any], str]] = {
     control.Prepared: lambda e: f"control.prepared.{e.component}",
     control.LeaseAnswered: lambda e: f"control.leased.{e.component}",
     control.BreakerTripped: lambda e: f"breaker.{e.breaker}",
+    control.BreakerWarned: lambda e: f"breaker.{e.breaker}",
+    restrictions.RestrictionRequested: _restriction,
+    restrictions.RestrictionAcknowledged: lambda e: f"control.ack.{e.component}",
+    restrictions.RestrictionCleared: lambda e: f"control.confirmed.{e.component}",
     control.BreakerStateChanged: lambda e: "breaker.state",
     control.AccountMarked: lambda e: f"risk.account.{e.account}",
     sessions.SessionCreated: lambda e: f"session.{e.session}.created",

@@ -8,8 +8,8 @@ from schemas.instruments import TOKEN, symbol_of, venue_of
 from schemas.orders import CancelRequested, Order, OrderApproved, Outcome, Reading, SignalDecided
 from services.control import ControlGuard
 from services.gate.case import Case
+from services.gate.check import Check
 from services.gate.state import GateState
-from services.gate.table import Check
 
 _APPROVED = Outcome.APPROVED
 

@@ -18,11 +18,12 @@ from services.core import NOTHING
 from services.gate.account import Account
 from services.gate.answers import Alarms, Denial, approval, is_addressable, nowhere, report
 from services.gate.case import PASS, Case
+from services.gate.check import Check
 from services.gate.config import GateConfig
 from services.gate.limits import LimitMissingError
 from services.gate.preparation import Preparation
 from services.gate.state import EXECUTIONS, GateState
-from services.gate.table import CHECKS, MEASURES_EXPOSURE, Check
+from services.gate.table import CHECKS, MEASURES_EXPOSURE
 
 ASK_AGAIN_NS = NS_PER_S
 """How often the executor's book is asked for while exposure is not known."""

@@ -5,8 +5,9 @@ from collections.abc import Collection
 import msgspec
 
 from schemas.base import InstrumentId
+from services.gate.check import Check
 from services.gate.config import AccountLimits, GateConfig, InstrumentLimits
-from services.gate.table import CHECKS, Check
+from services.gate.table import CHECKS
 
 UNCHOSEN = "not chosen: denies"
 

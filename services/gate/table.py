@@ -1,39 +1,7 @@
 """The table of checks, in the order they are made. It is the gate's documentation too."""
 
-from collections.abc import Callable
-
-import msgspec
-
-from services.gate.case import Case, Verdict
+from services.gate.check import Check
 from services.gate.checks import exposure, market, order, permission, rate
-
-
-class Check(msgspec.Struct, frozen=True):
-    """One row: what is asked of a signal, and why."""
-
-    read: Callable[[Case], Verdict]
-    """The check; its name is the rule's name."""
-
-    reads: str
-    """What it looks at."""
-
-    formula: str
-    """What must hold, in the words of the configuration."""
-
-    unit: str
-    """Unit of value and limit; empty for yes and no."""
-
-    limits: tuple[str, ...]
-    """The limits it reads, as the configuration names them."""
-
-    source: str
-    """Where the rule comes from."""
-
-    @property
-    def name(self) -> str:
-        """Name of the rule, as decisions show it."""
-        return self.read.__name__
-
 
 _CLOSED = "G-09, fail-closed gate"
 _ACCESS = "G-07, market access controls (SEC 15c3-5, MiFID II RTS 6)"

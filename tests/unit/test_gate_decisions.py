@@ -21,9 +21,10 @@ from schemas.orders import (
     TimeInForce,
 )
 from services.gate.case import Case, Verdict
+from services.gate.check import Check
 from services.gate.config import GateConfig
 from services.gate.core import GateCore
-from services.gate.table import CHECKS, Check
+from services.gate.table import CHECKS
 from tests.builders import ACCOUNT, ALPHA, BETA, MS_NS, S_NS, SESSION, dec
 from tests.gate_rig import ACCOUNT_ROW, NOW_NS, ROW, Rig, book, config, halt, only, reading
 
