@@ -30,7 +30,6 @@ GOAL = "p50 <= 2 x relay at 500 and at 2,000 ticks/s"
 RATIO_MAX = 2.0
 RATES_PER_S = (500, 2_000)
 SECONDS = 4
-PAYLOAD_BYTES = 300
 SYMBOL = InstrumentId("bench:S0000")
 STRATEGY = "services.bench.strategies:EveryTenthTick"
 
@@ -133,7 +132,8 @@ async def _rounds(rounds: int) -> Result:
         for _ in range(rounds):
             with nats_server() as url:
                 count = rate * SECONDS
-                bare.append(latencies_us(await relay_latencies_ns(url, PAYLOAD_BYTES, rate, count)))
+                taken_ns = await relay_latencies_ns(url, rate, count, TICKS_PER_ORDER)
+                bare.append(latencies_us(taken_ns))
             ours.append(latencies_us(await order_latencies_ns(rate)))
             whole.append(latencies_us(await order_latencies_ns(rate, SERVICES)))
         value |= {f"at_{rate}_{key}": each for key, each in middle(ours).items()}

@@ -1,13 +1,15 @@
-"""The yardstick of `chain`: four bare processes that hand the same bytes on, with no logic.
+"""The yardstick of `chain`: bare processes that hand the same bytes on, with no logic.
 
-`python -m services.bench.relay URL LISTEN SPEAK`: what comes in on LISTEN goes out on SPEAK, by
-nats-py as its documentation shows it, on uvloop. `SPEAK` empty: note when each one came, and
-print the times when told to stop.
+`python -m services.bench.relay URL LISTEN EVERY BYTES [SPEAK ...]`: every so-manieth message that
+comes in on the first subject of LISTEN (comma-separated; the others are only taken in) goes out on
+each SPEAK, filled up to its BYTES (comma-separated, one a SPEAK), by nats-py as its documentation
+shows it, on uvloop. No SPEAK: note when each one came, and print the times when told to stop.
 """
 
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 
 import msgspec
 import nats
@@ -15,23 +17,40 @@ import uvloop
 from nats.aio.msg import Msg
 
 STOP = b"stop"
+NUMBER_BYTES = 20
+"""Every message begins with the number of the tick that it goes back to."""
 
 
-async def relay(url: str, listen: str, speak: str) -> None:
+async def relay(
+    url: str, listen: Sequence[str], every: int, sizes_bytes: Sequence[int], speak: Sequence[str]
+) -> None:
     """Serve until a message says stop; it is handed on, so that the whole chain stops."""
     bus = await nats.connect(url)
     done = asyncio.Event()
     arrived: list[tuple[str, int]] = []
+    count = 0
 
     async def on_message(message: Msg) -> None:
-        if not speak and message.data != STOP:
-            arrived.append((message.data[:20].decode(), time.monotonic_ns()))
-        if speak:
-            await bus.publish(speak, message.data)
-        if message.data == STOP:
+        nonlocal count
+        data = message.data
+        if data == STOP:
+            for subject in speak:
+                await bus.publish(subject, data)
             done.set()
+            return
+        count += 1
+        if not speak:
+            arrived.append((data[:NUMBER_BYTES].decode(), time.monotonic_ns()))
+        elif count % every == 0:
+            for subject, size_bytes in zip(speak, sizes_bytes, strict=True):
+                await bus.publish(subject, data[:NUMBER_BYTES].ljust(size_bytes, b"x"))
 
-    await bus.subscribe(listen, cb=on_message)
+    async def drop(message: Msg) -> None:
+        pass
+
+    await bus.subscribe(listen[0], cb=on_message)
+    for subject in listen[1:]:
+        await bus.subscribe(subject, cb=drop)
     await bus.flush()
     sys.stdout.buffer.write(b"ready\n")
     sys.stdout.flush()
@@ -45,7 +64,9 @@ async def relay(url: str, listen: str, speak: str) -> None:
 
 def main() -> None:
     """Run one relay with the arguments of the command line."""
-    uvloop.run(relay(*sys.argv[1:4]))
+    url, listen, every, sizes, *speak = sys.argv[1:]
+    sizes_bytes = [int(size) for size in sizes.split(",") if size]
+    uvloop.run(relay(url, listen.split(","), int(every), sizes_bytes, speak))
 
 
 if __name__ == "__main__":

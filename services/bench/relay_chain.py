@@ -10,45 +10,56 @@ import nats
 
 from schemas.errors import BusError
 
-HOPS = ("bench.tick", "bench.signal", "bench.order")
-"""Subjects between the four processes: feed, strategy, gate, executor."""
+TICK, SIGNAL, DECISION, ORDER = "bench.tick", "bench.signal", "bench.decision", "bench.order"
+CHAIN: tuple[tuple[tuple[str, ...], dict[str, int]], ...] = (
+    ((TICK,), {SIGNAL: 240}),
+    ((SIGNAL, TICK), {ORDER: 320, DECISION: 1_600}),
+    ((ORDER,), {}),
+)
+"""Strategy, gate, executor: what each hears, and what it says with how many bytes. The first of
+what it hears goes on; the gate hears the market too, as the real one does."""
+
+TICK_BYTES = 200
 
 
-async def relay_latencies_ns(
-    url: str, payload_bytes: int, rate_per_s: int, count: int
-) -> list[int]:
-    """Return, in order, how long each of `count` messages took through four bare processes.
+async def relay_latencies_ns(url: str, rate_per_s: int, count: int, every: int) -> list[int]:
+    """Return, in order, how long each `every`-th of `count` ticks took through four processes.
 
-    The first process is this one. Messages carry their number in the first 20 bytes.
+    The first process is this one. The messages are as many and as long as in the real chain.
 
     Raises:
         BusError: a message was lost, doubled or out of order: then there is no figure.
     """
-    hops = [*HOPS, ""]
-    children = [await _child(url, hops[at], hops[at + 1]) for at in range(len(HOPS))]
+    children = [
+        await _child(url, heard, said, every if number == 0 else 1)
+        for number, (heard, said) in enumerate(CHAIN)
+    ]
     bus = await nats.connect(url)
     sent_ns: list[int] = []
-    tail = b"x" * max(0, payload_bytes - 20)
     start_s = time.monotonic()
     for number in range(count):
         await asyncio.sleep(max(0.0, start_s + number / rate_per_s - time.monotonic()))
         sent_ns.append(time.monotonic_ns())
-        await bus.publish(HOPS[0], f"{number:020d}".encode() + tail)
+        await bus.publish(TICK, f"{number:020d}".encode().ljust(TICK_BYTES, b"x"))
     await bus.flush()
-    await bus.publish(HOPS[0], b"stop")
+    await bus.publish(TICK, b"stop")
     await bus.flush()
     outputs = [await child.communicate() for child in children]
     await bus.close()
     arrived = msgspec.json.decode(outputs[-1][0].splitlines()[-1], type=list[tuple[str, int]])
     numbers = [int(number) for number, _ in arrived]
-    if numbers != list(range(count)):
-        raise BusError("SLU-123", found=f"{len(numbers)} of {count} messages", wanted="each once")
-    return [at_ns - sent_ns[number] for number, (_, at_ns) in enumerate(arrived)]
+    if numbers != list(range(every - 1, count, every)):
+        found = f"{len(numbers)} of {count // every} messages"
+        raise BusError("SLU-123", found=found, wanted="each once, in order")
+    return [at_ns - sent_ns[number] for number, (_, at_ns) in zip(numbers, arrived, strict=True)]
 
 
-async def _child(url: str, listen: str, speak: str) -> Process:
-    command = (sys.executable, "-m", "services.bench.relay", url, listen, speak)
-    child = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
+async def _child(url: str, heard: tuple[str, ...], said: dict[str, int], every: int) -> Process:
+    sizes = ",".join(str(size_bytes) for size_bytes in said.values())
+    words = (url, ",".join(heard), str(every), sizes, *said)
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.bench.relay", *words, stdout=PIPE
+    )
     assert child.stdout is not None
     assert await child.stdout.readline() == b"ready\n"
     return child

@@ -23,7 +23,7 @@ def build(context: Context) -> Service:
 
 def main() -> None:
     """Serve until told to stop."""
-    serve("recorder", build)
+    serve("recorder", build, niceness=5)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,11 @@ class BusConnection(Client):
         waiting_bytes = self._stream.get_write_buffer_size() if self._stream is not None else 0
         return waiting_bytes + self._pending_data_size
 
+    @property
+    def has_more_read(self) -> bool:
+        """Whether bytes of further messages were read together with the one being taken."""
+        return bool(self._ps.buf)
+
     def send(
         self, subject: str, data: bytes, reply: str = "", *, is_more_coming: bool = False
     ) -> None:

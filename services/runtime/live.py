@@ -57,7 +57,7 @@ class Live:
         self._name, self._clock, self._query = name, clock, f"{QUERY}.{name}"
         self._inbox: deque[Sequence[Event]] = deque()
         self.listening = asyncio.Event()
-        self._is_stepping = self._is_serving = False
+        self._is_stepping = self._is_serving = self._is_commit_due = False
 
     async def run(self, elsewhere: frozenset[type[Event]] = frozenset()) -> None:
         """Serve until cancelled; cancelling is the one way to stop.
@@ -103,7 +103,11 @@ class Live:
         self._is_stepping = True
         try:
             first()
-            while self._inbox and self._is_serving:
+            while (self._inbox or self._is_commit_due) and self._is_serving:
+                if not self._inbox:
+                    self._is_commit_due = False
+                    self._stepper.commit()
+                    continue
                 now_ns = self._stepper.step(self._inbox.popleft())
                 self._alarm.set(self._core.wake_at_ns, now_ns)
                 self.outbox.report_losses(component=self._name, now_ns=now_ns)
@@ -113,7 +117,11 @@ class Live:
             self._is_stepping = False
 
     def _commit_soon(self) -> None:
-        asyncio.get_running_loop().call_soon(self._commit)
+        """Commit with what is already read and still to be told; at once where that is nothing."""
+        if self._connection.has_more_read:
+            asyncio.get_running_loop().call_soon(self._commit)
+        else:
+            self._is_commit_due = True
 
     def _commit(self) -> None:
         self._work(self._stepper.commit)

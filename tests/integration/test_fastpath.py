@@ -56,6 +56,7 @@ def test_every_private_name_is_where_it_was_in_nats_py() -> None:
     tasks = ("_reading_task", "_ping_interval_task", "_flusher_task", "_reconnection_task")
     for name in (*owned, *tasks, "_sid", "_transport"):
         assert hasattr(client, name), name
+    assert isinstance(client._ps.buf, bytearray)
     assert "_io_writer" in inspect.getsource(TcpTransport.__init__)
     signatures = {
         "_process_msg": ["self", "sid", "subject", "reply", "data", "headers"],
@@ -188,6 +189,32 @@ def test_taking_costs_no_task_and_no_queue(nats_url: str) -> None:
             return len(asyncio.all_tasks()) - before_count, subscription.pending_msgs
 
     assert run(main()) == (0, 0)
+
+
+def test_a_taker_knows_whether_more_was_read_with_its_message(nats_url: str) -> None:
+    async def main() -> list[tuple[bytes, bool]]:
+        async with opened(nats_url, BusConnection()) as connection:
+            seen: list[tuple[bytes, bool]] = []
+            done = asyncio.Event()
+
+            def taker(subject: str, data: bytes, reply: str) -> None:
+                seen.append((data, connection.has_more_read))
+                if data == b"3":
+                    done.set()
+
+            await connection.take("burst", taker)
+            await connection.flush()
+            bare = Bare(nats_url)
+            bare.publish("burst", b"1", b"2", b"3")
+            bare.settle()  # the server has all three before our loop reads the first
+            await done.wait()
+            bare.close()
+            return seen
+
+    seen = run(main())
+    assert [data for data, _ in seen] == [b"1", b"2", b"3"]
+    assert seen[0][1]
+    assert not seen[-1][1]
 
 
 def test_a_taken_subscription_can_be_given_back(nats_url: str) -> None:

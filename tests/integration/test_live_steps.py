@@ -14,13 +14,14 @@ from schemas.health import AlertRaised, Severity
 from schemas.market import FeedEnded, QuoteReceived
 from schemas.subjects import RESET, RESULT, subject_of
 from schemas.venue import OrderQueried, VenueRejected
-from schemas.wire import decode, encode
+from schemas.wire import decode, encode, encode_frame
 from services.runtime.config import BusConfig
 from services.runtime.connect import connect
+from services.runtime.fastpath import BusConnection
 from services.runtime.live import Live, Post, RequestKind
 from services.runtime.requests import Requests
 from tests.builders import quote
-from tests.bus import CLOCK, Ear, Probe, ear, run, serving, silent, started
+from tests.bus import CLOCK, Bare, Ear, Probe, ear, run, serving, silent, started
 
 QUOTES = subject_of(quote())
 ENDED = "feed.ended"
@@ -124,6 +125,35 @@ def test_what_the_core_wants_on_the_disk_is_synced_before_acting(nats_url: str) 
     core.fsyncs = frozenset({OrderQueried})
     run(after_a_quote(nats_url, core, 1, adapter=log, journal=log))
     assert ("fsync", [QuoteReceived, OrderQueried]) in log.lines
+
+
+@pytest.mark.parametrize("has_more_read", [False, True])
+def test_one_order_is_synced_in_its_own_step_and_a_burst_together(
+    nats_url: str, monkeypatch: pytest.MonkeyPatch, has_more_read: bool
+) -> None:
+    monkeypatch.setattr(BusConnection, "has_more_read", property(lambda self: has_more_read))
+    log = Log()
+    core = venue_core(log)
+    core.fsyncs = frozenset({OrderQueried})
+
+    async def main() -> int:
+        async with (
+            ear(nats_url, ENDED) as watcher,
+            serving(nats_url, core, adapter=log, journal=log),
+        ):
+            bare = Bare(nats_url)
+            bare.publish(QUOTES, encode_frame([quote(), quote()]), encode(quote()))
+            bare.settle()  # both wait for one read of the service
+            bare.close()
+            count = 0
+            while count < 3:
+                count += len(await watcher.frame())
+            return count
+
+    assert run(main()) == 3
+    fsyncs = [kinds for kind, kinds in log.lines if kind == "fsync"]
+    one = [QuoteReceived, OrderQueried]
+    assert fsyncs == ([one * 3] if has_more_read else [one * 2, one])
 
 
 @pytest.mark.req("R-01")
