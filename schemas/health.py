@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 
 from schemas.base import BootId, Event
-from schemas.control import BreakerState, TradingState
+from schemas.control import BreakerState, Response, TradingState
+from schemas.limits import LimitView
+from schemas.restrictions import Lock, Restriction
 from schemas.sessions import SessionView
 
 
@@ -55,6 +57,11 @@ class HealthReported(Event, frozen=True, kw_only=True):
     gap_count: int = 0
     rss_bytes: int = 0
     detail: str = ""
+    lag_ms: float | None = None
+    """Age of the oldest event handled since the last report; None: nothing came, or not told."""
+
+    memory_used_share: float | None = None
+    """Part of the machine's memory that is in use, 0 to 1; None where it is not told."""
 
 
 class GapSeen(Event, frozen=True, kw_only=True):
@@ -102,6 +109,14 @@ class ArbiterReported(Event, frozen=True, kw_only=True):
     """None: not known (a held instrument has no price, or no account was marked yet)."""
 
     breakers: tuple["BreakerView", ...] = ()
+    restrictions: tuple[Restriction, ...] = ()
+    """In force: of parts, or REDUCE."""
+
+    locks: tuple[Lock, ...] = ()
+    """Not yet taken away; while there is one nothing can be reset or started."""
+
+    rebases: tuple[str, ...] = ()
+    """What a reset would measure anew, a breaker each, in words with numbers."""
 
 
 class BreakerView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -113,6 +128,33 @@ class BreakerView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     limit: str
     is_tripped: bool = False
     detail: str = ""
+    unit: str = ""
+    """Of `value`, `limit` and the levels as they are configured."""
+
+    inputs: dict[str, str] = {}
+    """What the value is made from, by name, as people read it."""
+
+    levels: tuple["LevelView", ...] = ()
+    """The one that is reached first at the front."""
+
+    distance: str = ""
+    """From the value to the next level; `unknown` where the value is."""
+
+    since_ns: int = 0
+    """When it tripped, ns since the epoch; 0 while it has not."""
+
+    on_reset: str = ""
+    """What a reset after a trip does to its window, peak or base."""
+
+
+class LevelView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One level of a breaker as it stands now (B-08)."""
+
+    at: str
+    response: Response
+    is_reached: bool = False
+    since_ns: int = 0
+    """When it was passed and said so, ns since the epoch; 0 if it was not, or was reset."""
 
 
 class GateReported(Event, frozen=True, kw_only=True):
@@ -128,6 +170,12 @@ class GateReported(Event, frozen=True, kw_only=True):
     """Worst-case notional by instrument, as decimal strings."""
 
     limits: dict[str, Any] = {}
+
+    limits_change_seq: int = 0
+    """Of the newest change by an operator; 0 when everything is as configured."""
+
+    in_force: tuple[LimitView, ...] = ()
+    """Limits of accounts, and those of instruments that are changed, tightened or held."""
 
 
 class SessionsReported(Event, frozen=True, kw_only=True):

@@ -6,7 +6,11 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("up", "services.cli.up:up", "Run the whole system here until Ctrl-C."),
     ("status", "services.cli.status:status", "The whole system on one page."),
     ("halt", "services.cli.halt:halt", "Stop all trading now."),
+    ("reduce", "services.cli.restrict:reduce", "Let only orders pass that reduce exposure."),
+    ("flatten", "services.cli.flatten:flatten", "Close what is held, and verify at the venue."),
+    ("venue-kill", "services.cli.venue_kill:venue_kill", "Cancel all at the venue, past all."),
     ("reset", "services.cli.control:reset", "Clear the newest halt; permits a start."),
+    ("unlock", "services.cli.control:unlock", "Take a lock away, once it was looked into."),
     ("start", "services.cli.control:start", "Start trading."),
     ("stop", "services.cli.control:stop", "Stop a session for good."),
     ("pause", "services.cli.control:pause", "Pause a session."),
@@ -14,6 +18,13 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("sessions", "services.cli.books:sessions", "The sessions."),
     ("positions", "services.cli.books:positions", "What is held."),
     ("orders", "services.cli.books:orders", "Open orders and the last closed ones."),
+    ("reconcile", "services.cli.reconcile:reconcile", "Our book and the venue's, side by side."),
+    (
+        "breaker",
+        "services.cli.breaker_command:breaker_app",
+        "Circuit breakers, and their distance.",
+    ),
+    ("limits", "services.cli.limits:limits_app", "The gate's limits, shown or changed."),
     ("watch", "services.cli.watch:watch", "Events as they happen, decoded."),
     ("doctor", "services.cli.doctor:doctor", "Is everything as it must be?"),
     ("explain", "services.cli.explain:explain", "How one part of it works."),
@@ -29,7 +40,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
 ABOUT = """Sluice: a risk gate between what strategies want and what reaches a venue.
 
 Exit codes: 0 done, 1 failed, 2 bad input, 3 not running, 4 refused, 5 a component is silent,
-6 unhealthy (`sluice explain exit-codes`). `--json` prints one JSON document.
+6 unhealthy, 7 not flat (`sluice explain exit-codes`). `--json` prints one JSON document.
 """
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
@@ -21,10 +20,12 @@ from schemas.control import (
 )
 from schemas.errors import BusError, UserError
 from schemas.health import ArbiterReported
+from schemas.restrictions import UnlockRequest
+from services.cli.asking import exit_of_answer, is_confirmed, is_open, print_answer, put
 from services.cli.desk import at_desk
 from services.cli.exits import Exit
-from services.cli.halt import operator_name
 from services.cli.locate import Place
+from services.cli.operators import operator_name
 from services.cli.output import Output, banner_of
 
 Pairs = Annotated[list[str] | None, Parameter(negative=(), help="NAME=VALUE, as often as needed.")]
@@ -75,6 +76,18 @@ def reset(
     return asyncio.run(_reset(place or Place(), reason, halt, yes, operator or operator_name()))
 
 
+def unlock(
+    *,
+    reason: Annotated[str, Parameter(help="For the record: what was found, and done.")] = "",
+    lock: Annotated[int | None, Parameter(help="Number of the lock; else the newest.")] = None,
+    yes: Annotated[bool, Parameter(negative=(), help="Do not ask.")] = False,
+    operator: Annotated[str | None, Parameter(help="Who unlocks; else $USER.")] = None,
+    place: Place | None = None,
+) -> Exit:
+    """Take the locks away, once you have looked into them. Starts nothing, and resets no halt."""
+    return asyncio.run(_unlock(place or Place(), reason, lock, yes, operator or operator_name()))
+
+
 def stop(session: str | None = None, *, reason: str = "", place: Place | None = None) -> Exit:
     """Stop one session for good, or all of them; positions are kept."""
     return _session(subjects.STOP, session, reason, place)
@@ -88,17 +101,6 @@ def pause(session: str | None = None, *, reason: str = "", place: Place | None =
 def resume(session: str | None = None, *, reason: str = "", place: Place | None = None) -> Exit:
     """Let a paused session go on, or all of them."""
     return _session(subjects.RESUME, session, reason, place)
-
-
-def print_answer(answer: ControlAnswered, output: Output) -> None:
-    """Print an answer with everything that is wrong."""
-    output.data(answer)
-    word = "done" if answer.is_ok else "REFUSED"
-    output.line(f"{answer.request} {word}: {answer.message}")
-    if answer.session:
-        output.line(f"session {answer.session}, epoch {answer.epoch}")
-    if not output.is_json:
-        output.problems(answer.errors)
 
 
 def _session(subject: str, session: str | None, reason: str, place: Place | None) -> Exit:
@@ -118,13 +120,13 @@ async def _request(place: Place, subject: str, request: msgspec.Struct, owner: s
         answer = await desk.request(subject, request, owner)
     print_answer(answer, output)
     _suggest(answer, before, output)
-    return Exit.OK if answer.is_ok else Exit.REFUSED
+    return exit_of_answer(answer)
 
 
 def _suggest(answer: ControlAnswered, before: ArbiterReported | None, output: Output) -> None:
     if answer.is_ok:
         output.next_step("sluice status", "sluice watch", 'sluice halt "why"')
-    elif before is not None and before.breaker_state is not BreakerState.NORMAL:
+    elif is_open(before):
         output.next_step('sluice reset --reason "why"', "then sluice start")
     else:
         output.next_step("sluice status", "sluice doctor")
@@ -140,7 +142,9 @@ async def _reset(place: Place, reason: str, halt: int | None, is_sure: bool, ope
         output.banner(arbiter)
         if arbiter.breaker_state is not BreakerState.NORMAL:
             output.line(f"clears halt {halt or arbiter.halts}: {banner_of(arbiter)}")
-        if not _is_confirmed(is_sure, output):
+        for line in arbiter.rebases:
+            output.line(f"  measured anew: {line}")
+        if not is_confirmed("Permit trading to be started again?", is_sure, output):
             output.line("nothing was reset")
             return Exit.REFUSED
         number = arbiter.halts if halt is None else halt
@@ -148,14 +152,28 @@ async def _reset(place: Place, reason: str, halt: int | None, is_sure: bool, ope
         answer = await desk.request(subjects.RESET, request, "breaker")
     print_answer(answer, output)
     output.next_step("sluice start" if answer.is_ok else "sluice status")
-    return Exit.OK if answer.is_ok else Exit.REFUSED
+    return exit_of_answer(answer)
 
 
-def _is_confirmed(is_sure: bool, output: Output) -> bool:
-    """Ask a person at a terminal; a script has said what it wants by calling."""
-    if is_sure or output.is_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return True
-    return input("Permit trading to be started again? [y/N] ").strip().lower() in ("y", "yes")
+async def _unlock(
+    place: Place, reason: str, lock: int | None, is_sure: bool, operator: str
+) -> Exit:
+    output = Output(place.as_json)
+    async with at_desk(place) as desk:
+        arbiter = await desk.arbiter()
+        output.banner(arbiter)
+        locks = arbiter.locks if arbiter else ()
+        for each in locks:
+            output.line(f"  lock {each.number} by {each.component}: {each.code} {each.reason}")
+        if not is_confirmed("Take these locks away?", is_sure, output):
+            output.line("nothing was unlocked")
+            return Exit.REFUSED
+        newest = max((each.number for each in locks), default=0)
+        number = newest if lock is None else lock
+        request = UnlockRequest(operator=operator, reason=reason, lock=number)
+        answer = await put(desk, output, subjects.UNLOCK, request, "breaker")
+    output.next_step('sluice reset --reason "why"' if answer.is_ok else "sluice status")
+    return exit_of_answer(answer)
 
 
 def _amount(text: str | None, option: str) -> Decimal | None:

@@ -1,18 +1,19 @@
 """`sluice explain`: what the system does, told from the tables it does it by."""
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
 
 from schemas.errors import REGISTRY, UserError
+from schemas.health import GateReported
 from services.cli.config_types import did_you_mean
 from services.cli.exits import MEANINGS, Exit
 from services.cli.locate import Place
 from services.cli.output import Output
-from services.cli.quick_banner import quick_banner
+from services.cli.quick_banner import quick_banner, quick_gate
 
 TABLE_CHARS_MAX = 110
 """Widest table that is printed as one, in characters."""
@@ -41,7 +42,7 @@ def explain(
         hint = did_you_mean(topic, list(TOPICS)) or ", ".join(TOPICS)
         raise UserError("SLU-103", path="explain", found=topic, wanted=hint)
     title, text, make = TOPICS[topic]
-    columns, rows = make()
+    columns, rows = make(place or Place())
     output.data([dict(zip(columns, row, strict=True)) for row in rows])
     output.line(textwrap.fill(text, 100))
     if sum(max(len(str(row[at])) for row in rows) for at in range(len(columns))) > TABLE_CHARS_MAX:
@@ -74,13 +75,14 @@ def _one_error(code: str, output: Output) -> Exit:
     return Exit.OK
 
 
-def _gate() -> Rows:
+def _gate(place: Place) -> Rows:
     from services.cli.config_resolve import load_config
     from services.gate.config import GateConfig
     from services.gate.explain import explain as explain_gate
 
     section = load_config(None, {}, ()).merged.values["gate"]
     config = msgspec.convert(section, GateConfig)
+    gate = quick_gate(place)
     rows: list[tuple[object, ...]] = [
         (
             each.name,
@@ -88,14 +90,29 @@ def _gate() -> Rows:
             each.reads,
             each.unit,
             "; ".join(f"{name}: {now}" for name, now in each.limits.items()),
+            _live(each.name, each.limits, gate),
             each.source,
         )
         for each in explain_gate(config, tuple(config.instruments))
     ]
-    return ("check", "what must hold", "reads", "unit", "limits now", "source"), rows
+    return ("check", "what must hold", "reads", "unit", "limits", "now", "source"), rows
 
 
-def _breaker() -> Rows:
+def _live(check: str, limits: Collection[str], gate: GateReported | None) -> str:
+    """Return what the running gate says of a check's limits; empty where none runs here."""
+    if gate is None:
+        return ""
+    found = [
+        f"{view.name} of {view.instrument or view.account}: {view.value or 'per order'} of "
+        f"{view.in_force}" + (f", {view.distance} left" if view.distance else "")
+        for view in gate.in_force
+        if view.name in limits
+    ]
+    denied = gate.rejected_by_rule.get(check, 0)
+    return "; ".join([*found, *([f"denied {denied} so far"] if denied else [])])
+
+
+def _breaker(_place: Place) -> Rows:
     from services.breaker.states import TRANSITIONS
 
     rows: list[tuple[object, ...]] = [
@@ -105,13 +122,13 @@ def _breaker() -> Rows:
     return ("state", "trigger", "when", "next state"), rows
 
 
-def _errors() -> Rows:
+def _errors(_place: Place) -> Rows:
     columns = ("code", "component", "severity", "message", "resolution")
     rows: list[tuple[object, ...]] = [msgspec.structs.astuple(entry) for entry in REGISTRY.values()]
     return columns, rows
 
 
-def _exit_codes() -> Rows:
+def _exit_codes(_place: Place) -> Rows:
     rows: list[tuple[object, ...]] = [
         (int(code), code.name.lower().replace("_", " "), meaning)
         for code, meaning in MEANINGS.items()
@@ -119,7 +136,7 @@ def _exit_codes() -> Rows:
     return ("code", "name", "meaning"), rows
 
 
-def _subjects() -> Rows:
+def _subjects(_place: Place) -> Rows:
     from schemas.subjects import SUBJECTS
 
     rows: list[tuple[object, ...]] = [
@@ -130,7 +147,7 @@ def _subjects() -> Rows:
     return ("subject", "event", "what it says"), rows
 
 
-def _streams() -> Rows:
+def _streams(_place: Place) -> Rows:
     from schemas.streams import STREAMS
 
     rows: list[tuple[object, ...]] = [
@@ -140,7 +157,7 @@ def _streams() -> Rows:
     return ("stream", "captures", "forgets"), rows
 
 
-TOPICS: dict[str, tuple[str, str, Callable[[], Rows]]] = {
+TOPICS: dict[str, tuple[str, str, Callable[[Place], Rows]]] = {
     "gate": (
         "the checks, in the order they are made",
         "Between every signal and its order stands the gate. It makes all of these checks, and "

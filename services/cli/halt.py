@@ -1,9 +1,7 @@
 """`sluice halt`: no confirmation, no configuration; only the bus has to be there."""
 
 import asyncio
-import getpass
 import time
-from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -11,23 +9,22 @@ from cyclopts import Parameter
 
 from schemas.base import Event
 from schemas.control import HaltAcknowledged, HaltConfirmed
-from schemas.errors import WireError
 from schemas.health import HealthReported, SupervisorReported
-from schemas.subjects import HALT, SUBJECTS
-from schemas.wire import decode
+from schemas.restrictions import ALL, Level, RestrictionRequested
+from schemas.subjects import HALT
 from services.cli.desk import Desk, at_desk
 from services.cli.exits import Exit
+from services.cli.listening import FLUSH_TIMEOUT_S, Listening
 from services.cli.locate import Place
+from services.cli.operators import operator_name
 from services.cli.output import Output
+from services.cli.restrict import MUST_ACKNOWLEDGE, WANTED, known_scope, restrict
 
-MUST_ACKNOWLEDGE = ("gate", "executor")
 ACKNOWLEDGE_TIMEOUT_S = 3.0
 """Longer than a health report takes to come: who is alive has said so by then."""
 
 CONFIRM_TIMEOUT_S = 2.0
 """How long the venue's answer about resting orders is waited for; the halt stands without it."""
-
-FLUSH_TIMEOUT_S = 2
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,19 +57,21 @@ class HaltResult(msgspec.Struct, frozen=True, kw_only=True):
 
 def halt(
     *words: Annotated[str, Parameter(help="The reason, for the record; quotes are not needed.")],
+    scope: Annotated[str, Parameter(help=f"Halt only this; else all. {WANTED}.")] = ALL,
     operator: Annotated[str | None, Parameter(help="Who halts; else $USER.")] = None,
     place: Place | None = None,
 ) -> Exit:
     """Halt all trading now; wait until gate and executor have acknowledged it."""
-    return asyncio.run(_halt(place or Place(), " ".join(words), operator or operator_name()))
-
-
-def operator_name() -> str:
-    """Return who is at the keyboard."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"
+    where, reason, who = place or Place(), " ".join(words), operator or operator_name()
+    part = known_scope(scope)
+    if part is None:  # who mistypes in a hurry wants something stopped: unknown means all
+        Output(where.as_json).line(f"--scope {scope!r} is none of {WANTED}: halting ALL")
+    if part is None or part == ALL:
+        return asyncio.run(_halt(where, reason, who))
+    request = RestrictionRequested(
+        at_ns=0, level=Level.HALT, scope=part, reason=reason, operator=who
+    )
+    return asyncio.run(restrict(where, request))
 
 
 async def _halt(place: Place, reason: str, operator: str) -> Exit:
@@ -100,12 +99,10 @@ class _Watch:
         self._confirmed: HaltConfirmed | None = None
         self._seen: set[str] = set()
         self._began_s = 0.0
-        self._news = asyncio.Event()
+        self._listening = Listening(desk, self._note)
 
     async def listen(self) -> None:
-        for event in (HaltAcknowledged, HaltConfirmed, HealthReported):
-            await self._desk.connection.take(SUBJECTS[event], self._take)
-        await self._desk.connection.flush(FLUSH_TIMEOUT_S)
+        await self._listening.begin(HaltAcknowledged, HaltConfirmed, HealthReported)
 
     def begin(self) -> None:
         self._began_s = time.monotonic()
@@ -113,9 +110,9 @@ class _Watch:
     async def result(self) -> HaltResult:
         """Return what was heard once all have acknowledged and the venue is clear, or in time."""
         supervisor = asyncio.ensure_future(self._desk.supervisor())
-        await self._until(self._is_acknowledged, ACKNOWLEDGE_TIMEOUT_S)
+        await self._listening.until(self._is_acknowledged, ACKNOWLEDGE_TIMEOUT_S)
         if "executor" in self._acknowledged:
-            await self._until(self._is_clear, CONFIRM_TIMEOUT_S)
+            await self._listening.until(self._is_clear, CONFIRM_TIMEOUT_S)
         report = await supervisor
         missing = [name for name in MUST_ACKNOWLEDGE if name not in self._acknowledged]
         absent = [name for name in missing if self._is_absent(name, report)]
@@ -144,24 +141,6 @@ class _Watch:
 
     def _is_clear(self) -> bool:
         return self._confirmed is not None and self._confirmed.resting_count == 0
-
-    async def _until(self, is_so: Callable[[], bool], timeout_s: float) -> None:
-        deadline_s = time.monotonic() + timeout_s
-        while not is_so() and (left_s := deadline_s - time.monotonic()) > 0:
-            self._news.clear()
-            try:
-                await asyncio.wait_for(self._news.wait(), left_s)
-            except TimeoutError:
-                return
-
-    def _take(self, subject: str, data: bytes, _reply: str) -> None:
-        try:
-            events = decode(data, subject=subject)
-        except WireError:
-            return  # somebody else's nonsense must not hide an acknowledgement
-        for event in events:
-            self._note(event)
-        self._news.set()
 
     def _note(self, event: Event) -> None:
         match event:

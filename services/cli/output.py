@@ -12,6 +12,7 @@ from schemas.base import NS_PER_S
 from schemas.control import BreakerState
 from schemas.errors import FieldError, SluiceError
 from schemas.health import ArbiterReported
+from schemas.restrictions import Level, Restriction
 
 UNKNOWN = "unknown"
 PIPE_COLUMNS = 200
@@ -83,6 +84,12 @@ def banner_of(arbiter: ArbiterReported | None) -> str:
     """Return the first line of every command while trading is halted; empty while it is not."""
     if arbiter is None:
         return "STATE UNKNOWN: the breaker service does not answer. Next: sluice doctor"
+    if arbiter.locks:
+        newest = arbiter.locks[-1]
+        return (
+            f"LOCKED since {time_of(newest.at_ns)} by {newest.component}: {newest.code} "
+            f"{newest.reason} (lock {newest.number}). Next: sluice unlock, once looked into"
+        )
     if arbiter.breaker_state is not BreakerState.NORMAL:
         since = time_of(arbiter.halt_at_ns) if arbiter.halt_at_ns else "an unknown time"
         who = arbiter.halt_operator or "somebody"
@@ -93,7 +100,14 @@ def banner_of(arbiter: ArbiterReported | None) -> str:
         )
     if not arbiter.is_leasing:
         return f"HALTED: {arbiter.detail or 'trading was not started'}. Next: sluice start"
-    return ""
+    return "; ".join(restriction_text(each) for each in arbiter.restrictions)
+
+
+def restriction_text(each: Restriction) -> str:
+    """Return a restriction in force as people read it."""
+    what = "REDUCE ONLY" if each.level is Level.REDUCE else "HALTED"
+    who, why = each.operator or "somebody", each.reason or "no reason given"
+    return f"{what} {each.scope} since {time_of(each.at_ns)} by {who}: {why} ({each.number})"
 
 
 def error_text(error: SluiceError) -> str:

@@ -1,8 +1,9 @@
-"""The halt banner of commands that need no bus: shown if a system runs here."""
+"""What commands that need no bus show of the system, if one runs here."""
 
 import asyncio
 
 from schemas.errors import SluiceError
+from schemas.health import GateReported
 from services.cli.locate import Place, data_dir_of, running_system
 from services.cli.output import Output
 
@@ -16,6 +17,23 @@ def quick_banner(place: Place, output: Output) -> None:
         asyncio.run(_banner(place, output))
     except SluiceError:
         output.banner(None)
+
+
+def quick_gate(place: Place) -> GateReported | None:
+    """Return what the gate that runs here says of itself; None where none does, or answers."""
+    if running_system(data_dir_of(place)) is None:
+        return None
+    try:
+        return asyncio.run(_gate(place))
+    except SluiceError:
+        return None
+
+
+async def _gate(place: Place) -> GateReported | None:
+    from services.cli.desk import at_desk
+
+    async with at_desk(place) as desk:
+        return await desk.gate()
 
 
 async def _banner(place: Place, output: Output) -> None:

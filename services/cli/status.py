@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.control import TradingState
 from schemas.executions import BookReported
 from schemas.health import (
     ArbiterReported,
@@ -15,6 +16,7 @@ from schemas.health import (
     SessionsReported,
     SupervisorReported,
 )
+from schemas.restrictions import Lock, Restriction
 from schemas.sessions import SessionView
 from services.cli.desk import Desk, at_desk, gather
 from services.cli.exits import Exit
@@ -47,6 +49,15 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     halt: dict[str, Any] | None
     """The open halt: number, reason, operator, at_ns; null when none is open or known."""
+
+    restrictions: list[Restriction] | None
+    """Of parts, or REDUCE of all; null when nobody said."""
+
+    locks: list[Lock] | None
+    """Each needs `sluice unlock`; null when nobody said."""
+
+    differences: int | None
+    """Between our book and the venue's; `sluice reconcile` lists them."""
 
     epoch: int | None
     equity: Decimal | None
@@ -123,12 +134,14 @@ def status_of(answers: Answers) -> Status:
     """Return the status that the answers add up to; never better than what was said."""
     arbiter, gate, book = answers.arbiter, answers.gate, answers.book
     sessions, feed, recorder = answers.sessions, answers.feed, answers.recorder
-    is_path_known = arbiter is not None and gate is not None and book is not None
     return Status(
-        trading_state=str(gate.trading_state) if is_path_known and gate else UNKNOWN,
+        trading_state=_trading_state(answers),
         breaker_state=str(arbiter.breaker_state) if arbiter else UNKNOWN,
         halts=arbiter.halts if arbiter else None,
         halt=_halt(arbiter),
+        restrictions=list(arbiter.restrictions) if arbiter else None,
+        locks=list(arbiter.locks) if arbiter else None,
+        differences=len(book.differences) if book else None,
         epoch=arbiter.epoch if arbiter else None,
         equity=arbiter.equity if arbiter else None,
         account=book.account if book else None,
@@ -144,6 +157,13 @@ def status_of(answers: Answers) -> Status:
         durable_detail=recorder.detail if recorder else "the recorder does not answer",
         silent=[name for name, said in answers.by_service.items() if not said],
     )
+
+
+def _trading_state(answers: Answers) -> str:
+    """Return the gate's state word; a lock that the arbiter holds is worse than it can know."""
+    if answers.arbiter is None or answers.gate is None or answers.book is None:
+        return UNKNOWN
+    return str(TradingState.LOCKED if answers.arbiter.locks else answers.gate.trading_state)
 
 
 def _halt(arbiter: ArbiterReported | None) -> dict[str, Any] | None:
@@ -210,6 +230,11 @@ def _print(found: Status, output: Output) -> None:
         f"decisions {shown(found.decisions)}"
     )
     output.line(f"recording: {found.durable_detail}")
+    if found.differences:
+        output.line(
+            f"differences between our book and the venue's: {found.differences}; "
+            "`sluice reconcile` shows both sides"
+        )
     _print_sessions(found, output)
     rows = [
         (name, each.state, each.pid, each.uptime, each.restarts, each.detail)
@@ -218,13 +243,15 @@ def _print(found: Status, output: Output) -> None:
     output.table("", ("service", "state", "pid", "up for s", "restarts", ""), rows)
     if found.silent:
         output.line(f"no answer from: {', '.join(found.silent)}")
-    is_running = found.trading_state == "RUNNING"
+    is_running = found.trading_state in ("RUNNING", "REDUCING")
     output.next_step(*_next(found, is_running))
 
 
 def _next(found: Status, is_running: bool) -> tuple[str, ...]:
     if is_running:
         return ("sluice positions", "sluice watch", 'sluice halt "why"')
+    if found.locks:
+        return ("sluice reconcile", 'sluice unlock --reason "why"', "sluice doctor")
     if found.breaker_state == "NORMAL":
         return ("sluice start", "sluice doctor")
     return ('sluice reset --reason "why"', "sluice start")

@@ -9,7 +9,7 @@ from schemas.control import BreakerState, ControlAnswered, StartRequest
 from schemas.errors import BusError
 from schemas.sessions import SessionState
 from services.cli.desk import Desk
-from services.cli.halt import operator_name
+from services.cli.operators import operator_name
 from services.cli.output import banner_of
 from services.cli.system import Run
 

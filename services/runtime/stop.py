@@ -8,9 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from services.runtime.log import logger
-
-PARENT_VARIABLE = "SLUICE_PARENT_FD"
-"""Holds the number of a pipe's reading end; the pipe closes when the parent is gone."""
+from services.runtime.tether import PARENT_FD
 
 STOP_TIMEOUT_S = 5.0
 """How long an orderly stop may take before the process ends without one."""
@@ -25,7 +23,7 @@ class Stop:
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._parent = environment.get(PARENT_VARIABLE, "")
+        self._parent = environment.get(PARENT_FD, "")
         self._loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None

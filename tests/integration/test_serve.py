@@ -21,7 +21,7 @@ from schemas.health import AlertRaised, GateReported, HealthReported, Severity
 from schemas.orders import SignalDecided
 from schemas.subjects import HALT, subject_of
 from services.runtime.fastpath import BusConnection
-from services.runtime.stop import PARENT_VARIABLE
+from services.runtime.tether import PARENT_FD
 from tests.builders import signal as raised
 from tests.conftest import ROOT
 from tests.integration.guarded import GuardedServer, without_right
@@ -200,7 +200,7 @@ async def gate_with_a_parent(folder: Path, server: GuardedServer) -> AsyncIterat
     it = Gate(folder, server)
     await it.connect()
     reading, writing = os.pipe()
-    it.start(pass_fds=(reading,), env={**os.environ, PARENT_VARIABLE: str(reading)})
+    it.start(pass_fds=(reading,), env={**os.environ, PARENT_FD: str(reading)})
     os.close(reading)
     it.die = lambda: os.close(writing)
     try:

@@ -44,16 +44,23 @@ def sluice(capsys: pytest.CaptureFixture[str]) -> Any:
 def test_every_command_promised_is_there(sluice: Any) -> None:
     promised = (
         "up service start halt reset status sessions positions orders watch explain schema doctor "
-        "config bench sim nats-context"
+        "config bench sim nats-context reduce flatten venue-kill unlock reconcile breaker limits"
     )
     assert {name for name, _, _ in COMMANDS} >= set(promised.split())
     for name, _, _ in COMMANDS:
         assert sluice(name, "--help").code == 0, name
 
 
-@pytest.mark.parametrize("command", ["status", "positions", "orders", "sessions", "doctor", "halt"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("status", "positions", "orders", "sessions", "doctor", "halt", "reduce", "flatten"),
+        *("reset", "unlock", "reconcile", "breaker list", "breaker explain", "limits list"),
+        *("halt --scope session.a", "reconcile adopt d1", "limits set gate.default.x=1"),
+    ],
+)
 def test_without_a_system_a_command_says_so_and_exits_3(sluice: Any, command: str) -> None:
-    said = sluice(command)
+    said = sluice(*command.split())
     assert (said.code, said.out) == (3, "")
     assert "SLU-104 no system is running here" in said.err
     assert "Traceback" not in said.err
@@ -79,6 +86,15 @@ def test_under_json_an_error_is_json_on_standard_error(sluice: Any) -> None:
         ("up", "--speed", "fast"),
         ("up", "--set", "feed.sped=1x"),
         ("config", "check", "--config", "absent.toml"),
+        ("reduce", "--scope", "sesion.a"),
+        ("reduce", "--scope", "symbol.ALPHA"),
+        ("flatten", "--scope", "account"),
+        ("reconcile", "adobt", "d1"),
+        ("reconcile", "adopt"),
+        ("limits", "set"),
+        ("limits", "set", "gate.default.order_quantity_max"),
+        ("breaker", "set", "drawdown", "0.1=stop"),
+        ("breaker", "set", "drawdown", "ten=halt"),
     ],
     ids=" ".join,
 )
@@ -137,7 +153,7 @@ def test_a_valid_configuration_is_said_to_be(sluice: Any) -> None:
 def test_show_prints_every_value_with_its_source(sluice: Any) -> None:
     document = json.loads(sluice("config", "show", "--set", "feed.seed=9", "--json").out)
     assert document["feed.seed"] == {"value": 9, "from": "command line --set feed.seed"}
-    assert document["breaker.drawdown_max"] == {"value": "0.10", "from": "default"}
+    assert document["breaker.profile"] == {"value": "moderate", "from": "default"}
 
 
 @pytest.mark.parametrize(

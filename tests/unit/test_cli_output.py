@@ -2,12 +2,14 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from schemas.control import BreakerState, TradingState
 from schemas.errors import BusError, StateError, UserError
 from schemas.executions import BookReported
 from schemas.health import ArbiterReported, GateReported, ServiceView, SupervisorReported
+from schemas.restrictions import Level, Lock, Restriction
 from services.cli.exits import MEANINGS, Exit, exit_of
 from services.cli.output import Output, amount, banner_of, error_text, shown
 from services.cli.status import Answers, status_of
@@ -56,6 +58,32 @@ def test_what_runs_has_no_banner_and_what_waits_has_one() -> None:
     assert banner_of(arbiter()) == ""
     waiting = banner_of(arbiter(is_leasing=False, detail="no epoch is in force"))
     assert waiting == "HALTED: no epoch is in force. Next: sluice start"
+
+
+@pytest.mark.req("S-16")
+def test_a_lock_is_the_first_thing_said_even_over_a_halt() -> None:
+    lock = Lock(
+        number=7, component="executor", code="SLU-131", reason="books differ", at_ns=HALT_NS
+    )
+    halted = msgspec.structs.replace(HALTED, locks=(lock,))
+    assert banner_of(halted) == (
+        "LOCKED since 2026-01-02 03:04:05 UTC by executor: SLU-131 books differ (lock 7). "
+        "Next: sluice unlock, once looked into"
+    )
+    status = status_of(Answers(halted, GATE, BOOK, None, None, None, None))
+    assert status.trading_state == "LOCKED"
+
+
+@pytest.mark.req("G-09")
+def test_restrictions_are_said_first_while_the_rest_trades() -> None:
+    parts = (
+        Restriction(scope="session.a", level=Level.HALT, number=4, operator="kim", at_ns=HALT_NS),
+        Restriction(scope="all", level=Level.REDUCE, number=5, reason="cpi", at_ns=HALT_NS),
+    )
+    assert banner_of(arbiter(restrictions=parts)) == (
+        "HALTED session.a since 2026-01-02 03:04:05 UTC by kim: no reason given (4); "
+        "REDUCE ONLY all since 2026-01-02 03:04:05 UTC by somebody: cpi (5)"
+    )
 
 
 def test_silence_is_never_taken_for_well_being() -> None:
@@ -147,6 +175,7 @@ def test_exit_codes_are_what_scripts_rely_on() -> None:
         "REFUSED": 4,
         "SILENT": 5,
         "UNHEALTHY": 6,
+        "NOT_FLAT": 7,
     }
     assert set(MEANINGS) == set(Exit)
 

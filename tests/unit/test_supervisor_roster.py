@@ -4,8 +4,7 @@ import pytest
 
 from schemas.base import NS_PER_S, BootId
 from schemas.health import HealthReported, ServiceView, Severity
-from services.runtime import supervisor_roster, tether
-from services.runtime.stop import PARENT_VARIABLE
+from services.runtime import supervisor_roster
 from services.runtime.supervisor_roster import (
     BACKOFF,
     BACKOFF_MIN_NS,
@@ -110,7 +109,3 @@ def test_a_stop_that_was_asked_for_is_no_crash() -> None:
     roster.on_stopped("gate")
     assert roster.views(0) == (ServiceView(name="gate", state=STOPPED),)
     assert roster.pids() == {}
-
-
-def test_supervisor_and_services_mean_the_same_pipe() -> None:
-    assert tether.PARENT_FD == PARENT_VARIABLE

@@ -1,0 +1,48 @@
+"""Ask the owner of a control request, and print the answer."""
+
+import sys
+
+import msgspec
+
+from schemas.control import BreakerState, ControlAnswered
+from schemas.health import ArbiterReported
+from services.cli.desk import Desk
+from services.cli.exits import Exit
+from services.cli.output import Output
+
+
+async def put(
+    desk: Desk, output: Output, subject: str, request: msgspec.Struct, owner: str
+) -> ControlAnswered:
+    """Send a request, print its answer, and return it."""
+    answer = await desk.request(subject, request, owner)
+    print_answer(answer, output)
+    return answer
+
+
+def print_answer(answer: ControlAnswered, output: Output) -> None:
+    """Print an answer with everything that is wrong."""
+    output.data(answer)
+    word = "done" if answer.is_ok else "REFUSED"
+    output.line(f"{answer.request} {word}: {answer.message}")
+    if answer.session:
+        output.line(f"session {answer.session}, epoch {answer.epoch}")
+    if not output.is_json:
+        output.problems(answer.errors)
+
+
+def exit_of_answer(answer: ControlAnswered) -> Exit:
+    """Return the exit code of a command that asked one thing."""
+    return Exit.OK if answer.is_ok else Exit.REFUSED
+
+
+def is_confirmed(question: str, is_sure: bool, output: Output) -> bool:
+    """Ask a person at a terminal; a script has said what it wants by calling."""
+    if is_sure or output.is_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return True
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+def is_open(arbiter: ArbiterReported | None) -> bool:
+    """Return whether a halt is open, as far as anybody knows."""
+    return arbiter is not None and arbiter.breaker_state is not BreakerState.NORMAL
