@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 
 
 class FreezingProxy:
@@ -39,28 +40,51 @@ class FreezingProxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        async with _closing(writer):
+            try:
+                await self._join(reader, writer)
+            except (OSError, asyncio.IncompleteReadError):
+                pass  # one end is gone before the other was there
+            except asyncio.CancelledError:
+                return  # closed while it stood
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._behind)
-        writer.write(await server_reader.readuntil(b"\r\n"))  # INFO
-        hello = await reader.readuntil(b"\r\n")  # CONNECT, with the connection's name
-        server_writer.write(hello)
-        is_frozen_too = self._freezes.encode() in hello
-        for source, sink in ((reader, server_writer), (server_reader, writer)):
-            task = asyncio.ensure_future(self._pass(source, sink, is_frozen_too))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        async with _closing(server_writer):
+            writer.write(await server_reader.readuntil(b"\r\n"))  # INFO
+            hello = await reader.readuntil(b"\r\n")  # CONNECT, with the connection's name
+            server_writer.write(hello)
+            can_freeze = self._freezes.encode() in hello
+            ways = [
+                asyncio.ensure_future(self._pass(reader, server_writer, can_freeze)),
+                asyncio.ensure_future(self._pass(server_reader, writer, can_freeze)),
+            ]
+            try:
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for way in ways:
+                    way.cancel()
+                await asyncio.gather(*ways, return_exceptions=True)
 
     async def _pass(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, can_freeze: bool
     ) -> None:
-        try:
-            while data := await source.read(1 << 16):
-                if can_freeze:
-                    await self._flows.wait()
-                sink.write(data)
-                await sink.drain()
-        except OSError:
-            pass  # the other end is gone: so is this one
-        finally:
-            sink.close()
-            with contextlib.suppress(OSError):
-                await sink.wait_closed()
+        while data := await source.read(1 << 16):
+            if can_freeze:
+                await self._flows.wait()
+            sink.write(data)
+            await sink.drain()
+
+
+@contextlib.asynccontextmanager
+async def _closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        writer.transport.abort()
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            await writer.wait_closed()

@@ -24,7 +24,9 @@ HEARD_BY_SOMEBODY = ("market.", "signal.", "order.", "exec.", "control.prepare",
 
 @pytest.fixture
 def trading(nats_server: NatsServer, tmp_path: Path) -> Iterator[System]:
-    system = System(tmp_path).up("--nats-url", nats_server.url)
+    # So much unreadable market data would trip the breaker on data errors, as it should.
+    poisonous = ("--set", "breaker.levels.data_errors=[]")
+    system = System(tmp_path).up("--nats-url", nats_server.url, *poisonous)
     try:
         system.wait_for_fills()
         yield system
