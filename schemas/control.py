@@ -12,7 +12,7 @@ import msgspec
 
 from schemas.base import AccountId, BootId, Event, SessionId
 from schemas.errors import FieldError
-from schemas.restrictions import Restriction
+from schemas.restrictions import LockRequested, Restriction, RestrictionRequested
 
 
 class BreakerState(enum.StrEnum):
@@ -138,7 +138,7 @@ class ControlAnswered(Event, frozen=True, kw_only=True):
 
     request_id: str
     request: str
-    """`start`, `reset`, `stop`, `pause`, `resume`."""
+    """`start`, `reset`, `unlock`, `flatten`, `stop`, `pause`, `resume`, and what else is asked."""
 
     is_ok: bool
     message: str
@@ -174,12 +174,17 @@ class Prepared(Event, frozen=True, kw_only=True):
     session: SessionId | None = None
     """From the strategy service: the id the new session will have."""
 
+    restriction_count: int = 0
+    """Restrictions this process has heard since it started."""
 
-class Member(msgspec.Struct, frozen=True, kw_only=True):
+
+class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One component that an epoch is for."""
 
     boot_id: BootId
     halts: int
+    restriction_count: int = 0
+    """As it prepared; what it has heard since then, it keeps when it arms."""
 
 
 class EpochProposed(Event, frozen=True, kw_only=True):
@@ -243,6 +248,12 @@ class ControlRecordRead(Event, frozen=True, kw_only=True):
 
     epoch: int = 0
     """The epoch that this record starts; 0 if it is none."""
+
+    restriction: RestrictionRequested | None = None
+    """Its `at_ns` is when the server stored it."""
+
+    locks: tuple[LockRequested, ...] = ()
+    """Of one message, in order."""
 
 
 class ControlSequenceRead(Event, frozen=True, kw_only=True):

@@ -68,6 +68,11 @@ SLU-124 | bus | HIGH | a message is too large for the bus | send less, or raise 
 SLU-130 | executor | HIGH | the venue cannot be reached | orders are held unknown until it can
 SLU-131 | executor | CRITICAL | our book and the venue's differ | compare both; adopt or flatten
 SLU-132 | executor | HIGH | an order's fate is unknown | nothing: it is queried until known
+SLU-133 | executor | CRITICAL | the venue gave one id to two orders, or two to one | see both there
+SLU-134 | executor | CRITICAL | not flat | close what is listed at the venue, or flatten again
+SLU-135 | executor | CRITICAL | orders still rest at the venue | cancel them there by hand
+SLU-136 | executor | HIGH | the venue contradicts itself | nothing: the books are compared first
+SLU-137 | executor | MEDIUM | our book and the venue's differ within tolerance | adopt or ignore it
 SLU-140 | state | CRITICAL | a journal is damaged | do not delete it; see the record named
 SLU-141 | state | CRITICAL | state cannot be written | free the disk; trading stays halted
 SLU-142 | recorder | CRITICAL | a stream does not go on where our record ends | look at its disk
@@ -76,10 +81,22 @@ SLU-150 | breaker | CRITICAL | a breaker tripped | look at its inputs; then rese
 SLU-151 | breaker | HIGH | a start was refused | mend what the answer names
 SLU-152 | control | CRITICAL | a component did not acknowledge a halt | kill its process
 SLU-153 | breaker | HIGH | an epoch ended by itself | see its reason; then `sluice start`
+SLU-154 | control | CRITICAL | the control stream lost records | see its disk; then `sluice unlock`
+SLU-155 | control | CRITICAL | the limits differ | restart with one config; then `sluice unlock`
+SLU-156 | control | CRITICAL | a publisher counts backwards | see who it is; then `sluice unlock`
+SLU-157 | control | MEDIUM | a person took a lock away | see who and why in the alert
+SLU-158 | control | CRITICAL | everything is locked | look into its reason; then `sluice unlock`
 SLU-160 | supervisor | CRITICAL | a service crashes again and again | see its log under var/log
 SLU-162 | supervisor | HIGH | a service ended and is started again | if it repeats: see var/log
 SLU-163 | supervisor | HIGH | a system runs on this data folder already | stop it, or use another
+SLU-175 | gate | HIGH | a limit changed while running is left out | see the file; change it again
 SLU-161 | runtime | CRITICAL | a service ended itself: a rule that must hold did not | see its log
+SLU-180 | calendars | HIGH | a trading calendar does not reach that far | install a newer release
+SLU-185 | gate | CRITICAL | a strategy is stopped: it executed too often | look at it; then start again
+SLU-186 | gate | HIGH | an intraday margin deficit | deposit or reduce before it is due
+SLU-187 | gate | MEDIUM | an order makes a wash sale | see the decision; the loss is deferred
+SLU-190 | breaker | MEDIUM | a breaker warns | look at its inputs: `sluice explain breaker`
+SLU-191 | breaker | MEDIUM | a person changed a breaker's levels | see who and why in the alert
 """
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from schemas.base import AccountId, Event, ExecutionId, InstrumentId, OrderId, SessionId
 from schemas.orders import Order, Side
+from schemas.reconciliation import Difference
 
 
 class OrderStatus(enum.StrEnum):
@@ -188,12 +189,17 @@ class BookReported(Event, frozen=True, kw_only=True):
     recent_orders: tuple[OrderView, ...] = ()
     """The last ones that closed, newest last; for people."""
 
+    differences: tuple[Difference, ...] = ()
+    """What the venue's book differed in when the two were last compared."""
+
 
 class IntentRecorded(Event, frozen=True, kw_only=True):
     """Journalled and fsynced before a write to the venue: from here on the id is used up."""
 
     order: Order
     epoch: int
+    gate_token: int = 0
+    """Of the approval: no order with a lower one is sent any more, after a restart either (I5)."""
 
 
 class OutcomeRecorded(Event, frozen=True, kw_only=True):

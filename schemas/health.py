@@ -109,6 +109,9 @@ class ArbiterReported(Event, frozen=True, kw_only=True):
     """None: not known (a held instrument has no price, or no account was marked yet)."""
 
     breakers: tuple["BreakerView", ...] = ()
+    trading_state: TradingState = TradingState.HALTED
+    """What all components together may do."""
+
     restrictions: tuple[Restriction, ...] = ()
     """In force: of parts, or REDUCE."""
 

@@ -50,6 +50,11 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     sector: str = ""
 
+    calendar: str = ""
+    """Whose hours it trades by, for example `XNYS`; `24x7` is always. Empty is the asset class's
+    own: always for spot, perpetuals and lending, the week of FX for FX. Equities, options and
+    futures have none: without a calendar of their own they are not traded."""
+
     @property
     def venue(self) -> str:
         """The venue part of the id."""

@@ -4,6 +4,12 @@ import enum
 from decimal import Decimal
 
 from schemas.base import Event, InstrumentId
+from schemas.market_rules import (
+    ClosingPricePublished,
+    MarketWideHaltDeclared,
+    PriceBandPublished,
+    ShortSaleRestrictionChanged,
+)
 from schemas.orders import Side
 
 Level = tuple[Decimal, Decimal]
@@ -119,6 +125,10 @@ MarketEvent = (
     | BookChanged
     | FundingPublished
     | InstrumentStatusChanged
+    | PriceBandPublished
+    | ClosingPricePublished
+    | ShortSaleRestrictionChanged
+    | MarketWideHaltDeclared
     | FeedEnded
 )
 """Everything that a source of market data may tell."""

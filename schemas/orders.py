@@ -60,6 +60,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The resting order this one takes the place of, in one step at the venue."""
 
     leg: int = 0
+    parent_id: SignalId | None = None
+    """What this order is a slice of; None where it is whole."""
+
+    parent_quantity: Decimal | None = None
+    """All that the slices of one parent may come to, in the instrument's units."""
 
 
 class SignalRaised(Event, frozen=True, kw_only=True):
@@ -83,6 +88,12 @@ class SignalRaised(Event, frozen=True, kw_only=True):
     expires_at_ns: int
     replaces: OrderId | None = None
     leg: int = 0
+    parent_id: SignalId | None = None
+    """The signal of the same session that this one is a slice of; None where it is whole."""
+
+    parent_quantity: Decimal | None = None
+    """The parent's whole quantity: the gate lets its slices come to no more than this."""
+
     why: str = ""
     """The strategy's reason, for people: `ema 12 crossed above ema 26`."""
 
@@ -147,6 +158,9 @@ class OrderApproved(Event, frozen=True, kw_only=True):
     epoch: int
     gate_token: int
     """Fencing token of the gate that said so; the executor refuses one lower than it has seen."""
+
+    notional: Decimal = Decimal(0)
+    """What the order counted for when it was approved, in the account's currency."""
 
 
 class CancelApproved(Event, frozen=True, kw_only=True):

@@ -5,14 +5,38 @@ person has reset is gone with the next start.
 """
 
 import enum
+import re
 
 import msgspec
 
-from schemas.base import BootId, Event, OrderId
+from schemas.base import AccountId, BootId, Event, InstrumentId, OrderId, SessionId
 from schemas.executions import PositionView
+from schemas.instruments import TOKEN, symbol_of, venue_of
 
 ALL = "all"
 """The scope that everything is in."""
+
+_NAME = TOKEN.pattern
+_KNOWN = re.compile(rf"(?:account|session|venue)\.{_NAME}|symbol\.{_NAME}\.{_NAME}")
+
+
+def known_scope(scope: str) -> str:
+    """Return the scope if it is one that we know; else `all`, for nobody knows what it leaves."""
+    return scope if _KNOWN.fullmatch(scope) else ALL
+
+
+def scopes_over(
+    account: AccountId, session: SessionId, instrument: InstrumentId
+) -> tuple[str, ...]:
+    """Return every scope that an order of these is in, the widest first."""
+    venue, symbol = venue_of(instrument), symbol_of(instrument)
+    return (
+        ALL,
+        f"account.{account}",
+        f"venue.{venue}",
+        f"session.{session}",
+        f"symbol.{venue}.{symbol}",
+    )
 
 
 class Level(enum.StrEnum):
@@ -74,6 +98,17 @@ class RestrictionCleared(Event, frozen=True, kw_only=True):
     """Orders in its scope that still rest: with REDUCE those that only reduce."""
 
     detail: str = ""
+
+
+class RestrictionsChanged(Event, frozen=True, kw_only=True):
+    """What the arbiter knows to be restricted, after a new one or a reset; `breaker.restrictions`.
+
+    A reset one is in no epoch from now on; those who are in an epoch keep it until its end.
+    """
+
+    restrictions: tuple[Restriction, ...]
+    reason: str
+    operator: str = ""
 
 
 class FlattenRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -152,3 +187,5 @@ class LocksChanged(Event, frozen=True, kw_only=True):
     locks: tuple[Lock, ...]
     reason: str
     operator: str = ""
+    control_seq: int = -1
+    """Of an unlock: the record that the control stream ended at, which is accepted with it."""

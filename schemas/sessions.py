@@ -40,6 +40,22 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """What this session holds, as the fold of its own executions and what it took over."""
 
 
+class SessionLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A session's own limits, beside those of its account and tighter; in the account's currency.
+
+    Notional means quantity x multiplier x price x currency value.
+    """
+
+    order_notional_max: Decimal | None = None
+    """Largest single order."""
+
+    position_notional_max: Decimal | None = None
+    """Largest position in one instrument either way, once every open order has filled."""
+
+    gross_notional_max: Decimal | None = None
+    """Sum over all instruments of the worst-case positions."""
+
+
 class SessionCreated(Event, frozen=True, kw_only=True):
     """A session was made, with all it will ever run with: fixed for its whole life (S-02)."""
 
@@ -59,6 +75,8 @@ class SessionCreated(Event, frozen=True, kw_only=True):
     """The strategy's parameters, with the overrides of the start laid over the configured ones."""
 
     operator: str = ""
+    risk_limits: SessionLimits = SessionLimits()
+    """What the start named; the gate holds them."""
 
 
 class PositionsAdopted(Event, frozen=True, kw_only=True):

@@ -3,11 +3,15 @@
 import msgspec
 
 from schemas.subjects import (
+    BREAKER,
     DEAD_LETTERS,
     EPOCH_RECORD,
     FLATTEN,
     HALT,
+    LIMITS,
+    LOCK,
     PAUSE,
+    RECONCILE,
     REDUCE,
     RESET,
     RESULT,
@@ -33,7 +37,7 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 CONTROL = StreamSpec(
     name="CONTROL",
-    subjects=(HALT, f"{HALT}.>", REDUCE, f"{REDUCE}.>", "control.lock", EPOCH_RECORD),
+    subjects=(HALT, f"{HALT}.>", REDUCE, f"{REDUCE}.>", LOCK, EPOCH_RECORD),
     is_acknowledging=False,
 )
 """Halts, restrictions, locks and epochs only: its newest records say who may trade."""
@@ -51,6 +55,9 @@ AUDIT = StreamSpec(
         RESULT,
         FLATTEN,
         UNLOCK,
+        LIMITS,
+        BREAKER,
+        RECONCILE,
         "control.flattened",
         DEAD_LETTERS,
         "control.ack.>",
@@ -63,6 +70,10 @@ AUDIT = StreamSpec(
         "breaker.>",
         "alert.>",
         "risk.account.>",
+        "risk.limits",
+        "risk.tightened.>",
+        "risk.health.>",
+        "risk.locate.>",
         "feed.ended",
     ),
     is_acknowledging=False,

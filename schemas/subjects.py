@@ -4,7 +4,21 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from schemas import control, executions, health, market, orders, recording, restrictions, sessions
+from schemas import (
+    breakers,
+    compliance,
+    control,
+    executions,
+    health,
+    limits,
+    market,
+    market_rules,
+    orders,
+    reconciliation,
+    recording,
+    restrictions,
+    sessions,
+)
 from schemas.base import Event, InstrumentId
 from schemas.executions import ExecutionEvent
 from schemas.instruments import symbol_of, venue_of
@@ -16,9 +30,17 @@ HALT = "control.halt"
 REDUCE = "control.reduce"
 """Anything here, or below, lets only orders pass that reduce exposure: whatever its bytes."""
 
-FLATTEN, UNLOCK = "control.flatten", "control.unlock"
+HALTING = (HALT, REDUCE)
+"""Whatever its bytes, a message on one of these or below forbids something at once."""
+
+FLATTEN, UNLOCK, LOCK = "control.flatten", "control.unlock", "control.lock"
+BREAKER = "control.breaker"
+"""A person puts other levels in the place of a breaker's own."""
+
+RECONCILE = "control.reconcile"
 START, RESET, STOP = "control.start", "control.reset", "control.stop"
 PAUSE, RESUME = "control.pause", "control.resume"
+LIMITS = "control.limits"
 RESULT, LEASE = "control.result", "control.lease"
 EPOCH_RECORD = "control.record.epoch"
 """Where the arbiter stores an epoch. It is announced on `control.epoch` only once it is stored, so
@@ -60,6 +82,10 @@ SUBJECTS: dict[type[Event], str] = {
     market.BookChanged: "market.*.*.book",
     market.FundingPublished: "market.*.*.funding",
     market.InstrumentStatusChanged: "market.*.*.status",
+    market_rules.PriceBandPublished: "market.*.*.band",
+    market_rules.ClosingPricePublished: "market.*.*.close",
+    market_rules.ShortSaleRestrictionChanged: "market.*.*.short",
+    market_rules.MarketWideHaltDeclared: "market.*.all.halt",
     market.FeedEnded: "feed.ended",
     orders.SignalRaised: "signal.*.*",
     orders.CancelRequested: "signal.*.*",
@@ -68,6 +94,8 @@ SUBJECTS: dict[type[Event], str] = {
     orders.CancelApproved: "order.*.*",
     **dict.fromkeys(ExecutionEvent.__subclasses__(), "exec.*.*"),
     executions.BookReported: "book.*",
+    reconciliation.ReconciliationReported: "book.*.reconciled",
+    reconciliation.BookAdjusted: "book.*.adjusted",
     control.HaltRequested: HALT,
     control.HaltAcknowledged: "control.ack.*",
     control.HaltConfirmed: "control.confirmed.*",
@@ -81,13 +109,19 @@ SUBJECTS: dict[type[Event], str] = {
     control.BreakerTripped: "breaker.*",
     control.BreakerWarned: "breaker.*",
     control.BreakerStateChanged: "breaker.*",
+    breakers.BreakerLevelsChanged: "breaker.*",
     control.AccountMarked: "risk.account.*",
+    limits.LimitsChanged: "risk.limits",
+    limits.LimitsTightened: "risk.tightened.*",
+    limits.AccountHealthReported: "risk.health.*",
+    compliance.LocateGranted: "risk.locate.*",
     restrictions.RestrictionRequested: REDUCE,
     restrictions.RestrictionAcknowledged: "control.ack.*",
     restrictions.RestrictionCleared: "control.confirmed.*",
     restrictions.FlattenReported: "control.flattened",
-    restrictions.LockRequested: "control.lock",
+    restrictions.LockRequested: LOCK,
     restrictions.LocksChanged: "breaker.locks",
+    restrictions.RestrictionsChanged: "breaker.restrictions",
     sessions.SessionCreated: "session.*.created",
     sessions.SessionStateChanged: "session.*.state",
     sessions.PositionsAdopted: "session.*.adopted",
@@ -118,6 +152,17 @@ INTERNAL: frozenset[type[Event]] = frozenset(
         control.ControlSequenceRead,
         control.HighWaterMarkSet,
         control.BookWanted,
+        limits.LimitsAsked,
+        limits.PricesSampled,
+        compliance.MarginDeficitNoted,
+        compliance.MarginDeficitEnded,
+        reconciliation.FenceRaised,
+        reconciliation.ReconcileAsked,
+        breakers.BreakerAsked,
+        breakers.BreakerCounted,
+        breakers.DayOpened,
+        breakers.EquityNoted,
+        breakers.LossAcknowledged,
         restrictions.FlattenAsked,
         restrictions.UnlockAsked,
         executions.BookAdopted,
@@ -133,6 +178,8 @@ INTERNAL: frozenset[type[Event]] = frozenset(
         market.MarketRead,
         market.PlaybackMarked,
         market.PlaybackReleased,
+        market_rules.MarketRuleInvoked,
+        market_rules.ClosingPriceNoted,
     }
 )
 """Events between a core and its own shell; never on the bus."""
@@ -144,6 +191,10 @@ _EXACT: dict[type[Event], Callable[[Any], str]] = {
     market.BookChanged: lambda e: _market(e.instrument, "book"),
     market.FundingPublished: lambda e: _market(e.instrument, "funding"),
     market.InstrumentStatusChanged: lambda e: _market(e.instrument, "status"),
+    market_rules.PriceBandPublished: lambda e: _market(e.instrument, "band"),
+    market_rules.ClosingPricePublished: lambda e: _market(e.instrument, "close"),
+    market_rules.ShortSaleRestrictionChanged: lambda e: _market(e.instrument, "short"),
+    market_rules.MarketWideHaltDeclared: lambda e: f"market.{e.market}.all.halt",
     orders.SignalRaised: lambda e: _signal(e.session, e.instrument),
     orders.CancelRequested: lambda e: _signal(e.session, e.instrument),
     orders.SignalDecided: lambda e: f"risk.decision.{e.session}",
@@ -151,17 +202,23 @@ _EXACT: dict[type[Event], Callable[[Any], str]] = {
     orders.CancelApproved: lambda e: _by_account("order", e.instrument, e.account),
     **dict.fromkeys(ExecutionEvent.__subclasses__(), _exec),
     executions.BookReported: lambda e: f"book.{e.account}",
+    reconciliation.ReconciliationReported: lambda e: f"book.{e.account}.reconciled",
+    reconciliation.BookAdjusted: lambda e: f"book.{e.account}.adjusted",
     control.HaltAcknowledged: lambda e: f"control.ack.{e.component}",
     control.HaltConfirmed: lambda e: f"control.confirmed.{e.component}",
     control.Prepared: lambda e: f"control.prepared.{e.component}",
     control.LeaseAnswered: lambda e: f"control.leased.{e.component}",
     control.BreakerTripped: lambda e: f"breaker.{e.breaker}",
     control.BreakerWarned: lambda e: f"breaker.{e.breaker}",
+    breakers.BreakerLevelsChanged: lambda e: f"breaker.{e.breaker}",
     restrictions.RestrictionRequested: _restriction,
     restrictions.RestrictionAcknowledged: lambda e: f"control.ack.{e.component}",
     restrictions.RestrictionCleared: lambda e: f"control.confirmed.{e.component}",
     control.BreakerStateChanged: lambda e: "breaker.state",
     control.AccountMarked: lambda e: f"risk.account.{e.account}",
+    limits.LimitsTightened: lambda e: f"risk.tightened.{e.account}",
+    limits.AccountHealthReported: lambda e: f"risk.health.{e.account}",
+    compliance.LocateGranted: lambda e: f"risk.locate.{e.account}",
     sessions.SessionCreated: lambda e: f"session.{e.session}.created",
     sessions.SessionStateChanged: lambda e: f"session.{e.session}.state",
     sessions.PositionsAdopted: lambda e: f"session.{e.session}.adopted",

@@ -73,6 +73,8 @@ class VenueFilled(VenueMessage, frozen=True, kw_only=True):
     fee: Decimal
     liquidity: Liquidity
     venue_ns: int = 0
+    position: Decimal | None = None
+    """Signed, what is held after it, where the venue says so: ours is compared with it at once."""
 
 
 class VenueCanceled(VenueMessage, frozen=True, kw_only=True):

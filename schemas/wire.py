@@ -10,7 +10,8 @@ import msgspec
 from schemas.base import Event
 from schemas.control import HaltRequested
 from schemas.errors import FieldError, WireError
-from schemas.subjects import INTERNAL, SUBJECTS
+from schemas.restrictions import ALL, Level, RestrictionRequested, known_scope
+from schemas.subjects import HALT, HALTING, INTERNAL, REDUCE, SUBJECTS
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 
@@ -65,25 +66,63 @@ class _HaltFields(msgspec.Struct):
     scope: str = "all"
 
 
-_halt_fields = msgspec.json.Decoder(_HaltFields)
+_HALT_BELOW, _REDUCE_BELOW = f"{HALT}.", f"{REDUCE}."
+_halt_fields: msgspec.json.Decoder[_HaltFields | tuple[_HaltFields, ...]] = msgspec.json.Decoder(
+    _HaltFields | tuple[_HaltFields, ...]
+)
 HALT_TEXT_CHARS_MAX = 500
 
 
-def halt_from(data: bytes, *, subject: str, at_ns: int) -> HaltRequested:
-    """Return the halt that any bytes on `control.halt` are. Never raises: no payload un-halts."""
-    tail = subject.partition("control.halt.")[2]
-    try:
-        fields = _halt_fields.decode(data) if len(data) <= 65_536 else _HaltFields()
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        text = data[:HALT_TEXT_CHARS_MAX].decode("utf-8", "replace")
-        fields = _HaltFields(reason=text if text.isprintable() else "")
-    return HaltRequested(
+def is_halting(subject: str) -> bool:
+    """Return whether any bytes on `subject` forbid something: a halt, or a restriction."""
+    return subject in HALTING or subject.startswith((_HALT_BELOW, _REDUCE_BELOW))
+
+
+def forbidden_by(subject: str) -> tuple[str, Level]:
+    """Return the scope and the level that a subject stands for; its bytes have no say (I10).
+
+    A scope that nobody knows is all of it, and a subject that nobody knows is a halt.
+    """
+    if subject.startswith(_REDUCE_BELOW) or subject == REDUCE:
+        return known_scope(subject[len(_REDUCE_BELOW) :]), Level.REDUCE
+    return known_scope(subject[len(_HALT_BELOW) :]), Level.HALT
+
+
+def halt_from(data: bytes, *, subject: str, at_ns: int) -> HaltRequested | RestrictionRequested:
+    """Return the halt or restriction that any bytes on `control.halt` or `control.reduce` are.
+
+    Never raises, and no payload un-halts or narrows: scope and level are the subject's.
+    """
+    fields = _fields_from(data)
+    scope, level = forbidden_by(subject)
+    if scope == ALL and level is Level.HALT:
+        return HaltRequested(
+            at_ns=at_ns,
+            reason=fields.reason[:HALT_TEXT_CHARS_MAX],
+            operator=fields.operator[:HALT_TEXT_CHARS_MAX],
+            scope=subject.partition(_HALT_BELOW)[2] or fields.scope[:HALT_TEXT_CHARS_MAX],
+            payload_bytes=len(data),
+        )
+    return RestrictionRequested(
         at_ns=at_ns,
+        level=level,
+        scope=scope,
         reason=fields.reason[:HALT_TEXT_CHARS_MAX],
         operator=fields.operator[:HALT_TEXT_CHARS_MAX],
-        scope=tail or fields.scope[:HALT_TEXT_CHARS_MAX],
         payload_bytes=len(data),
     )
+
+
+def _fields_from(data: bytes) -> _HaltFields:
+    """Return what people read of a halt; of a frame of several, the first one's."""
+    try:
+        read = _halt_fields.decode(data) if len(data) <= 65_536 else _HaltFields()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        text = data[:HALT_TEXT_CHARS_MAX].decode("utf-8", "replace")
+        return _HaltFields(reason=text if text.isprintable() else "")
+    if isinstance(read, _HaltFields):
+        return read
+    return read[0] if read else _HaltFields()
 
 
 def decode_request(data: bytes, kind: type[_S]) -> _S | FieldError:

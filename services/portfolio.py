@@ -79,6 +79,23 @@ class Portfolio:
         self.fill_count += 1
         return True
 
+    def has_seen(self, execution_id: ExecutionId) -> bool:
+        """Return whether this execution was folded in."""
+        return execution_id in self._seen
+
+    def adjust(
+        self, instrument: InstrumentId | None, quantity: Decimal, cash: Decimal, fees: Decimal
+    ) -> None:
+        """Fold in what a person decided the account holds more, or less, than its executions say.
+
+        A position changes at its own average price: nothing is known of what it was traded for.
+        """
+        self.cash += cash
+        self.fees += fees
+        if instrument is not None and quantity:
+            position = self.positions.setdefault(instrument, Position())
+            position.apply(quantity, position.average_price, self._multipliers[instrument])
+
     def quantity(self, instrument: InstrumentId) -> Decimal:
         """Return the signed quantity held."""
         position = self.positions.get(instrument)

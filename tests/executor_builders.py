@@ -93,6 +93,7 @@ def filled(
     fee: str = "0.500050",
     liquidity: Liquidity = Liquidity.TAKER,
     at_ns: int = 1,
+    position: str | None = None,
 ) -> VenueFilled:
     return VenueFilled(
         at_ns=at_ns,
@@ -106,6 +107,7 @@ def filled(
         fee=dec(fee),
         liquidity=liquidity,
         venue_ns=at_ns,
+        position=None if position is None else dec(position),
     )
 
 

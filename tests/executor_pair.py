@@ -1,11 +1,14 @@
 """An executor and its venue with a link between them that can be cut, and both can be killed."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from schemas.base import Event, OrderId
+from schemas.control import HaltRequested
 from schemas.executions import OutcomeRecorded
-from schemas.orders import Order
+from schemas.ids import order_id_of
+from schemas.orders import Order, SignalRaised
+from schemas.restrictions import Level, RestrictionRequested
 from schemas.venue import BookQueried, OrderPlaced, VenueBook, VenueLinkChanged, VenueMessage
 from services.control import ControlGuard
 from services.core import tell
@@ -144,6 +147,56 @@ class Pair:
         self.venue_kept += [e for e in (told, *said) if type(e) in keeps and e is not None]
         if self.hears_reports:
             self._queue.extend(("executor", event) for event in said)
+
+
+class Staffed(Pair):
+    """A pair with a control link and a gate: what the executor says on the bus is acted on.
+
+    Attributes:
+        gate: returns the order a signal becomes; None rejects it.
+    """
+
+    gate: Callable[[SignalRaised], Order | None] = staticmethod(lambda signal: order_of(signal))
+
+    def restrict(self, scope: str, level: Level) -> list[Event]:
+        """Let somebody publish a restriction: in force first, told to the core then."""
+        self.guard.restrict(scope, level)
+        return self.tell(RestrictionRequested(at_ns=self.now_ns, level=level, scope=scope))
+
+    def halt(self) -> list[Event]:
+        """Let somebody publish a halt."""
+        self.guard.halt()
+        return self.tell(HaltRequested(at_ns=self.now_ns, operator="kim"))
+
+    def _hear_executor(self, said: Sequence[Event], told: Event | None) -> None:
+        super()._hear_executor(said, told)
+        for event in said:
+            if isinstance(event, HaltRequested):
+                self.guard.halt()
+                self._queue.append(("executor", event))
+            elif isinstance(event, RestrictionRequested):
+                self.guard.restrict(event.scope, event.level)
+                self._queue.append(("executor", event))
+            elif isinstance(event, SignalRaised) and (order := self.gate(event)) is not None:
+                self._queue.append(("executor", approved(order, epoch=self.guard.epoch)))
+
+
+def order_of(signal: SignalRaised) -> Order:
+    """Return the order that a gate without limits makes of a signal."""
+    return Order(
+        order_id=order_id_of(signal.account, signal.session, signal.signal_id, signal.leg),
+        account=signal.account,
+        session=signal.session,
+        signal_id=signal.signal_id,
+        instrument=signal.instrument,
+        side=signal.side,
+        quantity=signal.quantity,
+        order_type=signal.order_type,
+        time_in_force=signal.time_in_force,
+        limit_price=signal.limit_price,
+        is_reduce_only=signal.is_reduce_only,
+        expires_at_ns=signal.expires_at_ns,
+    )
 
 
 def linked(config: ExecutorConfig | None = None, kind: type[ExecutorCore] = ExecutorCore) -> Pair:

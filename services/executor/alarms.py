@@ -18,6 +18,9 @@ class Alarm(enum.Enum):
     PREPARE = "prepare"
     """A start has waited long enough for the venue."""
 
+    FLATTEN = "flatten"
+    """A flatten goes on: cancel, close, look."""
+
     RECONCILE = "reconcile"
     REPORT = "report"
 

@@ -23,7 +23,11 @@ class MarketRemainder(enum.StrEnum):
 
 
 class ExecutorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long the executor waits for a venue, and how often it compares books with it."""
+    """How long the executor waits for a venue, and how often it compares books with it.
+
+    Raises:
+        ValueError: a tolerance is negative.
+    """
 
     answer_timeout_ms: Positive = 1_000
     """An order the venue has not answered for this long is of unknown fate, in ms."""
@@ -40,6 +44,26 @@ class ExecutorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     reconcile_every_s: NotNegative = 60
     """How often the whole book is compared with the venue's, in s; 0 only when asked."""
 
+    quantity_tolerance: Decimal = Decimal(0)
+    """A position, or what an order has left, may differ from the venue's by so much before
+    everything is locked; in units of the instrument. It alerts all the same."""
+
+    cash_tolerance: Decimal = Decimal(0)
+    """Cash or fees may differ from the venue's by so much before everything is locked; in the
+    account's currency. It alerts all the same."""
+
+    flatten_every_ms: Positive = 500
+    """How often a flatten cancels, closes and looks again, in ms; a closing order lives as long."""
+
+    flatten_tries_max: Positive = 20
+    """After so many tries without any progress a flatten ends NOT FLAT, with the list."""
+
+    closed_orders_max: NotNegative = 10_000
+    """Closed orders kept in memory whole; of older ones only the id."""
+
+    cancel_on_disconnect: bool = True
+    """Whether the venue is asked to cancel what rests when the connection to it is lost."""
+
     report_every_ms: NotNegative = 250
     """A changed book is published at most this often, in ms; 0 only when asked."""
 
@@ -51,6 +75,12 @@ class ExecutorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     reconnect_max_ms: Positive = 2_000
     """Longest wait before connecting to the venue again, in ms."""
+
+    def __post_init__(self) -> None:
+        for name in ("quantity_tolerance", "cash_tolerance"):
+            value: Decimal = getattr(self, name)
+            if value.is_nan() or value < 0:
+                raise ValueError(f"{name} is {value}: wanted 0 or more")
 
 
 class VenueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from schemas.base import NS_PER_MS, NS_PER_S, AccountId, Event, InstrumentId, OrderId
-from schemas.control import HaltRequested, PrepareAsked
+from schemas.control import EpochStarted, HaltRequested, PrepareAsked
 from schemas.errors import FieldError
 from schemas.executions import (
     CLOSED,
@@ -23,9 +23,18 @@ from schemas.executions import (
     OrderStatus,
     OutcomeRecorded,
 )
-from schemas.health import GapSeen, LinkChanged, Severity
+from schemas.health import GapSeen, LinkChanged
 from schemas.instruments import Instrument
 from schemas.orders import CancelApproved, Order, OrderApproved
+from schemas.reconciliation import FenceRaised, ReconcileAsked, ReconciliationReported
+from schemas.restrictions import (
+    ALL,
+    FlattenAsked,
+    FlattenReported,
+    Level,
+    RestrictionRequested,
+    known_scope,
+)
 from schemas.venue import (
     CancelPlaced,
     OrderPlaced,
@@ -34,17 +43,22 @@ from schemas.venue import (
     VenueFilled,
     VenueLinkChanged,
     VenueOrderStatus,
-    VenueRejected,
 )
 from services.control import ControlGuard
 from services.core import NOTHING
 from services.executor import facts
 from services.executor.alarms import Alarm, Alarms
+from services.executor.clearing import Clearings, Scopes
 from services.executor.config import ExecutorConfig
+from services.executor.contradictions import Contradictions
+from services.executor.fates import Fates
+from services.executor.flatten import Flattener
 from services.executor.last_check import LastCheck
 from services.executor.orders import Orders, Record
 from services.executor.reconcile import compare
 from services.executor.rounds import Rounds
+from services.executor.settling import Settling
+from services.executor.teller import Teller
 
 Handler = Callable[[Any, int], Sequence[Event]]
 
@@ -67,17 +81,21 @@ class ExecutorCore:
             CancelApproved,
             OutcomeRecorded,
             HaltRequested,
+            RestrictionRequested,
+            EpochStarted,
+            FlattenAsked,
+            ReconcileAsked,
             PrepareAsked,
             GapSeen,
             LinkChanged,
             VenueLinkChanged,
             VenueBook,
             VenueOrderStatus,
-            *facts.FACTS,
+            *facts.SHAPES,
         }
     )
-    keeps: frozenset[type[Event]] = Orders.keeps
-    fsyncs: frozenset[type[Event]] = frozenset({IntentRecorded, OutcomeRecorded})
+    keeps: frozenset[type[Event]] = Orders.keeps | {FlattenReported, ReconciliationReported}
+    fsyncs: frozenset[type[Event]] = frozenset({IntentRecorded, OutcomeRecorded, FenceRaised})
     """What must be on the disk before anything is sent or published on the strength of it."""
 
     def __init__(
@@ -90,35 +108,53 @@ class ExecutorCore:
         is_linked: bool = False,
     ) -> None:
         self.wake_at_ns: int | None = None
-        self.orders = Orders(instruments, initial_cash, config.recent_orders_max)
-        self.rounds = Rounds(account, self.orders, guard)
-        self.rounds.is_linked = self.rounds.is_compared = is_linked
-        self._check = LastCheck(account, instruments, self.orders, guard, self.rounds)
         self._config = config
-        self._alarms = Alarms()
-        self._waiting: dict[OrderId, int] = {}  # deadline of the answer, oldest first
+        self._guard = guard
+        self._alarms = alarms = Alarms()
+        self.orders = orders = Orders(
+            instruments, initial_cash, config.recent_orders_max, config.closed_orders_max
+        )
+        scopes = Scopes(account, orders)
+        self.clearings = Clearings(orders, scopes)
+        self.rounds = rounds = Rounds(account, orders, guard, self.clearings)
+        rounds.is_linked = rounds.is_compared = is_linked
+        self._check = LastCheck(account, instruments, orders, guard, rounds)
+        self._teller = teller = Teller(config, orders, alarms)
+        self._fates = Fates(config, orders, rounds, alarms, teller)
+        self._contradictions = Contradictions(orders, rounds)
+        self.flattener = Flattener(
+            config, account, instruments, scopes, orders, rounds, guard, alarms
+        )
+        self._settling = Settling(account, instruments, orders, rounds, teller, self.flattener)
         self._wishes: dict[OrderId, CancelApproved] = {}  # cancels not yet answered
-        self._reported_ns = 0
-        self._hears: dict[type[Event], Handler] = {
-            **dict.fromkeys(facts.FACTS, self._on_report),
+        self._hears = self._handlers()
+        self._rings: dict[Alarm, Callable[[int], Sequence[Event]]] = {
+            Alarm.ANSWER: self._fates.are_late,
+            Alarm.QUERY: self._fates.ask_again,
+            Alarm.CANCEL: self._cancel_again,
+            Alarm.PREPARE: self._prepare_late,
+            Alarm.FLATTEN: self.flattener.go_on,
+            Alarm.RECONCILE: self._reconcile,
+            Alarm.REPORT: self._report_due,
+        }
+
+    def _handlers(self) -> dict[type[Event], Handler]:
+        return {
+            **dict.fromkeys(facts.SHAPES, self._on_report),
             OrderApproved: self._on_approved,
             CancelApproved: self._on_cancel,
             OutcomeRecorded: self._on_outcome,
             HaltRequested: self._on_halt,
+            RestrictionRequested: self._on_restriction,
+            EpochStarted: self._on_epoch,
+            FlattenAsked: self.flattener.ask,
+            ReconcileAsked: self._settling.decide,
             PrepareAsked: self._on_prepare,
             GapSeen: self._on_gap,
             LinkChanged: self._on_gap,
             VenueLinkChanged: self._on_link,
             VenueBook: self._on_book,
-            VenueOrderStatus: self._on_status,
-        }
-        self._rings: dict[Alarm, Callable[[int], Sequence[Event]]] = {
-            Alarm.ANSWER: self._answers_late,
-            Alarm.QUERY: self._ask_again,
-            Alarm.CANCEL: self._cancel_again,
-            Alarm.PREPARE: self._prepare_late,
-            Alarm.RECONCILE: self._reconcile,
-            Alarm.REPORT: self._report_due,
+            VenueOrderStatus: self._fates.learn,
         }
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
@@ -137,11 +173,19 @@ class ExecutorCore:
 
     def restore(self, event: Event) -> None:
         """Fold one kept event in. An intent is of unknown fate until its outcome follows."""
+        match event:
+            case ReconciliationReported():
+                self.rounds.apply(event)
+                return
+            case FlattenReported():
+                self.flattener.apply(event)
+                return
         self.orders.apply(event)
         if isinstance(event, IntentRecorded):
-            record = self.orders.records[event.order.order_id]
-            record.status = OrderStatus.UNKNOWN
-            record.detail = "stopped between the intent to send it and the outcome"
+            record = self.orders.open.get(event.order.order_id)
+            if record is not None:
+                record.status = OrderStatus.UNKNOWN
+                record.detail = "stopped between the intent to send it and the outcome"
 
     def describe(self, now_ns: int) -> BookReported:
         """Return the whole book as it stands."""
@@ -164,29 +208,28 @@ class ExecutorCore:
 
     def _on_approved(self, event: OrderApproved, now_ns: int) -> Sequence[Event]:
         order = event.order
-        if order.order_id in self.orders.records:  # at most once, however often it is approved
+        if self.orders.is_used(order.order_id):  # at most once, however often it is approved
             return NOTHING
         record = Record(order, event.epoch, event.gate_token)
         self.orders.add(record, now_ns)
         why = self._check.why_not(record, now_ns)
         if why:
-            return self._say(facts.refused(record, why, now_ns), now_ns)
-        self._changed(now_ns)
-        intent = IntentRecorded(at_ns=now_ns, order=order, epoch=event.epoch)
+            return self._teller.say(facts.refused(record, why, now_ns), now_ns)
+        intent = IntentRecorded(
+            at_ns=now_ns, order=order, epoch=event.epoch, gate_token=event.gate_token
+        )
+        self._teller.say(intent, now_ns)
         return (intent, OrderPlaced(at_ns=now_ns, order=order))
 
     def _on_outcome(self, event: OutcomeRecorded, now_ns: int) -> Sequence[Event]:
         record = self.orders.open.get(event.order_id)
         if record is None:
             return NOTHING
-        self.orders.apply(event)
-        self._changed(now_ns)
+        self._teller.say(event, now_ns)
         if not event.is_sent:
-            return self._say(facts.refused(record, event.detail, now_ns), now_ns)
+            return self._teller.say(facts.refused(record, event.detail, now_ns), now_ns)
         if record.status is OrderStatus.SUBMITTED:
-            self._waiting[event.order_id] = now_ns + self._config.answer_timeout_ms * NS_PER_MS
-            if Alarm.ANSWER not in self._alarms:
-                self._alarms.arm(Alarm.ANSWER, self._waiting[event.order_id])
+            self._fates.wait_for(event.order_id, now_ns)
         return (facts.submitted(record, now_ns),)
 
     def _on_cancel(self, event: CancelApproved, now_ns: int) -> Sequence[Event]:
@@ -207,87 +250,83 @@ class ExecutorCore:
             del self._wishes[order_id]
             return (facts.cancel_rejected(wish, record, report.reason, now_ns),)
         if record is None:
-            return self._contradicted(f"the venue reports {order_id}, unknown here", now_ns)
+            return self._contradictions.of_a_stranger(report, now_ns)
         before = record.status
-        self._answered(order_id)
-        fact = facts.FACTS[type(report)](record, report, now_ns)
-        said = NOTHING if fact is None else self._say(fact, now_ns)
+        self._fates.answered(order_id)
+        said = self._told(record, report, now_ns)
         if wish is not None and record.status in CLOSED:
             del self._wishes[order_id]
-        if _is_absurd(before, report, is_news=bool(said)):
-            text = f"{type(report).__name__} for {order_id}, which was {before}"
-            return (*said, *self._contradicted(text, now_ns))
+        wrong = self._contradictions.after(record, report, before, now_ns, is_news=bool(said))
+        return [*said, *wrong] if wrong else said
+
+    def _told(self, record: Record, report: Any, now_ns: int) -> Sequence[Event]:
+        fact = facts.reported(record, report, now_ns)
+        said = NOTHING if fact is None else self._teller.say(fact, now_ns)
+        if said and isinstance(report, VenueFilled):
+            self.flattener.filled(record, now_ns)
         return said
-
-    def _answered(self, order_id: OrderId) -> None:
-        if self._waiting.pop(order_id, None) is not None and not self._waiting:
-            self._alarms.disarm(Alarm.ANSWER)
-
-    def _on_status(self, report: VenueOrderStatus, now_ns: int) -> Sequence[Event]:
-        record = self.orders.open.get(report.order_id)
-        if record is None or record.status is not OrderStatus.UNKNOWN:
-            return NOTHING
-        if report.status is None:
-            return self._never_seen(record, now_ns)
-        if report.filled != record.filled:  # executions first, however old
-            return (self.rounds.question("", now_ns, is_thorough=False, since_ns=0),)
-        fact = facts.resolved(record, report, now_ns)
-        return NOTHING if fact is None else self._say(fact, now_ns)
-
-    def _never_seen(self, record: Record, now_ns: int) -> Sequence[Event]:
-        """Close what the venue never saw, once it is too late for it to be seen or taken."""
-        grace_ns = self._config.answer_timeout_ms * NS_PER_MS
-        if now_ns < record.order.expires_at_ns + grace_ns:
-            return NOTHING
-        why = "never sent: the venue has never seen it, and its deadline has passed"
-        return self._say(facts.refused(record, why, now_ns), now_ns)
 
     def _on_book(self, book: VenueBook, now_ns: int) -> Sequence[Event]:
-        """Fold missed executions, learn fates, then compare; ask once more where fates are open."""
+        """Fold missed executions, learn fates, then compare; look again before concluding."""
         said: list[Event] = []
         for fill in book.executions:
-            if fill.order_id in self.orders.records:  # else it is a difference, found below
-                said += self._on_report(fill, now_ns)
-        found = compare(self.orders, book)
+            record = self.orders.records.get(fill.order_id)
+            if record is not None:  # else it is a difference, found below
+                self._fates.answered(fill.order_id)
+                said += self._told(record, fill, now_ns)
+        said += self._fates_in(book, now_ns)
+        if self.rounds.deserves_second_look(book.request_id) and (unknown := self.orders.unknown()):
+            said += [facts.question(record, now_ns) for record in unknown]
+            return [*said, self.rounds.question(book.request_id, now_ns, is_thorough=False)]
+        if self.orders.unknown():
+            self._fates.ask_later(now_ns)
+        differences = compare(self.orders, book, self._config).differences
+        is_whole = self.rounds.has_every_execution(book.request_id)
+        if not is_whole and self.rounds.is_news(differences):
+            name = book.request_id
+            return [*said, self.rounds.question(name, now_ns, is_thorough=False, since_ns=0)]
+        was_compared = self.rounds.is_compared
+        said += self.rounds.conclude(differences, now_ns)
+        self._settling.hear(book)
+        said += self._answered_by(book, now_ns)
+        if was_compared is not self.rounds.is_compared:
+            self._teller.changed(now_ns)
+        return said
+
+    def _fates_in(self, book: VenueBook, now_ns: int) -> list[Event]:
+        """Learn from the venue's book what rests there, and what should and does not."""
+        said: list[Event] = []
+        found = compare(self.orders, book, self._config)
         for record, there in found.found:
             accepted = facts.accepted(record, there.venue_order_id, now_ns)
-            said += self._say(accepted, now_ns) if accepted is not None else NOTHING
-        said += self._mark_unknown(
-            [each for each in found.missing if each.status is not OrderStatus.UNKNOWN],
-            "it does not rest at the venue, and nothing was heard of its end",
-            now_ns,
-        )
-        unknown = self.orders.unknown()
-        if self.rounds.deserves_second_look(book.request_id) and unknown:
-            said += [facts.question(record, now_ns) for record in unknown]
-            again = self.rounds.question(book.request_id, now_ns, is_thorough=False)
-            return [*said, again]
-        if unknown and Alarm.QUERY not in self._alarms:  # none is left: the link was down
-            self._query_later(now_ns)
-        was_compared = self.rounds.is_compared
-        said += self.rounds.conclude(book, compare(self.orders, book), now_ns)
-        if self.rounds.preparing is None:
+            said += self._teller.say(accepted, now_ns) if accepted is not None else NOTHING
+        gone = [each for each in found.missing if each.status is not OrderStatus.UNKNOWN]
+        reason = "it does not rest at the venue, and nothing was heard of its end"
+        return [*said, *self._teller.mark_unknown(gone, reason, now_ns)]
+
+    def _answered_by(self, book: VenueBook, now_ns: int) -> list[Event]:
+        """Return what waited for this answer: a start, a halt, a restriction, a flatten."""
+        said: list[Event] = []
+        preparing = self.rounds.preparing
+        if preparing is not None and book.request_id == preparing.start_id:
+            said += self.rounds.answer(now_ns)
             self._alarms.disarm(Alarm.PREPARE)
-        if self.rounds.halting is None:
+        said += self.clearings.hear(book, now_ns)
+        if not self.clearings.under_way:
             self._alarms.disarm(Alarm.CANCEL)
-        if was_compared is not self.rounds.is_compared:
-            self._changed(now_ns)
-        return said
+        return [*said, *self.flattener.hear(book, now_ns)]
 
     def _on_link(self, event: VenueLinkChanged, now_ns: int) -> Sequence[Event]:
         self.rounds.turn(is_linked=event.is_up)
-        self._waiting.clear()
-        self._alarms.disarm(Alarm.ANSWER)
-        self._changed(now_ns)
-        unanswered = [each for each in self.orders.open.values() if each.is_unanswered]
-        said = self._mark_unknown(unanswered, "its answer was lost with a link or process", now_ns)
+        self._teller.changed(now_ns)
+        said = self._fates.turn(now_ns)
         if not event.is_up:
             self._alarms.disarm(Alarm.RECONCILE)
             return [*said, facts.alert("SLU-130", f"venue link lost: {event.detail}", now_ns)]
         said += [CancelPlaced(at_ns=now_ns, order_id=order_id) for order_id in self._wishes]
         return [*said, *self._reconcile(now_ns), *self._cancel_again(now_ns)]
 
-    # starts and halts
+    # starts, halts and restrictions
 
     def _on_prepare(self, event: PrepareAsked, now_ns: int) -> Sequence[Event]:
         self.rounds.preparing = event
@@ -296,8 +335,25 @@ class ExecutorCore:
         self._alarms.arm(Alarm.PREPARE, now_ns + self._config.prepare_timeout_ms * NS_PER_MS)
         return (self.rounds.question(event.start_id, now_ns),)
 
-    def _on_halt(self, event: HaltRequested, now_ns: int) -> Sequence[Event]:
-        self.rounds.begin_halt()
+    def _on_epoch(self, event: EpochStarted, now_ns: int) -> Sequence[Event]:
+        """Keep the token of a new gate before anything is sent for it (I5)."""
+        if event.gate_token <= self.orders.gate_token_max:
+            return NOTHING
+        raised = FenceRaised(at_ns=now_ns, gate_token=event.gate_token, epoch=event.epoch)
+        self.orders.apply(raised)
+        return (raised,)
+
+    def _on_halt(self, event: HaltRequested | RestrictionRequested, now_ns: int) -> Sequence[Event]:
+        self.clearings.begin_halt()
+        return [*self.flattener.halted(now_ns), *self._cancel_again(now_ns)]
+
+    def _on_restriction(self, event: RestrictionRequested, now_ns: int) -> Sequence[Event]:
+        """Clear away what it forbids. That it is in force already is the guard's doing."""
+        scope = known_scope(event.scope)
+        if (scope, event.level) == (ALL, Level.HALT):
+            return self._on_halt(event, now_ns)
+        self.clearings.begin(scope, event.level)
+        self.flattener.hurry(now_ns)
         return self._cancel_again(now_ns)
 
     def _on_gap(self, event: GapSeen | LinkChanged, now_ns: int) -> Sequence[Event]:
@@ -308,34 +364,17 @@ class ExecutorCore:
 
     # what is due
 
-    def _answers_late(self, now_ns: int) -> Sequence[Event]:
-        late = [order_id for order_id, due_ns in self._waiting.items() if due_ns <= now_ns]
-        for order_id in late:
-            del self._waiting[order_id]
-        if self._waiting:
-            self._alarms.arm(Alarm.ANSWER, next(iter(self._waiting.values())))
-        records = [self.orders.records[order_id] for order_id in late]
-        said = self._mark_unknown(records, "the venue has not answered", now_ns)
-        return [*said, *self._ask_again(now_ns)]
-
-    def _ask_again(self, now_ns: int) -> Sequence[Event]:
-        """Ask what became of the orders of unknown fate: executions first, then each order."""
-        unknown = self.orders.unknown()
-        if not unknown or not self.rounds.is_linked:
-            return NOTHING
-        self._query_later(now_ns)
-        book = self.rounds.question("", now_ns, is_thorough=False)
-        return [book, *(facts.question(record, now_ns) for record in unknown)]
-
     def _cancel_again(self, now_ns: int) -> Sequence[Event]:
-        """Cancel what a halt may not leave, and look; repeated until the venue shows none."""
-        if self.rounds.halting is None or not self.rounds.is_linked:
+        """Cancel what halts and restrictions forbid, and look, until the venue shows none."""
+        under_way = self.clearings.under_way
+        if not under_way or not self.rounds.is_linked:
             return NOTHING
         self._alarms.arm(Alarm.CANCEL, now_ns + self._config.cancel_every_ms * NS_PER_MS)
-        chosen = self.rounds.to_cancel()
+        chosen = self.clearings.to_cancel()
         cancels = [CancelPlaced(at_ns=now_ns, order_id=order_id) for order_id in chosen]
-        look = self.rounds.question(self.rounds.halting.request_id, now_ns, is_thorough=False)
-        return [*cancels, look]
+        names = [each.request_id for each in under_way]
+        looks = [self.rounds.question(name, now_ns, is_thorough=False) for name in names]
+        return [*cancels, *looks]
 
     def _prepare_late(self, now_ns: int) -> Sequence[Event]:
         if self.rounds.preparing is None:
@@ -343,7 +382,7 @@ class ExecutorCore:
         found = "no answer in time" if self.rounds.is_linked else "the link to it is down"
         wanted = "its book: check `sluice status` and the venue's log"
         error = FieldError(path=f"{facts.COMPONENT}.venue", found=found, wanted=wanted)
-        return self.rounds.answer((error,), now_ns)
+        return self.rounds.answer(now_ns, error)
 
     def _reconcile(self, now_ns: int) -> Sequence[Event]:
         """Ask for the venue's book, and again after the configured time."""
@@ -353,44 +392,5 @@ class ExecutorCore:
         return (self.rounds.question("", now_ns),)
 
     def _report_due(self, now_ns: int) -> Sequence[Event]:
-        self._reported_ns = now_ns
+        self._teller.reported_ns = now_ns
         return (self.rounds.report("", now_ns),)
-
-    # saying
-
-    def _say(self, fact: Event, now_ns: int) -> Sequence[Event]:
-        """Fold a fact by the same code as a restart does; nothing is said of a repeat."""
-        if not self.orders.apply(fact):
-            return NOTHING
-        self._changed(now_ns)
-        return (fact,)
-
-    def _mark_unknown(self, records: list[Record], reason: str, now_ns: int) -> list[Event]:
-        if not records:
-            return []
-        said: list[Event] = []
-        for record in records:
-            said += self._say(facts.marked_unknown(record, reason, now_ns), now_ns)
-        ids = ", ".join(record.order.order_id for record in records)
-        return [*said, facts.alert("SLU-132", f"{reason}: {ids}", now_ns)]
-
-    def _query_later(self, now_ns: int) -> None:
-        self._alarms.arm(Alarm.QUERY, now_ns + self._config.query_every_ms * NS_PER_MS)
-
-    def _contradicted(self, text: str, now_ns: int) -> Sequence[Event]:
-        """Alert, and send nothing until the books were compared again."""
-        self.rounds.is_compared = False
-        alert = facts.alert("SLU-131", text, now_ns, Severity.CRITICAL)
-        return (alert, self.rounds.question("", now_ns))
-
-    def _changed(self, now_ns: int) -> None:
-        every_ns = self._config.report_every_ms * NS_PER_MS
-        if every_ns and Alarm.REPORT not in self._alarms:
-            self._alarms.arm(Alarm.REPORT, max(now_ns + 1, self._reported_ns + every_ns))
-
-
-def _is_absurd(before: OrderStatus, report: Event, *, is_news: bool) -> bool:
-    """Return whether a report contradicts what we held: ours is wrong, or an id went out twice."""
-    if isinstance(report, VenueFilled):
-        return is_news and before in CLOSED
-    return isinstance(report, VenueRejected) and not is_news

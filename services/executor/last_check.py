@@ -6,8 +6,9 @@ from schemas.base import AccountId, InstrumentId
 from schemas.executions import OrderStatus
 from schemas.instruments import Instrument
 from schemas.orders import Order
+from schemas.restrictions import Level
 from services.control import ControlGuard
-from services.executor.orders import Orders, Record
+from services.executor.orders import FLATTEN_PREFIX, Orders, Record
 from services.executor.rounds import Rounds
 
 
@@ -27,13 +28,13 @@ class LastCheck:
     ) -> None:
         self._account = account
         self._instruments = instruments
-        self._records = orders.records
+        self._orders = orders
         self._guard = guard
         self._rounds = rounds
 
     def may_send(self, order: Order, now_ns: int) -> str:
         """Return why this order may not be written now; empty when it may (I1, I2, I3, I5)."""
-        record = self._records.get(order.order_id)
+        record = self._orders.records.get(order.order_id)
         if record is None or record.order != order:
             return "approval: the gate has not approved this very order"
         if record.status is not OrderStatus.PENDING:
@@ -43,18 +44,51 @@ class LastCheck:
     def why_not(self, record: Record, now_ns: int) -> str:
         """Return what stands against sending an approved order now; empty when nothing does."""
         order, guard = record.order, self._guard
-        if why := guard.permits(now_ns):
+        if why := guard.permits(now_ns) or self._fenced(record):
             return why
-        if record.epoch != guard.epoch:
-            return f"epoch: approved in {record.epoch}, and it is {guard.epoch}"
-        if record.gate_token != guard.gate_token:
-            return f"gate token: {record.gate_token}, and the gate's is {guard.gate_token}"
         if now_ns >= order.expires_at_ns:
             return f"expired: it was to be sent before {order.expires_at_ns}"
         if order.account != self._account or order.instrument not in self._instruments:
             return f"scope: {order.account} and {order.instrument} are not traded here"
         if order.quantity <= 0:
             return f"quantity: {order.quantity} is not positive"
+        if (guard.restrictions or order.session.startswith(FLATTEN_PREFIX)) and (
+            why := self._restricted(order)
+        ):
+            return why
         if not self._rounds.is_linked:
             return "venue link down"
         return "" if self._rounds.is_compared else "not reconciled: the venue's book comes first"
+
+    def _fenced(self, record: Record) -> str:
+        """Return why an approval is of another time: its epoch, or its gate, has been replaced."""
+        guard = self._guard
+        if record.epoch != guard.epoch:
+            return f"epoch: approved in {record.epoch}, and it is {guard.epoch}"
+        if record.gate_token != guard.gate_token:
+            return f"gate token: {record.gate_token}, and the gate's is {guard.gate_token}"
+        highest = self._orders.gate_token_max
+        if record.gate_token < highest:
+            return f"gate token: {record.gate_token}, and one of {highest} was seen before"
+        return ""
+
+    def _restricted(self, order: Order) -> str:
+        """Return which restriction forbids it; REDUCE goes by quantity, open orders counted."""
+        found = self._guard.restriction_on(order.account, order.session, order.instrument)
+        if found is not None and found.level is Level.HALT:
+            return f"restricted: {found.scope} is halted{_because(found.reason)}"
+        if found is None and not order.session.startswith(FLATTEN_PREFIX):
+            return ""
+        room = self._orders.reducible(order)
+        if order.quantity <= room:
+            return ""
+        scope = order.session if found is None else found.scope
+        because = "" if found is None else _because(found.reason)
+        return (
+            f"restricted: {scope} may only reduce{because}: {order.side} {order.quantity}, and "
+            f"{max(room, 0)} is held that no open order closes yet"
+        )
+
+
+def _because(reason: str) -> str:
+    return f" ({reason})" if reason else ""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from schemas.base import Event, InstrumentId, OrderId
+from schemas.base import Event, InstrumentId, OrderId, SessionId
 from schemas.executions import (
     CLOSED,
     IntentRecorded,
@@ -23,12 +23,17 @@ from schemas.executions import (
     OutcomeRecorded,
 )
 from schemas.instruments import Instrument
-from schemas.orders import Order
+from schemas.orders import Order, Side
+from schemas.reconciliation import BookAdjusted, FenceRaised
+from schemas.restrictions import FlattenAsked
 from services.portfolio import Portfolio
 
 ZERO = Decimal(0)
 AWAITING = frozenset({OrderStatus.PENDING, OrderStatus.SUBMITTED, OrderStatus.UNKNOWN})
 """Not yet answered by the venue."""
+
+FLATTEN_PREFIX = "flatten-"
+"""Sessions so named are flattens of our own: their orders may only ever reduce."""
 
 
 class Record:
@@ -36,8 +41,9 @@ class Record:
 
     Attributes:
         epoch: of the approval.
-        gate_token: fencing token of the approval; 0 after a restart, when nothing old may be sent.
+        gate_token: fencing token of the approval.
         filled: quantity executed so far.
+        venue_order_id: the venue's own; empty until it said one.
         is_announced: whether the bus was told that its fate is unknown.
     """
 
@@ -50,6 +56,7 @@ class Record:
         "is_announced",
         "order",
         "status",
+        "venue_order_id",
     )
 
     def __init__(self, order: Order, epoch: int, gate_token: int) -> None:
@@ -60,6 +67,7 @@ class Record:
         self.filled = ZERO
         self.at_ns = 0
         self.detail = ""
+        self.venue_order_id = ""
         self.is_announced = False
 
     @property
@@ -88,15 +96,26 @@ class Record:
 class Orders:
     """The executor's book: orders by id, positions by distinct executions; only `apply` changes it.
 
+    Every id is used up for ever (I2). What is known of an order that closed long ago is let go of,
+    but for its id.
+
     Attributes:
-        records: every id ever used up (I2), closed ones included.
+        records: orders by id: all that are open, and those that closed last.
         open: those that are not closed, oldest first.
-        recent: the last that closed, newest last.
+        recent: the last that closed, newest last; for people.
         last_fill_ns: venue time of the newest execution folded, 0 before the first.
+        gate_token_max: highest fencing token of a gate ever seen (I5).
+        venue_ids: whose order each of the venue's own ids is, of open orders.
+        session_held: signed quantity by session and instrument, as that session's orders filled.
+        credited: sessions whose executions count for another one.
+        flatten_count: flattens ever asked for; numbers their sessions.
     """
 
     keeps: frozenset[type[Event]] = frozenset(
         {
+            BookAdjusted,
+            FenceRaised,
+            FlattenAsked,
             IntentRecorded,
             OutcomeRecorded,
             OrderRefused,
@@ -116,12 +135,27 @@ class Orders:
         instruments: Mapping[InstrumentId, Instrument],
         initial_cash: Decimal,
         recent_orders_max: int,
+        closed_orders_max: int = 10_000,
     ) -> None:
         self.records: dict[OrderId, Record] = {}
         self.open: dict[OrderId, Record] = {}
         self.recent: deque[Record] = deque(maxlen=recent_orders_max)
         self.portfolio = Portfolio(instruments, initial_cash)
         self.last_fill_ns = 0
+        self.gate_token_max = 0
+        self.venue_ids: dict[str, OrderId] = {}
+        self.session_held: dict[SessionId, dict[InstrumentId, Decimal]] = {}
+        self.credited: dict[SessionId, SessionId] = {}
+        self.flatten_count = 0
+        self._closed_orders_max = closed_orders_max
+        self._closed: deque[OrderId] = deque()  # of `records`, in the order of their end
+        self._forgotten: dict[OrderId, None] = {}
+        self._others: dict[type[Event], Callable[[Any], None]] = {  # of no order, or of a new one
+            IntentRecorded: self._intended,
+            BookAdjusted: self._adjusted,
+            FenceRaised: self._fenced,
+            FlattenAsked: self._flattened,
+        }
         self._folds: dict[type[Event], Callable[[Record, Any], None]] = {
             OutcomeRecorded: self._outcome,
             OrderRefused: self._refused,
@@ -134,9 +168,18 @@ class Orders:
             OrderMarkedUnknown: self._unknown,
         }
 
+    @property
+    def count(self) -> int:
+        """How many ids are used up."""
+        return len(self.records) + len(self._forgotten)
+
+    def is_used(self, order_id: OrderId) -> bool:
+        """Return whether this id is used up, however long ago."""
+        return order_id in self.records or order_id in self._forgotten
+
     def add(self, record: Record, at_ns: int) -> None:
         """Use an id up: from here on nothing else is ever sent under it."""
-        assert record.order.order_id not in self.records, f"{record.order.order_id} came twice"
+        assert not self.is_used(record.order.order_id), f"{record.order.order_id} came twice"
         record.at_ns = at_ns
         self.records[record.order.order_id] = self.open[record.order.order_id] = record
 
@@ -145,16 +188,19 @@ class Orders:
 
         An order that is closed stays so, whatever comes after.
         """
-        if isinstance(event, IntentRecorded):
-            if event.order.order_id not in self.records:
-                self.add(Record(event.order, event.epoch, 0), event.at_ns)
+        other = self._others.get(type(event))
+        if other is not None:
+            other(event)
             return True
         about: Any = event
         record = self.records.get(about.order_id)
-        if record is None:
+        if isinstance(event, OrderFilled):
+            if not self.portfolio.apply(event):
+                return False
+            self._count_for_session(event)
+            self.last_fill_ns = max(self.last_fill_ns, event.venue_ns)
+        if record is None:  # an execution that was adopted is the account's all the same
             return True
-        if isinstance(event, OrderFilled) and not self.portfolio.apply(event):
-            return False
         fold = self._folds.get(type(event))
         if fold is not None:  # a trigger has none: nothing here depends on it
             record.at_ns = event.at_ns
@@ -164,6 +210,56 @@ class Orders:
     def unknown(self) -> list[Record]:
         """Return the orders of unknown fate, oldest first."""
         return [each for each in self.open.values() if each.status is OrderStatus.UNKNOWN]
+
+    def held(self) -> dict[InstrumentId, Decimal]:
+        """Return the signed quantity of every instrument that is held, or was."""
+        return {key: each.quantity for key, each in self.portfolio.positions.items()}
+
+    def reducible(self, order: Order) -> Decimal:
+        """Return how much this order may trade without any chance of a larger position.
+
+        What is held, less what every open order of its side, sent or in line before it, may
+        still take of that, orders of unknown fate included.
+        """
+        held = self.portfolio.quantity(order.instrument)
+        room = max(-held if order.side is Side.BUY else held, ZERO)
+        is_before = True
+        for order_id, record in self.open.items():
+            if order_id == order.order_id:
+                is_before = False
+                continue
+            is_counted = is_before or record.status is not OrderStatus.PENDING
+            other = record.order
+            if is_counted and other.instrument == order.instrument and other.side is order.side:
+                room -= record.leaves
+        return room
+
+    def _intended(self, event: IntentRecorded) -> None:
+        self.gate_token_max = max(self.gate_token_max, event.gate_token)
+        if not self.is_used(event.order.order_id):
+            self.add(Record(event.order, event.epoch, event.gate_token), event.at_ns)
+
+    def _fenced(self, event: FenceRaised) -> None:
+        self.gate_token_max = max(self.gate_token_max, event.gate_token)
+
+    def _flattened(self, event: FlattenAsked) -> None:
+        """Number a flatten; what it trades to close a session's part counts for that session."""
+        self.flatten_count += 1
+        kind, _, name = event.request.scope.partition(".")
+        if kind == "session":
+            session = SessionId(f"{FLATTEN_PREFIX}{self.flatten_count}")
+            self.credited[session] = SessionId(name)
+
+    def _adjusted(self, event: BookAdjusted) -> None:
+        """Take the venue's side over, as a person decided; the event itself is the trace of it."""
+        self.portfolio.adjust(event.instrument, event.quantity, event.cash, event.fees)
+        if event.order is not None and not self.is_used(event.order.order_id):
+            record = Record(event.order, 0, 0)
+            record.status = OrderStatus.ACCEPTED
+            self.add(record, event.at_ns)
+        record_or_none = self.open.get(event.order_id) if event.order_id is not None else None
+        if record_or_none is not None:
+            record_or_none.filled = event.filled
 
     def _outcome(self, record: Record, event: OutcomeRecorded) -> None:
         if not event.is_sent:
@@ -179,9 +275,11 @@ class Orders:
             is_partial = bool(record.filled)
             record.status = OrderStatus.PARTIALLY_FILLED if is_partial else OrderStatus.ACCEPTED
             record.detail = ""
+        if event.venue_order_id and not record.venue_order_id:
+            record.venue_order_id = event.venue_order_id
+            self.venue_ids.setdefault(event.venue_order_id, event.order_id)
 
     def _filled(self, record: Record, event: OrderFilled) -> None:
-        self.last_fill_ns = max(self.last_fill_ns, event.venue_ns)
         record.filled += event.quantity
         if event.status is OrderStatus.FILLED:
             self._close(record, OrderStatus.FILLED, "")
@@ -209,4 +307,22 @@ class Orders:
         if record.status not in CLOSED:
             record.status, record.detail = status, detail
             del self.open[record.order.order_id]
+            self.venue_ids.pop(record.venue_order_id, None)
             self.recent.append(record)
+            self._closed.append(record.order.order_id)
+            while len(self._closed) > self._closed_orders_max:
+                oldest = self._closed.popleft()
+                self._forgotten[oldest] = None
+                self.records.pop(oldest, None)
+
+    def _count_for_session(self, fill: OrderFilled) -> None:
+        session = self.credited.get(fill.session, fill.session)
+        by_instrument = self.session_held.setdefault(session, {})
+        signed = fill.quantity if fill.side is Side.BUY else -fill.quantity
+        total = by_instrument.get(fill.instrument, ZERO) + signed
+        if total:
+            by_instrument[fill.instrument] = total
+            return
+        by_instrument.pop(fill.instrument, None)
+        if not by_instrument:
+            del self.session_held[session]

@@ -1,24 +1,28 @@
-"""Our book against the venue's: what differs, what is missing, what a halt must cancel. Pure."""
+"""Our book against the venue's: what differs, and what is missing. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from hashlib import blake2b
 
 import msgspec
 
 from schemas.base import InstrumentId, OrderId
 from schemas.executions import OrderStatus
-from schemas.orders import Side
+from schemas.reconciliation import Difference, DifferenceKind
 from schemas.venue import VenueBook, VenueFilled, VenueOpenOrder
+from services.executor.config import ExecutorConfig
 from services.executor.orders import Orders, Record
 
 ZERO = Decimal(0)
+NONE = "none"
+RESTING = (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED)
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """What a venue's book says about ours, once its executions are folded in."""
 
-    differences: dict[str, str]
-    """Both sides by what differs; empty when the books agree."""
+    differences: tuple[Difference, ...]
+    """What the books do not agree on; empty when they agree."""
 
     missing: tuple[Record, ...]
     """Ours that should rest there and do not: their fate must be asked."""
@@ -27,26 +31,25 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Ours of unknown fate that rest there."""
 
 
-def compare(orders: Orders, book: VenueBook) -> Comparison:
+def compare(orders: Orders, book: VenueBook, config: ExecutorConfig) -> Comparison:
     """Return how the venue's book differs from ours.
 
     The link keeps order: whatever the venue did before this answer is folded in already. What was
     sent after the question is still `submitted` here and proves nothing.
     """
     there = {each.order_id: each for each in book.open_orders}
-    resting = (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED)
     return Comparison(
-        differences={
-            **_amount("cash", orders.portfolio.cash, book.cash),
-            **_amount("fees", orders.portfolio.fees, book.fees),
-            **_positions(orders, book.positions),
-            **_open_orders(orders, book.open_orders),
-            **_executions(orders, book.executions),
-        },
+        differences=(
+            *_money(orders, book, config.cash_tolerance),
+            *_positions(orders, book.positions, config.quantity_tolerance),
+            *_open_orders(orders, book.open_orders, config.quantity_tolerance),
+            *_executions(orders, book.executions),
+            *_duplicates(book.open_orders),
+        ),
         missing=tuple(
             record
             for order_id, record in orders.open.items()
-            if order_id not in there and record.status in (*resting, OrderStatus.UNKNOWN)
+            if order_id not in there and record.status in (*RESTING, OrderStatus.UNKNOWN)
         ),
         found=tuple(
             (record, there[order_id])
@@ -56,74 +59,73 @@ def compare(orders: Orders, book: VenueBook) -> Comparison:
     )
 
 
-def exposing(
-    open_orders: Iterable[VenueOpenOrder],
-    held: Mapping[InstrumentId, Decimal],
-    reducing: Iterable[OrderId],
-) -> list[OrderId]:
-    """Return which open orders could make a position larger, all open ones filled or not.
-
-    Orders against a position stay while together, oldest first, they do not exceed it; those in
-    `reducing` always stay, the venue holds them to the position.
-    """
-    allowed = {instrument: abs(quantity) for instrument, quantity in held.items()}
-    staying = frozenset(reducing)
-    chosen: list[OrderId] = []
-    for each in open_orders:
-        quantity = held.get(each.instrument, ZERO)
-        is_against = quantity < 0 if each.side is Side.BUY else quantity > 0
-        if each.order_id in staying:
-            continue
-        if is_against and each.leaves <= allowed[each.instrument]:
-            allowed[each.instrument] -= each.leaves
-        else:
-            chosen.append(each.order_id)
-    return chosen
+def difference(
+    kind: DifferenceKind, what: str, ours: object, theirs: object, *, is_over: bool = True
+) -> Difference:
+    """Return a difference, its id made from what differs and from both sides."""
+    both = (str(ours), str(theirs))
+    digest = blake2b("\0".join((kind, what, *both)).encode(), digest_size=4).hexdigest()
+    return Difference(
+        id=digest, kind=kind, what=what, ours=both[0], theirs=both[1], is_over_tolerance=is_over
+    )
 
 
-def as_resting(records: Iterable[Record]) -> list[VenueOpenOrder]:
-    """Return our own view of what may rest at the venue, orders of unknown fate included."""
-    return [
-        VenueOpenOrder(
-            order_id=record.order.order_id,
-            venue_order_id="",
-            instrument=record.order.instrument,
-            side=record.order.side,
-            leaves=record.leaves,
-        )
-        for record in records
-    ]
+def _money(orders: Orders, book: VenueBook, tolerance: Decimal) -> Iterator[Difference]:
+    folio = orders.portfolio
+    yield from _amount(DifferenceKind.CASH, "cash", folio.cash, book.cash, tolerance)
+    yield from _amount(DifferenceKind.FEES, "fees", folio.fees, book.fees, tolerance)
 
 
-def _amount(name: str, ours: Decimal, theirs: Decimal) -> dict[str, str]:
-    return {} if ours == theirs else {name: f"ours {ours}, venue's {theirs}"}
-
-
-def _positions(orders: Orders, theirs: Mapping[InstrumentId, Decimal]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _positions(
+    orders: Orders, theirs: Mapping[InstrumentId, Decimal], tolerance: Decimal
+) -> Iterator[Difference]:
     for instrument in dict.fromkeys([*orders.portfolio.positions, *theirs]):
         ours = orders.portfolio.quantity(instrument)
-        found |= _amount(f"position {instrument}", ours, theirs.get(instrument, ZERO))
-    return found
+        there = theirs.get(instrument, ZERO)
+        yield from _amount(DifferenceKind.POSITION, instrument, ours, there, tolerance)
 
 
-def _executions(orders: Orders, theirs: Iterable[VenueFilled]) -> dict[str, str]:
-    return {
-        f"execution {fill.execution_id}": f"ours none, venue's {fill.side} {fill.quantity}"
-        for fill in theirs
-        if fill.order_id not in orders.records
-    }
+def _amount(
+    kind: DifferenceKind, what: str, ours: Decimal, theirs: Decimal, tolerance: Decimal
+) -> Iterator[Difference]:
+    if ours != theirs:
+        yield difference(kind, what, ours, theirs, is_over=abs(ours - theirs) > tolerance)
 
 
-def _open_orders(orders: Orders, theirs: Iterable[VenueOpenOrder]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _executions(orders: Orders, theirs: Iterable[VenueFilled]) -> Iterator[Difference]:
+    for fill in theirs:
+        if not orders.portfolio.has_seen(fill.execution_id):
+            what = f"{fill.side} {fill.quantity} {fill.instrument} at {fill.price}"
+            yield difference(DifferenceKind.EXECUTION, fill.execution_id, NONE, what)
+
+
+def _open_orders(
+    orders: Orders, theirs: Iterable[VenueOpenOrder], tolerance: Decimal
+) -> Iterator[Difference]:
     for each in theirs:
-        name = f"order {each.order_id}"
         record = orders.records.get(each.order_id)
-        if record is None:
-            found[name] = f"ours none, venue's {each.side} {each.leaves} {each.instrument}"
-        elif each.order_id not in orders.open:
-            found[name] = f"ours {record.status}, venue's open with {each.leaves} left"
+        if not orders.is_used(each.order_id):
+            there = f"{each.side} {each.leaves} {each.instrument}"
+            yield difference(DifferenceKind.ORDER, each.order_id, NONE, there)
+        elif record is None or each.order_id not in orders.open:
+            ours = "closed long ago" if record is None else record.status
+            there = f"open with {each.leaves} left"
+            yield difference(DifferenceKind.ORDER, each.order_id, ours, there)
         else:
-            found |= _amount(name, record.leaves, each.leaves)
-    return found
+            kind = DifferenceKind.ORDER
+            yield from _amount(kind, each.order_id, record.leaves, each.leaves, tolerance)
+
+
+def _duplicates(theirs: Iterable[VenueOpenOrder]) -> Iterator[Difference]:
+    """Find ids that stand for two orders at the venue: then nobody knows what a cancel cancels."""
+    ours: dict[OrderId, str] = {}
+    given: dict[str, OrderId] = {}
+    for each in theirs:
+        if each.order_id in ours:
+            there = f"{ours[each.order_id]} and {each.venue_order_id}"
+            yield difference(DifferenceKind.DUPLICATE, each.order_id, "one order", there)
+        elif each.venue_order_id and each.venue_order_id in given:
+            there = f"{given[each.venue_order_id]} and {each.order_id}"
+            yield difference(DifferenceKind.DUPLICATE, each.venue_order_id, "one order", there)
+        ours[each.order_id] = each.venue_order_id
+        given[each.venue_order_id] = each.order_id

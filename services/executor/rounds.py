@@ -1,37 +1,26 @@
-"""The executor's rounds with the venue: comparing books, preparing a start, clearing after a halt.
+"""The executor's rounds with the venue: comparing books, preparing a start, reporting.
 
 Each round is one question for the venue's whole book and what its answer proves. Pure.
 """
 
-from collections.abc import Mapping
-from decimal import Decimal
-
 import msgspec
 
-from schemas.base import AccountId, Event, InstrumentId, OrderId
-from schemas.control import HaltConfirmed, HaltRequested, PrepareAsked, Prepared
+from schemas.base import AccountId, Event
+from schemas.control import HaltRequested, PrepareAsked, Prepared
 from schemas.errors import FieldError
 from schemas.executions import BookReported
-from schemas.health import AlertRaised, Severity
-from schemas.venue import BookQueried, VenueBook, VenueOpenOrder
+from schemas.health import Severity
+from schemas.reconciliation import Difference, ReconciliationReported
+from schemas.restrictions import LockRequested
+from schemas.venue import BookQueried
 from services.control import ControlGuard
-from services.executor.facts import COMPONENT
+from services.executor.clearing import Clearings, listed
+from services.executor.facts import COMPONENT, alert
 from services.executor.orders import Orders
-from services.executor.reconcile import Comparison, as_resting, exposing
 
-LISTED_MAX = 5
-"""How many orders a text names before it only counts them."""
-
-
-class Halting(msgspec.Struct):
-    """A halt whose orders are being cleared away."""
-
-    request_id: str
-    cancelled: dict[OrderId, None] = {}
-    """Orders asked to be cancelled since the halt, in order of asking."""
-
-    listed: tuple[VenueOpenOrder, ...] = ()
-    """What the venue showed last, orders that are not ours included."""
+CODE, WITHIN = "SLU-131", "SLU-137"
+WANTED = "equal, or decided: `sluice reconcile adopt {id}`, or flatten, or ignore"
+NEXT = "decide about each with `sluice reconcile`, then `sluice unlock` and `sluice start`"
 
 
 class Rounds:
@@ -41,20 +30,23 @@ class Rounds:
         is_linked: whether the venue can be reached.
         is_compared: whether the books agreed when they were last compared, on this connection.
         preparing: the start that waits for the venue's answer.
-        halting: the halt that is not yet confirmed.
+        differences: what the last comparison found, by id.
     """
 
-    def __init__(self, account: AccountId, orders: Orders, guard: ControlGuard) -> None:
+    def __init__(
+        self, account: AccountId, orders: Orders, guard: ControlGuard, clearings: Clearings
+    ) -> None:
         self.is_linked = False
         self.is_compared = False
         self.preparing: PrepareAsked | None = None
-        self.halting: Halting | None = None
+        self.differences: dict[str, Difference] = {}
         self._account = account
         self._orders = orders
         self._guard = guard
+        self._clearings = clearings
         self._asked_count = 0
         self._second_looks: set[str] = set()  # asked for membership only, never iterated
-        self._last_difference = ""
+        self._whole: set[str] = set()  # the same
 
     def question(
         self, request_id: str, now_ns: int, *, is_thorough: bool = True, since_ns: int | None = None
@@ -73,6 +65,8 @@ class Rounds:
         if is_thorough:
             self._second_looks.add(name)
         since_ns = self._orders.last_fill_ns if since_ns is None else since_ns
+        if not since_ns:
+            self._whole.add(name)
         return BookQueried(at_ns=now_ns, request_id=name, since_ns=since_ns)
 
     def deserves_second_look(self, request_id: str) -> bool:
@@ -81,34 +75,77 @@ class Rounds:
         self._second_looks.discard(request_id)
         return is_first
 
+    def has_every_execution(self, request_id: str) -> bool:
+        """Return, once for each, whether a question asked for every execution there ever was.
+
+        A difference means nothing before: an execution reported out of order, or by a venue whose
+        clock went back, may be older than the newest that is known here.
+        """
+        is_whole = request_id in self._whole
+        self._whole.discard(request_id)
+        return is_whole
+
+    def is_news(self, differences: tuple[Difference, ...]) -> bool:
+        """Return whether these are differences, and others than those already known."""
+        return bool(differences) and [e.id for e in differences] != list(self.differences)
+
     def turn(self, *, is_linked: bool) -> None:
         """Begin with a new connection, or with none: what was asked and proven is void."""
         self.is_linked, self.is_compared = is_linked, False
         self._second_looks.clear()
+        self._whole.clear()
 
-    def conclude(self, book: VenueBook, found: Comparison, now_ns: int) -> list[Event]:
-        """Return what follows from a comparison: alert and halt, or the answer that waited for it.
+    def conclude(self, differences: tuple[Difference, ...], now_ns: int) -> list[Event]:
+        """Return what follows from a comparison: nothing, while it finds what it found before.
 
-        A difference halts (I11): with two truths about a position no limit means anything.
+        A difference over tolerance locks (I11): with two truths about a position no limit means
+        anything. What was ignored is so until it changes.
         """
-        said: list[Event] = []
-        text = "; ".join(f"{name}: {both}" for name, both in found.differences.items())
-        self.is_compared = not text
-        if text and text != self._last_difference:
-            said.append(self._mismatch(found.differences, now_ns))
-            if not self._guard.is_halted:
-                reason = f"the venue's book differs from ours: {text}"
-                said.append(HaltRequested(at_ns=now_ns, reason=reason, operator=COMPONENT))
-        self._last_difference = text
-        if self.preparing is not None and book.request_id == self.preparing.start_id:
-            said += self.answer(self._obstacles(found.differences), now_ns)
-        if self.halting is not None and book.request_id == self.halting.request_id:
-            said += self._cleared(self.halting, book, now_ns)
+        before = self.differences
+        found = [before.get(each.id, each) for each in differences]
+        told = ReconciliationReported(
+            at_ns=now_ns,
+            account=self._account,
+            is_agreed=not any(each.is_in_the_way for each in found),
+            differences=tuple(found),
+        )
+        news = [each for each in found if each.id not in before]
+        is_changed = list(before) != [each.id for each in found]
+        self.apply(told)
+        said: list[Event] = [told] if is_changed else []
+        if news:
+            said += self._mismatch(news, now_ns)
         return said
 
-    def answer(self, errors: tuple[FieldError, ...], now_ns: int) -> list[Event]:
-        """Return the book and the word on the start that is being prepared."""
+    def apply(self, report: ReconciliationReported) -> None:
+        """Take over what was found; after a restart, so that what was ignored stays so."""
+        self.differences = {each.id: each for each in report.differences}
+        self.is_compared = self.is_linked and report.is_agreed
+
+    def ignore(self, id_: str, operator: str, reason: str, now_ns: int) -> ReconciliationReported:
+        """Let one difference stand until it changes; return the report that says so."""
+        ignored = msgspec.structs.replace(
+            self.differences[id_], ignored_by=operator, ignored_because=reason
+        )
+        found = tuple({**self.differences, id_: ignored}.values())
+        report = ReconciliationReported(
+            at_ns=now_ns,
+            account=self._account,
+            is_agreed=not any(each.is_in_the_way for each in found),
+            differences=found,
+        )
+        self.apply(report)
+        return report
+
+    def answer(self, now_ns: int, no_book: FieldError | None = None) -> list[Event]:
+        """Return the book and the word on the start that is being prepared.
+
+        Args:
+            now_ns: the time.
+            no_book: why there is no book of the venue's to compare with.
+        """
         assert self.preparing is not None, "nobody asked"
+        errors = self._obstacles() if no_book is None else (no_book,)
         start_id, guard = self.preparing.start_id, self._guard
         self.preparing = None
         prepared = Prepared(
@@ -118,6 +155,7 @@ class Rounds:
             boot_id=guard.boot_id,
             limits_hash=guard.limits_hash,
             halts=guard.halts,
+            restriction_count=guard.restriction_count,
             epoch_max=guard.epoch_max,
             is_reconciled=not errors,
             errors=errors,
@@ -128,64 +166,40 @@ class Rounds:
         """Return the whole book."""
         orders = self._orders
         unknown = len(orders.unknown())
+        differing = "; ".join(f"{each.name}: {each.both}" for each in self.differences.values())
         return BookReported(
             at_ns=now_ns,
             account=self._account,
             request_id=request_id,
             is_reconciled=self.is_compared and not unknown,
-            detail=self._last_difference or (f"{unknown} of unknown fate" if unknown else ""),
+            detail=differing or (f"{unknown} of unknown fate" if unknown else ""),
             cash=orders.portfolio.cash,
             fees=orders.portfolio.fees,
             positions=orders.portfolio.views({}),
             open_orders=tuple(record.view() for record in orders.open.values()),
-            order_count=len(orders.records),
+            order_count=orders.count,
             fill_count=orders.portfolio.fill_count,
             recent_orders=tuple(record.view() for record in orders.recent),
+            differences=tuple(self.differences.values()),
         )
 
-    def begin_halt(self) -> None:
-        """Start clearing away what rests; a halt that is being cleared begins again."""
-        self._asked_count += 1
-        self.halting = Halting(request_id=f"halt-{self._asked_count}")
-
-    def to_cancel(self) -> list[OrderId]:
-        """Return what the halt must cancel: of our open orders, and of what the venue showed."""
-        assert self.halting is not None, "asked only while halting"
-        resting = {each.order_id: each for each in self.halting.listed}
-        resting |= {each.order_id: each for each in as_resting(self._orders.open.values())}
-        chosen = exposing(resting.values(), self._held(), self._reducing())
-        self.halting.cancelled |= dict.fromkeys(chosen)
-        return chosen
-
-    def _cleared(self, halting: Halting, book: VenueBook, now_ns: int) -> list[Event]:
-        """Return the confirmation, if the venue shows nothing that could increase exposure."""
-        halting.listed = book.open_orders
-        if exposing(book.open_orders, book.positions, self._reducing()):
-            return []
-        self.halting = None
-        return [
-            HaltConfirmed(
-                at_ns=now_ns,
-                component=COMPONENT,
-                cancelled_count=len(halting.cancelled),
-                resting_count=len(book.open_orders),
-                detail=_listed([each.order_id for each in book.open_orders]),
-            )
-        ]
-
-    def _obstacles(self, differences: Mapping[str, str]) -> tuple[FieldError, ...]:
+    def _obstacles(self) -> tuple[FieldError, ...]:
+        """Return what stands in the way of a start; each with what must be done about it."""
         found = [
-            FieldError(path=f"{COMPONENT}.{name}", found=both, wanted="both equal")
-            for name, both in differences.items()
+            FieldError(
+                path=f"{COMPONENT}.{each.name}", found=each.both, wanted=WANTED.format(id=each.id)
+            )
+            for each in self.differences.values()
+            if each.is_in_the_way
         ]
         if unknown := self._orders.unknown():
-            ids = _listed([record.order.order_id for record in unknown])
+            ids = listed([record.order.order_id for record in unknown])
             wanted = "none: they are queried, and closed once their deadline has passed"
             found.append(
                 FieldError(path=f"{COMPONENT}.orders of unknown fate", found=ids, wanted=wanted)
             )
-        if self.halting is not None:
-            ids = _listed(list(self.halting.cancelled))
+        if self._clearings.halting is not None:
+            ids = listed(list(self._clearings.halting.cancelled))
             wanted = "none that increases exposure: cancels are repeated each second"
             found.append(
                 FieldError(
@@ -194,25 +208,30 @@ class Rounds:
             )
         return tuple(found)
 
-    def _mismatch(self, differences: dict[str, str], now_ns: int) -> AlertRaised:
-        return AlertRaised(
+    def _mismatch(self, news: list[Difference], now_ns: int) -> list[Event]:
+        """Return the alert, and where something is over tolerance the halt and the lock."""
+        fields = {each.name: each.both for each in news}
+        is_over = any(each.is_over_tolerance for each in news)
+        severity = Severity.CRITICAL if is_over else Severity.WARNING
+        within = "" if is_over else ", within tolerance"
+        message = f"our book and the venue's differ in {', '.join(fields)}{within}"
+        code = CODE if is_over else WITHIN
+        said: list[Event] = [alert(code, message, now_ns, severity, fields)]
+        if is_over:
+            text = "; ".join(f"{name}: {both}" for name, both in fields.items())
+            said += lock(CODE, f"the venue's book differs from ours: {text}", now_ns, fields)
+        return said
+
+
+def lock(code: str, reason: str, now_ns: int, fields: dict[str, str]) -> list[Event]:
+    """Return a halt, and then the lock that only a person can take away."""
+    return [
+        HaltRequested(at_ns=now_ns, reason=reason, operator=COMPONENT),
+        LockRequested(
             at_ns=now_ns,
-            severity=Severity.CRITICAL,
             component=COMPONENT,
-            code="SLU-131",
-            message=f"our book and the venue's differ in {', '.join(differences)}",
-            fields=differences,
-        )
-
-    def _held(self) -> dict[InstrumentId, Decimal]:
-        portfolio = self._orders.portfolio
-        return {key: position.quantity for key, position in portfolio.positions.items()}
-
-    def _reducing(self) -> list[OrderId]:
-        open_orders = self._orders.open.items()
-        return [order_id for order_id, record in open_orders if record.order.is_reduce_only]
-
-
-def _listed(ids: list[OrderId]) -> str:
-    more = len(ids) - LISTED_MAX
-    return ", ".join(ids[:LISTED_MAX]) + (f" and {more} more" if more > 0 else "")
+            code=code,
+            reason=reason,
+            fields={**fields, "next": NEXT} if code == CODE else fields,
+        ),
+    ]

@@ -71,7 +71,8 @@ class Stage:
 
     async def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writer = writer
-        assert json.loads(await reader.readline()) == {"token": TOKEN, "client": "executor"}
+        hello = {"token": TOKEN, "client": "executor", "cancel_on_disconnect": True}
+        assert json.loads(await reader.readline()) == hello
         writer.write(self.welcome)
         while line := await reader.readline():
             self.lines.append(line)

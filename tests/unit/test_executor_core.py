@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schemas.base import Event, InstrumentId, OrderId, SessionId
+from schemas.base import Event, OrderId, SessionId
 from schemas.control import HaltRequested
 from schemas.executions import (
     BookReported,
@@ -26,15 +26,13 @@ from schemas.executions import (
     OutcomeRecorded,
     PositionView,
 )
-from schemas.health import AlertRaised, GapSeen, LinkChanged, Severity
-from schemas.orders import CancelApproved, Order, OrderApproved, OrderType
+from schemas.health import AlertRaised, GapSeen, LinkChanged
+from schemas.orders import OrderApproved
+from schemas.reconciliation import FenceRaised
 from schemas.venue import (
     BookQueried,
     CancelPlaced,
     OrderPlaced,
-    OrderQueried,
-    VenueAccepted,
-    VenueBook,
     VenueCanceled,
     VenueCancelRejected,
     VenueExpired,
@@ -49,78 +47,25 @@ from schemas.venue import (
 from services.core import tell
 from services.executor.config import ExecutorConfig
 from services.executor.core import ExecutorCore
-from tests.builders import ACCOUNT, ALPHA, MS_NS, S_NS, SESSION, dec, order
-from tests.executor_builders import CASH, EPOCH, approved, executor, filled, guard, say, start
-
-O1 = OrderId("o1")
-NAMES: dict[str, Any] = {
-    "account": ACCOUNT,
-    "session": SESSION,
-    "instrument": ALPHA,
-    "order_id": O1,
-}
-
-
-def outcome(
-    order_id: OrderId = O1, *, is_sent: bool = True, detail: str = "", at_ns: int = 1
-) -> OutcomeRecorded:
-    return OutcomeRecorded(at_ns=at_ns, order_id=order_id, is_sent=is_sent, detail=detail)
-
-
-def accepted(order_id: OrderId = O1, at_ns: int = 1) -> VenueAccepted:
-    return VenueAccepted(at_ns=at_ns, order_id=order_id, venue_order_id="V1")
-
-
-def submitted(core: ExecutorCore | None = None, one: Order | None = None) -> ExecutorCore:
-    core, one = core or executor(), one or order()
-    say(core, approved(one))
-    say(core, outcome(one.order_id))
-    return core
-
-
-def resting(core: ExecutorCore | None = None, one: Order | None = None) -> ExecutorCore:
-    one = one or order(order_type=OrderType.LIMIT, limit="99.00")
-    core = submitted(core, one)
-    say(core, accepted(one.order_id))
-    return core
-
-
-def cancel_wish(order_id: OrderId = O1) -> CancelApproved:
-    return CancelApproved(at_ns=1, account=ACCOUNT, instrument=ALPHA, order_id=order_id)
-
-
-def status(core: ExecutorCore, order_id: OrderId = O1) -> OrderStatus:
-    return core.orders.records[order_id].status
-
-
-def refused(rule: str, detail: str = "", order_id: OrderId = O1, at_ns: int = 1) -> OrderRefused:
-    return OrderRefused(
-        at_ns=at_ns,
-        account=ACCOUNT,
-        session=SESSION,
-        instrument=ALPHA,
-        order_id=order_id,
-        rule=rule,
-        detail=detail,
-    )
-
-
-def unknown(reason: str, at_ns: int) -> OrderMarkedUnknown:
-    return OrderMarkedUnknown(
-        at_ns=at_ns,
-        account=ACCOUNT,
-        session=SESSION,
-        instrument=ALPHA,
-        order_id=O1,
-        reason=reason,
-    )
+from tests.builders import ACCOUNT, ALPHA, MS_NS, S_NS, dec, order
+from tests.executor_builders import EPOCH, TOKEN, approved, executor, filled, guard, say
+from tests.executor_rig import (
+    NAMES,
+    O1,
+    accepted,
+    cancel_wish,
+    outcome,
+    resting,
+    status,
+    submitted,
+)
 
 
 @pytest.mark.req("X-01")
 def test_the_life_of_a_market_order_is_told_state_by_state() -> None:
     core, one = executor(), order()
     assert say(core, approved(one)) == [
-        IntentRecorded(at_ns=1, order=one, epoch=EPOCH),
+        IntentRecorded(at_ns=1, order=one, epoch=EPOCH, gate_token=TOKEN),
         OrderPlaced(at_ns=1, order=one),
     ]
     assert core.may_send(one, 1) == ""
@@ -217,198 +162,6 @@ def test_without_the_repeat_guard_an_order_would_be_sent_twice() -> None:
     assert sent == [1, 2]
 
 
-def late(one: Order) -> OrderApproved:
-    return approved(one, at_ns=one.expires_at_ns)
-
-
-@pytest.mark.req("X-01")
-@pytest.mark.parametrize(
-    ("approval", "rule", "detail"),
-    [
-        (approved(order(), epoch=6), "epoch", "approved in 6, and it is 7"),
-        (approved(order(), gate_token=2), "gate token", "2, and the gate's is 3"),
-        (late(order()), "expired", "it was to be sent before 10000000000"),
-        (approved(order(quantity="0")), "quantity", "0 is not positive"),
-    ],
-)
-def test_an_order_that_may_not_go_is_refused_before_anything_is_written(
-    approval: OrderApproved, rule: str, detail: str
-) -> None:
-    assert say(executor(), approval) == [refused(rule, detail, at_ns=approval.at_ns)]
-
-
-def test_an_order_of_another_account_or_instrument_is_refused() -> None:
-    [fact] = say(executor(), approved(order(instrument=InstrumentId("sim:GAMMA"))))
-    assert isinstance(fact, OrderRefused)
-    assert (fact.rule, fact.detail) == ("scope", "paper and sim:GAMMA are not traded here")
-
-
-@pytest.mark.req("O-05")
-def test_nothing_is_sent_while_halted() -> None:
-    assert say(executor(made=guard(is_running=False)), approved(order())) == [refused("halted")]
-
-
-def test_nothing_is_sent_while_the_venue_cannot_be_reached_or_was_not_compared() -> None:
-    core = executor(is_linked=False)
-    assert say(core, approved(order("a"))) == [refused("venue link down", "", OrderId("a"))]
-    say(core, VenueLinkChanged(at_ns=1, is_up=True))
-    why = refused("not reconciled", "the venue's book comes first", OrderId("b"))
-    assert say(core, approved(order("b"))) == [why]
-
-
-@pytest.mark.req("X-10")
-def test_a_link_that_came_back_is_not_sent_over_before_the_books_were_compared() -> None:
-    core = executor()
-    say(core, VenueLinkChanged(at_ns=1, is_up=False))
-    say(core, VenueLinkChanged(at_ns=1, is_up=True))
-    [fact] = say(core, approved(order()))
-    assert fact == refused("not reconciled", "the venue's book comes first")
-    agreed = VenueBook(at_ns=1, request_id="round-1", cash=CASH, fees=dec(0), positions={})
-    say(core, agreed)
-    assert [type(each) for each in say(core, approved(order("o2")))] == [
-        IntentRecorded,
-        OrderPlaced,
-    ]
-
-
-@pytest.mark.req("O-05")
-@pytest.mark.parametrize("moment", ["halt", "epoch", "expiry", "link"])
-def test_the_last_check_sees_what_changed_after_the_approval(moment: str) -> None:
-    made = guard()
-    core, one, now_ns = executor(made=made), order(), 2
-    say(core, approved(one))
-    if moment == "halt":
-        made.halt()
-    elif moment == "epoch":
-        start(made, EPOCH + 1)
-    elif moment == "link":
-        say(core, VenueLinkChanged(at_ns=1, is_up=False))
-    else:
-        now_ns = one.expires_at_ns
-    wanted = {
-        "halt": "halted",
-        "epoch": "epoch: approved in 7, and it is 8",
-        "expiry": "expired: it was to be sent before 10000000000",
-        "link": "venue link down",
-    }
-    assert core.may_send(one, now_ns) == wanted[moment]
-
-
-def test_the_last_check_wants_the_very_order_that_was_approved() -> None:
-    core = executor()
-    say(core, approved(order()))
-    why = "approval: the gate has not approved this very order"
-    assert core.may_send(order(quantity="11"), 1) == why
-    assert core.may_send(order("zz"), 1) == why
-
-
-def test_an_order_that_was_not_written_is_refused_with_the_reason() -> None:
-    core = executor()
-    say(core, approved(order()))
-    said = say(core, outcome(is_sent=False, detail="halted"))
-    assert said == [refused("halted")]
-    assert status(core) is OrderStatus.REFUSED
-    assert say(core, outcome()) == []
-
-
-@pytest.mark.req("X-10")
-def test_an_order_without_an_answer_is_of_unknown_fate_and_asked_for_never_sent_again() -> None:
-    core = submitted()
-    assert core.wake_at_ns == 1 + 1_000 * MS_NS
-    now_ns = 1 + 1_000 * MS_NS
-    reason = "the venue has not answered"
-    assert list(tell(core, None, now_ns)) == [
-        unknown(reason, now_ns),
-        AlertRaised(
-            at_ns=now_ns,
-            severity=Severity.WARNING,
-            component="executor",
-            code="SLU-132",
-            message="the venue has not answered: o1",
-        ),
-        BookQueried(at_ns=now_ns, request_id="round-1", since_ns=0),
-        OrderQueried(at_ns=now_ns, order_id=O1),
-    ]
-    assert core.wake_at_ns == now_ns + 1_000 * MS_NS
-    again = list(tell(core, None, now_ns + 1_000 * MS_NS))
-    assert [type(each) for each in again] == [BookQueried, OrderQueried]
-    assert core.may_send(order(), now_ns) == "repeat: it is unknown already"
-
-
-def test_an_answer_in_time_leaves_nothing_to_wait_for() -> None:
-    core = submitted()
-    say(core, accepted())
-    assert core.wake_at_ns is None
-
-
-def lost() -> ExecutorCore:
-    """One order, unanswered for too long."""
-    core = submitted()
-    tell(core, None, 1 + 1_000 * MS_NS)
-    return core
-
-
-def answer(state: OrderStatus | None, detail: str = "", filled: str = "0") -> VenueOrderStatus:
-    return VenueOrderStatus(
-        at_ns=2 * S_NS, order_id=O1, status=state, filled=dec(filled), detail=detail
-    )
-
-
-@pytest.mark.parametrize(
-    ("state", "detail", "kind"),
-    [
-        (OrderStatus.ACCEPTED, "", OrderAccepted),
-        (OrderStatus.CANCELED, "as asked", OrderCanceled),
-        (OrderStatus.REJECTED, "no", OrderRejected),
-        (OrderStatus.EXPIRED, "", OrderExpired),
-        (OrderStatus.REPLACED, "o2", OrderReplaced),
-    ],
-)
-def test_an_unknown_order_becomes_what_the_venue_says_it_is(
-    state: OrderStatus, detail: str, kind: type[Event]
-) -> None:
-    core = lost()
-    [fact] = say(core, answer(state, detail))
-    assert type(fact) is kind
-    assert status(core) is state
-    assert say(core, answer(state, detail)) == []
-
-
-@pytest.mark.parametrize("state", [OrderStatus.PENDING, OrderStatus.SUBMITTED])
-def test_a_venue_that_does_not_know_yet_is_asked_again(state: OrderStatus) -> None:
-    core = lost()
-    assert say(core, answer(state)) == []
-    assert status(core) is OrderStatus.UNKNOWN
-
-
-def test_executions_come_before_the_status_that_counts_them() -> None:
-    core = lost()
-    [question] = say(core, answer(OrderStatus.CANCELED, filled="4"))
-    assert isinstance(question, BookQueried)
-    assert question.since_ns == 0
-    say(core, filled(quantity="4", leaves="6"))
-    assert status(core) is OrderStatus.PARTIALLY_FILLED
-
-
-@pytest.mark.req("X-10")
-def test_an_order_the_venue_never_saw_is_closed_only_once_it_can_no_longer_arrive() -> None:
-    core, never = lost(), answer(None)
-    deadline_ns = order().expires_at_ns
-    assert list(core.handle(never, deadline_ns)) == []
-    assert status(core) is OrderStatus.UNKNOWN
-    later_ns = deadline_ns + 1_000 * MS_NS
-    detail = "the venue has never seen it, and its deadline has passed"
-    closed = refused("never sent", detail, at_ns=later_ns)
-    assert list(core.handle(never, later_ns)) == [closed]
-
-
-def test_a_fill_settles_an_unknown_order_like_any_other() -> None:
-    core = lost()
-    [fact] = say(core, filled())
-    assert isinstance(fact, OrderFilled)
-    assert status(core) is OrderStatus.FILLED
-
-
 @pytest.mark.req("X-01")
 def test_an_execution_that_is_reported_twice_counts_once() -> None:
     core = resting()
@@ -460,20 +213,11 @@ def test_a_cancel_wished_while_the_link_is_down_is_said_when_it_is_back() -> Non
     assert CancelPlaced(at_ns=2, order_id=O1) in said
 
 
-def test_a_lost_link_makes_every_unanswered_order_unknown_and_says_so_once() -> None:
-    core = submitted()
-    said = say(core, VenueLinkChanged(at_ns=5, is_up=False, detail="gone"))
-    assert said[0] == unknown("its answer was lost with a link or process", 5)
-    assert [each.code for each in said if isinstance(each, AlertRaised)] == ["SLU-132", "SLU-130"]
-    up = say(core, VenueLinkChanged(at_ns=6, is_up=True))
-    assert up == [BookQueried(at_ns=6, request_id="round-1", since_ns=0)]
-
-
 def test_a_report_about_an_order_nobody_here_sent_stops_the_sending() -> None:
     core = executor()
     said = say(core, filled("foreign"))
     assert [type(each) for each in said] == [AlertRaised, BookQueried]
-    assert [each.code for each in said if isinstance(each, AlertRaised)] == ["SLU-131"]
+    assert [each.code for each in said if isinstance(each, AlertRaised)] == ["SLU-136"]
     [fact] = say(core, approved(order()))
     assert isinstance(fact, OrderRefused)
 
@@ -539,7 +283,7 @@ def test_after_a_gap_the_whole_book_is_told(event: Event) -> None:
 
 def test_the_executor_keeps_what_its_state_is_made_of_and_syncs_what_must_last() -> None:
     core = executor()
-    assert core.fsyncs == {IntentRecorded, OutcomeRecorded}
+    assert core.fsyncs == {FenceRaised, IntentRecorded, OutcomeRecorded}
     assert core.fsyncs < core.keeps
     assert {OrderFilled, OrderAccepted, OrderMarkedUnknown} < core.keeps
     assert {HaltRequested, OrderApproved, VenueFilled} < core.hears

@@ -156,7 +156,7 @@ def test_a_restart_brings_back_only_the_orders_that_passed_the_door() -> None:
         again.restore(event)
     assert list(again.ledger.orders) == ["b"]
     assert again.ledger.book("x", 0, 1) == first.ledger.book("x", 0, 1)
-    assert filled("b") == first.ledger.book("x", 0, 1).executions[0]
+    assert filled("b", position="10") == first.ledger.book("x", 0, 1).executions[0]
 
 
 def test_orders_of_one_run_fill_one_after_the_other_against_what_is_left() -> None:

@@ -341,8 +341,13 @@ class VenueCore:
             fee=price * quantity * rate if rate else ZERO,
             liquidity=liquidity,
             venue_ns=now_ns,
+            position=self._held_after(order, quantity),
         )
         self._say(said, fill)
+
+    def _held_after(self, order: Order, quantity: Decimal) -> Decimal:
+        held = self.ledger.portfolio.quantity(order.instrument)
+        return held + quantity if order.side is Side.BUY else held - quantity
 
     def _end(self, resting: Resting, reason: str, now_ns: int, said: Reports) -> None:
         order_id, leaves = resting.order.order_id, resting.leaves

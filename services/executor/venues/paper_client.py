@@ -38,6 +38,9 @@ READ_BYTES = 262_144
 COMPLAIN_AFTER_NS = 5 * NS_PER_S
 """A venue that cannot be reached for so long after the start is said to be away."""
 
+WRITTEN_MAX = 100_000
+"""Ids remembered as written, for a core that says the same order twice in one breath."""
+
 MaySend = Callable[[Order, int], str]
 Clock = Callable[[], int]
 
@@ -70,7 +73,7 @@ class PaperClient:
         self._post: Post | None = None
         self._socket: socket.socket | None = None
         self._lines = Lines(REPORT_BYTES_MAX)
-        self._written: set[OrderId] = set()  # asked for membership only, never iterated
+        self._written: dict[OrderId, None] = {}
         self._outcomes: list[Event] = []
         self._lost = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -101,13 +104,19 @@ class PaperClient:
             if not why and order_id in self._written:
                 why = "repeat: it was written already"
             if not why:
-                self._written.add(order_id)
+                self._remember(order_id)
                 why = self._write(wire.encode(placed) + b"\n")
         if not self._outcomes:
             asyncio.get_running_loop().call_soon(self._tell)
         self._outcomes.append(
             OutcomeRecorded(at_ns=checked_ns, order_id=order_id, is_sent=not why, detail=why)
         )
+
+    def _remember(self, order_id: OrderId) -> None:
+        """Note what was written; of the oldest the core knows by now, from their outcome."""
+        self._written[order_id] = None
+        if len(self._written) > WRITTEN_MAX:
+            del self._written[next(iter(self._written))]
 
     def _send(self, request: VenueMessage) -> None:
         """Write a request that is safe to repeat: the core says it again on the next link."""
@@ -164,8 +173,12 @@ class PaperClient:
             async with asyncio.timeout(CONNECT_S_MAX):
                 loop = asyncio.get_running_loop()
                 await loop.sock_connect(found, (address.host, address.port))
-                hello = msgspec.json.encode(Hello(token=address.token, client="executor"))
-                await loop.sock_sendall(found, hello + b"\n")
+                hello = Hello(
+                    token=address.token,
+                    client="executor",
+                    cancel_on_disconnect=self._config.cancel_on_disconnect,
+                )
+                await loop.sock_sendall(found, msgspec.json.encode(hello) + b"\n")
                 self._lines, reports = Lines(REPORT_BYTES_MAX), await _welcome(found)
         except BaseException:
             found.close()

@@ -11,12 +11,13 @@ import msgspec
 from schemas import wire
 from schemas.base import Event
 from schemas.errors import SluiceError, VenueError
-from schemas.venue import VenueMessage
+from schemas.venue import CancelAllPlaced, VenueMessage
 from services.executor.config import VenueConfig
 from services.executor.venues.matching import REQUESTS
 from services.executor.venues.protocol import (
     HELLO_BYTES_MAX,
     REQUEST_BYTES_MAX,
+    VENUE_KILL,
     Address,
     Hello,
     Lines,
@@ -39,7 +40,8 @@ class PaperServer:
     """The adapter of the paper exchange: requests in, reports out to the executor connected now.
 
     Reports that nobody is connected for are not kept here: the executor asks for the book when it
-    is back. A second executor that knows the token takes the place of the first.
+    is back. A second executor that knows the token takes the place of the first. `venue-kill`
+    takes anybody's place, and nobody takes its: nothing new is sent while it cancels.
     """
 
     def __init__(self, config: VenueConfig, address_file: Path) -> None:
@@ -67,7 +69,8 @@ class PaperServer:
             self._client.send(event)
 
     async def close(self) -> None:
-        """Hang up, and take the address away."""
+        """Hang up, and take the address away; what rests is still there at the next start."""
+        self._post = None
         self._address_file.unlink(missing_ok=True)
         for connection in tuple(self._connections):
             connection.end("the exchange is closing")
@@ -80,17 +83,32 @@ class PaperServer:
         self._connections[connection] = None
         return sum(not each.is_known for each in self._connections) <= STRANGERS_MAX
 
-    def admit(self, connection: "_Connection") -> None:
-        """Make this connection the one that reports go to."""
-        if self._client is not None:
-            self._client.end("another executor took over this account")
+    def admit(self, connection: "_Connection", hello: Hello) -> None:
+        """Make this connection the one that reports go to.
+
+        Raises:
+            VenueError: a `venue-kill` is at work, and this is none.
+        """
+        now = self._client
+        is_kill = hello.client == VENUE_KILL
+        if now is not None and now.is_kill and not is_kill:
+            wanted = "its end: nothing is taken from an executor while it cancels"
+            raise VenueError("SLU-130", found="a venue-kill is at work", wanted=wanted)
+        if now is not None:
+            by = VENUE_KILL if is_kill else "another executor"
+            now.cancels_at_end = now.cancels_at_end and not is_kill  # it cancels, and says what
+            now.end(f"{by} took over this account")
+        connection.is_kill = is_kill
+        connection.cancels_at_end = hello.cancel_on_disconnect
         self._client = connection
 
     def forget(self, connection: "_Connection") -> None:
-        """Let go of a connection that has ended."""
+        """Let go of a connection that has ended; cancel what rests, if it asked for that."""
         self._connections.pop(connection, None)
         if self._client is connection:
             self._client = None
+            if connection.cancels_at_end and self._post is not None:
+                self._post(CancelAllPlaced(at_ns=0))
 
     def take(self, connection: "_Connection", requests: list[Event]) -> None:
         """Tell the core; what a connection says after another took over is not heard."""
@@ -103,6 +121,8 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, server: PaperServer) -> None:
         self.is_known = False
+        self.is_kill = False
+        self.cancels_at_end = False
         self._server = server
         self._transport: asyncio.Transport | None = None
         self._lines = Lines(HELLO_BYTES_MAX)
@@ -170,11 +190,11 @@ class _Connection(asyncio.Protocol):
         if not hmac.compare_digest(hello.token.encode(), self._server.token.encode()):
             wanted = "the token in run/venue.json, which is new at every start of the exchange"
             raise VenueError("SLU-130", found="another token", wanted=wanted)
+        self._server.admit(self, hello)
         self.is_known = True
         self._lines.bytes_max = REQUEST_BYTES_MAX
         if self._impatience is not None:
             self._impatience.cancel()
-        self._server.admit(self)
         assert self._transport is not None, "greeted only while connected"
         self._transport.write(_line(Welcome(is_ok=True)))
 

@@ -20,6 +20,8 @@ REPORT_BYTES_MAX = 256 * 1024 * 1024
 
 HELLO_BYTES_MAX = 1_024
 FILE_MODE = 0o600
+VENUE_KILL = "venue-kill"
+"""Says hello as this to cancel out of band: while it stays, no executor is let in."""
 
 Post = Callable[..., None]
 """Tells the core the events it is called with, as one step."""
@@ -39,7 +41,10 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     token: str
     client: str = ""
-    """Who connects; for the log."""
+    """Who connects; for the log, and `VENUE_KILL` is let in by nobody's leave but the token's."""
+
+    cancel_on_disconnect: bool = False
+    """Whether everything that rests is to be cancelled when this connection ends."""
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,106 @@
+"""Orders whose answer is missing, chased to a definite end: never by sending again. Pure.
+
+The ends there are: the venue has it, or had it, and says what became of it; or the venue has not
+seen it and, by its own clock, no longer would take it. What it takes all the same is seen late: it
+is cancelled at once, and the books are compared.
+"""
+
+from collections.abc import Sequence
+
+from schemas.base import NS_PER_MS, Event, OrderId
+from schemas.executions import OrderStatus
+from schemas.venue import VenueOrderStatus
+from services.core import NOTHING
+from services.executor import facts
+from services.executor.alarms import Alarm, Alarms
+from services.executor.config import ExecutorConfig
+from services.executor.orders import Orders, Record
+from services.executor.rounds import Rounds
+from services.executor.teller import Teller
+
+NEVER_SEEN = "never sent: the venue has never seen it, and its deadline has passed"
+
+
+class Fates:
+    """Waits for the venue's answer to each order, and asks where none comes."""
+
+    def __init__(
+        self,
+        config: ExecutorConfig,
+        orders: Orders,
+        rounds: Rounds,
+        alarms: Alarms,
+        teller: Teller,
+    ) -> None:
+        self._answer_ns = config.answer_timeout_ms * NS_PER_MS
+        self._query_ns = config.query_every_ms * NS_PER_MS
+        self._orders = orders
+        self._rounds = rounds
+        self._alarms = alarms
+        self._teller = teller
+        self._waiting: dict[OrderId, int] = {}  # deadline of the answer, oldest first
+
+    def wait_for(self, order_id: OrderId, now_ns: int) -> None:
+        """Expect the venue's answer to an order that was just written."""
+        self._waiting[order_id] = now_ns + self._answer_ns
+        if Alarm.ANSWER not in self._alarms:
+            self._alarms.arm(Alarm.ANSWER, self._waiting[order_id])
+
+    def answered(self, order_id: OrderId) -> None:
+        """Stop waiting: the venue has said something about it."""
+        if self._waiting.pop(order_id, None) is not None and not self._waiting:
+            self._alarms.disarm(Alarm.ANSWER)
+
+    def turn(self, now_ns: int) -> list[Event]:
+        """Begin with a new connection, or with none: answers that are missing are lost."""
+        self._waiting.clear()
+        self._alarms.disarm(Alarm.ANSWER)
+        unanswered = [each for each in self._orders.open.values() if each.is_unanswered]
+        reason = "its answer was lost with a link or process"
+        return self._teller.mark_unknown(unanswered, reason, now_ns)
+
+    def are_late(self, now_ns: int) -> Sequence[Event]:
+        """Mark the orders whose answer is overdue, and ask for them."""
+        late = [order_id for order_id, due_ns in self._waiting.items() if due_ns <= now_ns]
+        for order_id in late:
+            del self._waiting[order_id]
+        if self._waiting:
+            self._alarms.arm(Alarm.ANSWER, next(iter(self._waiting.values())))
+        records = [self._orders.records[order_id] for order_id in late]
+        said = self._teller.mark_unknown(records, "the venue has not answered", now_ns)
+        return [*said, *self.ask_again(now_ns)]
+
+    def ask_again(self, now_ns: int) -> Sequence[Event]:
+        """Ask what became of the orders of unknown fate: executions first, then each order."""
+        unknown = self._orders.unknown()
+        if not unknown or not self._rounds.is_linked:
+            return NOTHING
+        self._alarms.arm(Alarm.QUERY, now_ns + self._query_ns)
+        book = self._rounds.question("", now_ns, is_thorough=False)
+        return [book, *(facts.question(record, now_ns) for record in unknown)]
+
+    def ask_later(self, now_ns: int) -> None:
+        """Ask after the usual time, if nothing is due already: the link may have been down."""
+        if Alarm.QUERY not in self._alarms:
+            self._alarms.arm(Alarm.QUERY, now_ns + self._query_ns)
+
+    def learn(self, report: VenueOrderStatus, now_ns: int) -> Sequence[Event]:
+        """Take the venue's word on one order of unknown fate."""
+        record = self._orders.open.get(report.order_id)
+        if record is None or record.status is not OrderStatus.UNKNOWN:
+            return NOTHING
+        if report.status is None:
+            return self._never_seen(record, report, now_ns)
+        if report.filled != record.filled:  # executions first, however old
+            return (self._rounds.question("", now_ns, is_thorough=False, since_ns=0),)
+        fact = facts.resolved(record, report, now_ns)
+        return NOTHING if fact is None else self._teller.say(fact, now_ns)
+
+    def _never_seen(self, record: Record, report: VenueOrderStatus, now_ns: int) -> Sequence[Event]:
+        """Close what the venue never saw, once it is too late for it to be seen or taken.
+
+        Too late by both clocks: the venue's decides what it takes, and it may be behind ours.
+        """
+        if min(now_ns, report.at_ns) < record.order.expires_at_ns + self._answer_ns:
+            return NOTHING
+        return self._teller.say(facts.refused(record, NEVER_SEEN, now_ns), now_ns)

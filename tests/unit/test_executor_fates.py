@@ -1,0 +1,136 @@
+"""Orders whose answer is missing: asked for until their end is known, and never sent again."""
+
+import pytest
+
+from schemas.base import Event
+from schemas.executions import (
+    OrderAccepted,
+    OrderCanceled,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderReplaced,
+    OrderStatus,
+)
+from schemas.health import AlertRaised, Severity
+from schemas.venue import (
+    BookQueried,
+    OrderQueried,
+    VenueLinkChanged,
+    VenueOrderStatus,
+)
+from services.core import tell
+from services.executor.core import ExecutorCore
+from tests.builders import MS_NS, S_NS, dec, order
+from tests.executor_builders import filled, say
+from tests.executor_rig import O1, accepted, refused, status, submitted, unknown
+
+
+@pytest.mark.req("X-10")
+def test_an_order_without_an_answer_is_of_unknown_fate_and_asked_for_never_sent_again() -> None:
+    core = submitted()
+    assert core.wake_at_ns == 1 + 1_000 * MS_NS
+    now_ns = 1 + 1_000 * MS_NS
+    reason = "the venue has not answered"
+    assert list(tell(core, None, now_ns)) == [
+        unknown(reason, now_ns),
+        AlertRaised(
+            at_ns=now_ns,
+            severity=Severity.WARNING,
+            component="executor",
+            code="SLU-132",
+            message="the venue has not answered: o1",
+        ),
+        BookQueried(at_ns=now_ns, request_id="round-1", since_ns=0),
+        OrderQueried(at_ns=now_ns, order_id=O1),
+    ]
+    assert core.wake_at_ns == now_ns + 1_000 * MS_NS
+    again = list(tell(core, None, now_ns + 1_000 * MS_NS))
+    assert [type(each) for each in again] == [BookQueried, OrderQueried]
+    assert core.may_send(order(), now_ns) == "repeat: it is unknown already"
+
+
+def test_an_answer_in_time_leaves_nothing_to_wait_for() -> None:
+    core = submitted()
+    say(core, accepted())
+    assert core.wake_at_ns is None
+
+
+def lost() -> ExecutorCore:
+    """One order, unanswered for too long."""
+    core = submitted()
+    tell(core, None, 1 + 1_000 * MS_NS)
+    return core
+
+
+def answer(state: OrderStatus | None, detail: str = "", filled: str = "0") -> VenueOrderStatus:
+    return VenueOrderStatus(
+        at_ns=2 * S_NS, order_id=O1, status=state, filled=dec(filled), detail=detail
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "detail", "kind"),
+    [
+        (OrderStatus.ACCEPTED, "", OrderAccepted),
+        (OrderStatus.CANCELED, "as asked", OrderCanceled),
+        (OrderStatus.REJECTED, "no", OrderRejected),
+        (OrderStatus.EXPIRED, "", OrderExpired),
+        (OrderStatus.REPLACED, "o2", OrderReplaced),
+    ],
+)
+def test_an_unknown_order_becomes_what_the_venue_says_it_is(
+    state: OrderStatus, detail: str, kind: type[Event]
+) -> None:
+    core = lost()
+    [fact] = say(core, answer(state, detail))
+    assert type(fact) is kind
+    assert status(core) is state
+    assert say(core, answer(state, detail)) == []
+
+
+@pytest.mark.parametrize("state", [OrderStatus.PENDING, OrderStatus.SUBMITTED])
+def test_a_venue_that_does_not_know_yet_is_asked_again(state: OrderStatus) -> None:
+    core = lost()
+    assert say(core, answer(state)) == []
+    assert status(core) is OrderStatus.UNKNOWN
+
+
+def test_executions_come_before_the_status_that_counts_them() -> None:
+    core = lost()
+    [question] = say(core, answer(OrderStatus.CANCELED, filled="4"))
+    assert isinstance(question, BookQueried)
+    assert question.since_ns == 0
+    say(core, filled(quantity="4", leaves="6"))
+    assert status(core) is OrderStatus.PARTIALLY_FILLED
+
+
+@pytest.mark.req("X-10")
+def test_an_order_the_venue_never_saw_is_closed_only_once_it_can_no_longer_arrive() -> None:
+    core, deadline_ns = lost(), order().expires_at_ns
+    later_ns = deadline_ns + 1_000 * MS_NS
+    early, late = (
+        VenueOrderStatus(at_ns=at_ns, order_id=O1, status=None) for at_ns in (deadline_ns, later_ns)
+    )
+    assert list(core.handle(early, deadline_ns)) == []
+    assert list(core.handle(early, later_ns)) == []  # by its own clock the venue may still take it
+    assert status(core) is OrderStatus.UNKNOWN
+    detail = "the venue has never seen it, and its deadline has passed"
+    closed = refused("never sent", detail, at_ns=later_ns)
+    assert list(core.handle(late, later_ns)) == [closed]
+
+
+def test_a_fill_settles_an_unknown_order_like_any_other() -> None:
+    core = lost()
+    [fact] = say(core, filled())
+    assert isinstance(fact, OrderFilled)
+    assert status(core) is OrderStatus.FILLED
+
+
+def test_a_lost_link_makes_every_unanswered_order_unknown_and_says_so_once() -> None:
+    core = submitted()
+    said = say(core, VenueLinkChanged(at_ns=5, is_up=False, detail="gone"))
+    assert said[0] == unknown("its answer was lost with a link or process", 5)
+    assert [each.code for each in said if isinstance(each, AlertRaised)] == ["SLU-132", "SLU-130"]
+    up = say(core, VenueLinkChanged(at_ns=6, is_up=True))
+    assert up == [BookQueried(at_ns=6, request_id="round-1", since_ns=0)]

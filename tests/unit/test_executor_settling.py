@@ -1,0 +1,326 @@
+"""Two truths about one account: shown side by side, locked, and settled by a person's word."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import pytest
+
+from schemas.base import Event, ExecutionId, InstrumentId, OrderId, SessionId
+from schemas.control import ControlAnswered, HaltRequested
+from schemas.executions import BookReported, OrderCanceled, OrderFilled
+from schemas.health import AlertRaised, Severity
+from schemas.orders import Order
+from schemas.reconciliation import (
+    BookAdjusted,
+    Difference,
+    DifferenceKind,
+    ReconcileAction,
+    ReconcileAsked,
+    ReconcileRequest,
+    ReconciliationReported,
+)
+from schemas.restrictions import FlattenAsked, FlattenReported, LockRequested
+from schemas.venue import VenueCanceled
+from services.executor.config import ExecutorConfig
+from services.executor.reconcile import difference
+from services.executor.venues.resting import Resting
+from services.portfolio import Position
+from tests.builders import ACCOUNT, ALPHA, BETA, S_NS, dec, order, quote
+from tests.executor_builders import EPOCH, placed, say, start, trade
+from tests.executor_pair import Staffed
+from tests.executor_rig import bid, offer, only, prepare
+
+ADOPT, FLATTEN, IGNORE = ReconcileAction.ADOPT, ReconcileAction.FLATTEN, ReconcileAction.IGNORE
+GAMMA = InstrumentId("sim:GAMMA")
+QUIET = ExecutorConfig(report_every_ms=0, reconcile_every_s=0)
+
+
+def trading(*orders: Order, config: ExecutorConfig = QUIET) -> Staffed:
+    pair = Staffed(config=config)
+    pair.link(is_up=True)
+    pair.market(quote(), quote(instrument=BETA))
+    pair.approve(*orders)
+    return pair
+
+
+def behind_our_back(pair: Staffed, one: Order) -> None:
+    """Let somebody else trade on the account, at the venue itself."""
+    say(pair.venue, placed(one))
+
+
+def found(pair: Staffed) -> dict[str, Difference]:
+    """Return the differences by what they are in, after a comparison."""
+    pair.tell(prepare(f"look-{pair.now_ns}"))
+    return {each.name: each for each in pair.executor.rounds.differences.values()}
+
+
+def decided(
+    pair: Staffed, what: Difference | str, action: ReconcileAction, reason: str = "seen"
+) -> list[Event]:
+    id_ = what if isinstance(what, str) else what.id
+    request = ReconcileRequest(operator="kim", reason=reason, difference=id_, action=action)
+    return pair.tell(ReconcileAsked(at_ns=pair.now_ns, request_id="q1", request=request))
+
+
+def answer(said: Sequence[Event]) -> ControlAnswered:
+    [only_one] = [each for each in said if isinstance(each, ControlAnswered)]
+    return only_one
+
+
+@pytest.mark.req("S-16")
+def test_a_position_is_adopted_as_an_event_that_is_kept_and_the_fold_is_the_venues() -> None:
+    """Field notes, row 9: reconciliation wrong after a restart."""
+    pair = trading(order())
+    pair.venue.ledger.portfolio.positions[ALPHA].quantity += 5
+    differing = found(pair)
+    assert list(differing) == ["position sim:ALPHA"]
+    one = differing["position sim:ALPHA"]
+    assert (one.ours, one.theirs) == ("10", "15")
+    said = decided(pair, one, ADOPT)
+    assert only(said, BookAdjusted) == [
+        BookAdjusted(
+            at_ns=1,
+            account=ACCOUNT,
+            difference=one,
+            operator="kim",
+            reason="seen",
+            instrument=ALPHA,
+            quantity=dec(5),
+        )
+    ]
+    assert answer(said).is_ok
+    assert only(said, ReconciliationReported) == [
+        ReconciliationReported(at_ns=1, account=ACCOUNT, is_agreed=True)
+    ]
+    assert pair.agrees()
+    before = pair.executor.describe(1).positions
+    pair.restart_executor()
+    assert pair.executor.describe(1).positions == before
+    assert pair.link(is_up=True) == []
+    assert pair.executor.describe(1).is_reconciled
+
+
+class KeepsNoAdjustments(Staffed):
+    """An executor that adopts in memory alone."""
+
+    def restart_executor(self) -> None:
+        self.kept = [each for each in self.kept if not isinstance(each, BookAdjusted)]
+        super().restart_executor()
+
+
+@pytest.mark.req("S-16")
+def test_without_the_kept_adjustment_a_restart_would_find_the_difference_again() -> None:
+    pair = KeepsNoAdjustments(config=QUIET)
+    pair.link(is_up=True)
+    pair.market(quote())
+    pair.approve(order())
+    pair.venue.ledger.portfolio.positions[ALPHA].quantity += 5
+    decided(pair, found(pair)["position sim:ALPHA"], ADOPT)
+    pair.restart_executor()
+    pair.link(is_up=True)
+    assert not pair.executor.describe(1).is_reconciled
+
+
+@pytest.mark.req("S-16")
+def test_an_execution_nobody_ordered_is_adopted_whole_position_cash_and_fees() -> None:
+    pair = trading(order())
+    behind_our_back(pair, order("theirs", quantity="3"))
+    differing = found(pair)
+    assert list(differing) == ["cash", "fees", "position sim:ALPHA", "execution theirs-1"]
+    refused = answer(decided(pair, differing["position sim:ALPHA"], ADOPT))
+    id_ = differing["execution theirs-1"].id
+    assert refused.errors[0].wanted == f"it comes from an execution: decide about {id_} first"
+    said = decided(pair, differing["execution theirs-1"], ADOPT)
+    [fill] = [each for each in said if isinstance(each, OrderFilled)]
+    assert (str(fill.session), str(fill.order_id), str(fill.quantity)) == ("adopted", "theirs", "3")
+    assert only(said, ReconciliationReported)[-1] == ReconciliationReported(
+        at_ns=1, account=ACCOUNT, is_agreed=True
+    )
+    assert pair.agrees()
+    pair.restart_executor()
+    pair.link(is_up=True)
+    assert pair.agrees()
+
+
+@pytest.mark.req("S-16")
+@pytest.mark.parametrize("name", ["cash", "fees"])
+def test_money_is_adopted_and_cannot_be_flattened(name: str) -> None:
+    pair = trading(order())
+    folio = pair.venue.ledger.portfolio
+    setattr(folio, name, getattr(folio, name) + dec("1.5"))
+    one = found(pair)[name]
+    assert "cash is no position" in answer(decided(pair, one, FLATTEN)).message
+    assert answer(decided(pair, one, ADOPT)).is_ok
+    assert pair.agrees()
+
+
+@pytest.mark.req("S-16")
+def test_an_order_nobody_here_knows_is_adopted_and_its_fill_is_then_ours() -> None:
+    pair = trading()
+    behind_our_back(pair, bid("theirs"))
+    one = found(pair)["order theirs"]
+    assert one.both == "ours none, venue's buy 10 sim:ALPHA"
+    said = decided(pair, one, ADOPT)
+    assert answer(said).is_ok
+    assert pair.executor.describe(1).is_reconciled
+    [view] = pair.executor.describe(1).open_orders
+    assert (view.order.order_id, view.order.session) == ("theirs", "adopted")
+    pair.market(trade("90.00", "10"), trade("89.00", "10"))
+    assert pair.agrees()
+
+
+@pytest.mark.req("S-16")
+def test_an_order_nobody_wants_is_cancelled_at_the_venue() -> None:
+    pair = trading()
+    behind_our_back(pair, bid("theirs"))
+    said = decided(pair, found(pair)["order theirs"], FLATTEN)
+    assert answer(said).is_ok
+    assert pair.venue_book().open_orders == ()
+    assert pair.executor.describe(1).is_reconciled
+
+
+def test_what_an_order_has_left_is_adopted() -> None:
+    pair = trading(order(), offer("a"))  # it only reduces: the halt that follows leaves it alone
+    pair.venue.ledger.orders[OrderId("a")].leaves = dec(4)
+    one = found(pair)["order a"]
+    assert one.both == "ours 10, venue's 4"
+    assert answer(decided(pair, one, ADOPT)).is_ok
+    assert pair.executor.orders.records[OrderId("a")].leaves == 4
+    pair.restart_executor()
+    assert pair.executor.orders.records[OrderId("a")].leaves == 4
+
+
+def test_an_order_of_ours_that_has_ended_cannot_be_adopted_and_is_cancelled_instead() -> None:
+    pair = trading(bid("a"))
+    pair.tell(VenueCanceled(at_ns=1, order_id=OrderId("a"), leaves=dec(10)))
+    one = found(pair)["order a"]
+    assert "never comes back" in answer(decided(pair, one, ADOPT)).message
+    assert answer(decided(pair, one, FLATTEN)).is_ok
+    assert pair.venue_book().open_orders == ()
+
+
+@pytest.mark.req("S-16", "O-06")
+def test_what_is_ignored_stays_so_until_it_changes_and_over_a_restart() -> None:
+    pair = trading(order())
+    pair.venue.ledger.portfolio.cash += 7
+    one = found(pair)["cash"]
+    said = decided(pair, one, IGNORE, "a deposit")
+    report = only(said, ReconciliationReported)[-1]
+    assert isinstance(report, ReconciliationReported)
+    assert (report.is_agreed, report.differences[0].ignored_because) == (True, "a deposit")
+    assert pair.executor.describe(1).is_reconciled
+    pair.restart_executor()
+    assert pair.link(is_up=True) == []
+    assert pair.executor.describe(1).is_reconciled
+    pair.venue.ledger.portfolio.cash += 1
+    kinds = [type(each) for each in pair.tell(prepare("again"))]
+    assert kinds[:4] == [ReconciliationReported, AlertRaised, HaltRequested, LockRequested]
+    assert not pair.executor.describe(1).is_reconciled
+
+
+@pytest.mark.parametrize(
+    ("operator", "reason", "id_", "said"),
+    [
+        ("kim", "", None, "who decides, and why, is wanted"),
+        (" ", "seen", None, "who decides, and why, is wanted"),
+        ("kim", "seen", "00000000", "it changed, or is gone; now there are: {} (cash)"),
+    ],
+)
+def test_a_decision_without_a_person_a_reason_or_the_very_difference_is_refused(
+    operator: str, reason: str, id_: str | None, said: str
+) -> None:
+    pair = trading(order())
+    pair.venue.ledger.portfolio.cash += 7
+    one = found(pair)["cash"]
+    request = ReconcileRequest(
+        operator=operator, reason=reason, difference=id_ or one.id, action=IGNORE
+    )
+    told = answer(pair.tell(ReconcileAsked(at_ns=1, request_id="q", request=request)))
+    assert (told.is_ok, told.message) == (False, f"nothing was done: {said.format(one.id)}")
+    assert not pair.executor.describe(1).is_reconciled
+
+
+@pytest.mark.req("S-16")
+def test_a_position_is_adopted_and_then_flattened_once_an_epoch_is_in_force() -> None:
+    pair = trading(order())
+    pair.venue.ledger.portfolio.positions[ALPHA].quantity += 5
+    one = found(pair)["position sim:ALPHA"]
+    assert pair.guard.is_halted
+    said = decided(pair, one, FLATTEN)
+    assert [each.request for each in said if isinstance(each, ControlAnswered)] == [
+        "flatten",
+        "reconcile",
+    ]
+    assert any(isinstance(each, FlattenAsked) for each in pair.kept)
+    assert only(pair.wait(pair.now_ns + 5 * S_NS), FlattenReported) == []
+    start(pair.guard, EPOCH + 1)
+    ended = only(pair.wait(pair.now_ns + 10 * S_NS), FlattenReported)[-1]
+    assert isinstance(ended, FlattenReported)
+    assert (ended.scope, ended.is_flat) == ("symbol.sim.ALPHA", True)
+    assert pair.venue_book().positions == {}
+    assert pair.agrees()
+
+
+def test_an_instrument_that_is_not_configured_cannot_be_adopted() -> None:
+    pair = trading()
+    pair.venue.ledger.portfolio.positions[GAMMA] = stranger = Position()
+    stranger.quantity = dec(3)
+    told = answer(decided(pair, found(pair)["position sim:GAMMA"], ADOPT))
+    assert "not configured here" in told.message
+
+
+@pytest.mark.req("S-16")
+@pytest.mark.parametrize(("by", "is_locked"), [("0.5", False), ("1", False), ("1.01", True)])
+def test_within_the_tolerance_it_alerts_and_over_it_it_locks(by: str, is_locked: bool) -> None:
+    config = ExecutorConfig(report_every_ms=0, reconcile_every_s=0, cash_tolerance=dec(1))
+    pair = trading(order(), config=config)
+    pair.venue.ledger.portfolio.cash += dec(by)
+    said = pair.tell(prepare())
+    [alert] = [each for each in said if isinstance(each, AlertRaised)]
+    assert alert.severity is (Severity.CRITICAL if is_locked else Severity.WARNING)
+    assert bool(only(said, LockRequested)) is bool(only(said, HaltRequested)) is is_locked
+    assert pair.executor.describe(1).is_reconciled is not is_locked
+
+
+@pytest.mark.parametrize("value", ["-1", "NaN"])
+def test_a_tolerance_that_is_none_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="wanted 0 or more"):
+        ExecutorConfig(cash_tolerance=Decimal(value))
+
+
+def test_the_book_that_is_reported_shows_both_sides() -> None:
+    pair = trading(order())
+    pair.venue.ledger.portfolio.cash += 7
+    one = found(pair)["cash"]
+    book = pair.executor.describe(1)
+    assert isinstance(book, BookReported)
+    assert book.differences == (one,)
+    assert book.detail == f"cash: {one.both}"
+
+
+def test_a_difference_has_the_same_id_only_with_the_same_two_sides() -> None:
+    kind = DifferenceKind.CASH
+    ids = [difference(kind, "cash", *both).id for both in (("1", "2"), ("1", "2"), ("1", "3"))]
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_an_order_that_the_venue_has_twice_locks_and_both_can_be_cancelled() -> None:
+    pair = trading(order(), offer("a", "5"))
+    shelf = pair.venue.ledger.shelves[ALPHA]
+    twin = Resting(offer("a", "5"))
+    twin.venue_order_id = "V9"
+    shelf.orders[OrderId("twin")] = twin
+    differing = found(pair)
+    assert differing["duplicate a"].both == "ours one order, venue's V2 and V9"
+    assert pair.guard.is_halted
+    assert "cannot be adopted" in answer(decided(pair, differing["duplicate a"], ADOPT)).message
+    said = decided(pair, differing["duplicate a"], FLATTEN)
+    assert OrderCanceled in [type(each) for each in said]
+
+
+def test_executions_of_a_session_count_for_it_whoever_adopted_others() -> None:
+    pair = trading(order())
+    behind_our_back(pair, order("theirs", quantity="3"))
+    decided(pair, found(pair)["execution theirs-1"], ADOPT)
+    assert pair.executor.orders.session_held[SessionId("s1")] == {ALPHA: dec(10)}
+    assert pair.executor.orders.portfolio.has_seen(ExecutionId("theirs-1"))
