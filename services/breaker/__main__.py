@@ -1,11 +1,13 @@
 """Run the breaker service: `python -m services.breaker --config run/config.json`."""
 
 from schemas import subjects
+from schemas.breakers import BreakerAsked, BreakerRequest
 from schemas.control import ResetAsked, ResetRequest, StartAsked, StartRequest
+from schemas.restrictions import UnlockAsked, UnlockRequest
 from services.breaker.config import BreakerConfig
 from services.breaker.control_stream import ControlStream
 from services.breaker.core import BreakerCore
-from services.breaker.drawdown import AccountTerms
+from services.breaker.valuation import AccountTerms
 from services.runtime.live import RequestKind
 from services.runtime.serve import Context, Service, serve
 
@@ -18,9 +20,19 @@ def _reset(request_id: str, request: ResetRequest, now_ns: int) -> ResetAsked:
     return ResetAsked(at_ns=now_ns, request_id=request_id, request=request)
 
 
+def _breaker(request_id: str, request: BreakerRequest, now_ns: int) -> BreakerAsked:
+    return BreakerAsked(at_ns=now_ns, request_id=request_id, request=request)
+
+
+def _unlock(request_id: str, request: UnlockRequest, now_ns: int) -> UnlockAsked:
+    return UnlockAsked(at_ns=now_ns, request_id=request_id, request=request)
+
+
 REQUESTS = {
+    subjects.BREAKER: RequestKind(BreakerRequest, _breaker, "breaker"),
     subjects.START: RequestKind(StartRequest, _start, "start"),
     subjects.RESET: RequestKind(ResetRequest, _reset, "reset"),
+    subjects.UNLOCK: RequestKind(UnlockRequest, _unlock, "unlock"),
 }
 
 

@@ -7,18 +7,47 @@ from schemas.errors import FieldError
 from services.breaker.state import ControlState
 
 
-def reset_command(state: ControlState) -> str:
-    """Return the command that clears the newest halt."""
-    return f"`sluice reset --halt {state.halts}`"
+def reset_command(number: int) -> str:
+    """Return the command that clears the halt or restriction of this number."""
+    return f"`sluice reset --halt {number}`"
+
+
+def unlock_command(number: int) -> str:
+    """Return the command that takes the lock of this number away."""
+    return f'`sluice unlock --lock {number} --reason "what you found"`'
 
 
 def open_halt(state: ControlState) -> FieldError:
     """Return the complaint that a halt is open, with the way out of it."""
+    halt = state.open_halt
+    assert halt is not None, "asked only where one is"
     return FieldError(
         path="breaker",
-        found=str(state.open_halt),
-        wanted=f"look at it, then {reset_command(state)}",
+        found=str(halt),
+        wanted=f"look at it, then {reset_command(halt.number)}",
     )
+
+
+def locked(state: ControlState) -> FieldError:
+    """Return the complaint that there is a lock, with the way out of it."""
+    newest = state.locks[-1]
+    more = len(state.locks) - 1
+    others = f" ({more} more: `sluice status`)" if more else ""
+    return FieldError(
+        path="breaker",
+        found=f"lock {newest.number} by {newest.component}: {newest.reason}{others}",
+        wanted=f"look into it, then {unlock_command(newest.number)}",
+    )
+
+
+def blanks(operator: str, reason: str, does: str, why: str) -> list[FieldError]:
+    """Return the complaints that a person gave no name or no reason."""
+    asked = (("operator", operator, f"who {does}"), ("reason", reason, why))
+    return [
+        FieldError(path=f"$.{name}", found="nothing", wanted=wanted)
+        for name, text, wanted in asked
+        if not text.strip()
+    ]
 
 
 def unread_records(read: ControlSequenceRead, state: ControlState) -> list[FieldError]:

@@ -8,30 +8,49 @@ from schemas.errors import FieldError
 
 
 class Approvals:
-    """Where two are needed, two different people must ask for the very same start."""
+    """Where two are needed, two different people must ask for the very same start.
+
+    A halt between the two voids the first: it was given without having seen that halt (I7).
+
+    Attributes:
+        people: who asked for the start that was let through last, in the order of asking.
+    """
 
     def __init__(self, needed: int, window_s: int) -> None:
+        self.people: tuple[str, ...] = ()
         self._needed = needed
         self._window_s = window_s
-        self._first: tuple[StartRequest, int] | None = None
+        self._first: tuple[StartRequest, int, int] | None = None
 
-    def complaint(self, request: StartRequest, now_ns: int) -> FieldError | None:
-        """Return that a second person is needed, and remember the first; None when all asked."""
+    def complaint(self, request: StartRequest, halts: int, now_ns: int) -> FieldError | None:
+        """Return that a second person is needed, and remember the first; None when all asked.
+
+        Args:
+            request: what is asked for.
+            halts: number of the newest halt.
+            now_ns: the time.
+        """
         if self._needed == 1:
+            self.people = (request.operator,)
             return None
         if self._first is not None:
-            first, first_ns = self._first
-            is_in_time = now_ns - first_ns < self._window_s * NS_PER_S
-            is_second = request.operator != first.operator
+            first, first_ns, first_halts = self._first
+            is_in_time = now_ns - first_ns < self._window_s * NS_PER_S and first_halts == halts
+            is_second = _name(request) != _name(first)
             if is_in_time and is_second and _what(first) == _what(request):
-                self._first = None
+                self._first, self.people = None, (first.operator, request.operator)
                 return None
-        self._first = (request, now_ns)
+        self._first = (request, now_ns, halts)
         return FieldError(
             path="$.operator",
             found=f"asked by {request.operator} alone",
             wanted=f"a second person who asks for the same within {self._window_s} s",
         )
+
+
+def _name(request: StartRequest) -> str:
+    """Return who asks, however they wrote it today."""
+    return request.operator.strip().casefold()
 
 
 def _what(request: StartRequest) -> StartRequest:

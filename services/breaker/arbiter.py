@@ -8,6 +8,8 @@ it; a lease is given only while that record is the newest there is. A restart ne
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from schemas.base import BootId, Event
 from schemas.control import (
     BreakerState,
@@ -23,22 +25,41 @@ from schemas.control import (
     LeaseAsked,
     Prepared,
     ResetAsked,
+    Response,
     StartAsked,
+    TradingState,
 )
-from schemas.health import AlertRaised, HealthReported, LinkChanged, Severity
-from services.breaker.answers import open_halt, reset_command
+from schemas.errors import FieldError
+from schemas.health import AlertRaised, GapSeen, HealthReported, LinkChanged, Severity
+from schemas.restrictions import (
+    ALL,
+    Level,
+    LockRequested,
+    Restriction,
+    RestrictionAcknowledged,
+    RestrictionRequested,
+    RestrictionsChanged,
+    UnlockAsked,
+    known_scope,
+)
+from services.breaker.answers import locked, open_halt, reset_command
 from services.breaker.config import BreakerConfig
 from services.breaker.leases import Leases
+from services.breaker.locks import SERVICE, Unlocks, locking
 from services.breaker.reads import Reads
 from services.breaker.resets import Resets
 from services.breaker.starts import Starts
-from services.breaker.state import OWN, ControlState
+from services.breaker.state import OWN, ControlState, OpenHalt
 from services.breaker.watch import Roster, Watch
 from services.core import NOTHING
 
-SERVICE = "breaker"
-STREAM_BREAKER = "control"
-"""The breaker that trips when the control stream has lost records it had."""
+LOST_TAIL, LIMITS_DIFFER, COUNTS_BACK = "SLU-154", "SLU-155", "SLU-156"
+"""Codes of the locks that the arbiter itself asks for."""
+
+REDUCING = (Response.REDUCE, Response.FLATTEN)
+"""Responses that let only orders pass that reduce."""
+
+_Forbidding = HaltRequested | RestrictionRequested | ControlRecordRead
 
 
 class Arbiter:
@@ -58,10 +79,14 @@ class Arbiter:
         self._reads = Reads()
         self._starts = Starts(config, self.state, self._reads, self.watch, limits_hash)
         self._resets = Resets(self.state, self._reads, config.store_ms_max)
+        self._unlocks = Unlocks(self.state, self._reads, config.store_ms_max)
         self._leases = Leases(self.state, self._reads, self.watch)
         self._is_inherited = False
         self._answers: dict[type[Event], Callable[[Any, int], list[Event]]] = {
             HaltRequested: self._on_halt,
+            RestrictionRequested: self._on_restriction,
+            LockRequested: self._on_lock,
+            UnlockAsked: self._unlocks.on_asked,
             StartAsked: self._starts.on_asked,
             Prepared: self._starts.on_prepared,
             EpochStored: self._starts.on_stored,
@@ -72,6 +97,7 @@ class Arbiter:
             ControlSequenceRead: self._on_sequence,
             HealthReported: self._on_health,
             LinkChanged: self._on_link,
+            GapSeen: self._on_gap,
         }
 
     @property
@@ -82,7 +108,8 @@ class Arbiter:
     @property
     def deadline_ns(self) -> int | None:
         """When it must be woken next; None while it waits for nobody."""
-        due = [d for d in (self._starts.deadline_ns, self._resets.deadline_ns) if d is not None]
+        every = (self._starts.deadline_ns, self._resets.deadline_ns, self._unlocks.deadline_ns)
+        due = [each for each in every if each is not None]
         return 0 if self._is_inherited else min(due, default=None)
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
@@ -91,6 +118,8 @@ class Arbiter:
         if answer is None:
             return NOTHING
         said = answer(event, now_ns)
+        if discord := self._starts.take_discord():
+            said = [*self._lock(LIMITS_DIFFER, f"limits differ: {discord}", now_ns), *said]
         return [*said, *self._alerts(said, now_ns)] if said else NOTHING
 
     def wake(self, now_ns: int) -> list[Event]:
@@ -100,7 +129,10 @@ class Arbiter:
             self._is_inherited = False
             said += self.state.end_epoch("the breaker service restarted", now_ns)
             said += self._alerts(said, now_ns)
-        return [*said, *self._starts.wake(now_ns), *self._resets.wake(now_ns)]
+        said += [*self._starts.wake(now_ns), *self._resets.wake(now_ns)]
+        if discord := self._starts.take_discord():
+            said = [*self._lock(LIMITS_DIFFER, f"limits differ: {discord}", now_ns), *said]
+        return [*said, *self._unlocks.wake(now_ns)]
 
     def restore(self, event: Event) -> None:
         """Fold one kept event in. A reset that was under way is not one: the halt stands."""
@@ -112,8 +144,8 @@ class Arbiter:
         self._is_inherited = self.state.epoch is not None
 
     def trip(self, trip: BreakerTripped, now_ns: int) -> list[Event]:
-        """Return the halt that goes out with a trip, before anything else is said."""
-        halt = HaltRequested(at_ns=now_ns, reason=trip.reason, operator=OWN + trip.breaker)
+        """Return the halt, or the REDUCE of all, that goes out with a trip before anything else."""
+        operator = OWN + trip.breaker
         alert = AlertRaised(
             at_ns=now_ns,
             severity=Severity.CRITICAL,
@@ -123,12 +155,39 @@ class Arbiter:
             fields={"breaker": trip.breaker, "value": trip.value, "limit": trip.limit},
         )
         self.state.apply(trip)
-        return [halt, trip, *self._halt(halt, now_ns), alert]
+        if trip.response in REDUCING:
+            reduce = RestrictionRequested(
+                at_ns=now_ns, level=Level.REDUCE, scope=ALL, reason=trip.reason, operator=operator
+            )
+            return [reduce, trip, *self._fold(reduce, now_ns), alert]
+        halt = HaltRequested(at_ns=now_ns, reason=trip.reason, operator=operator)
+        return [halt, trip, *self._fold(halt, now_ns), alert]
+
+    def restrictions(self) -> tuple[Restriction, ...]:
+        """Return what is restricted, and what a reset takes away only with the next start."""
+        ending = (
+            msgspec.structs.replace(each, reason=f"{each.reason} (reset: ends with the next start)")
+            for each in self.state.ending
+        )
+        return (*self.state.in_force, *ending)
+
+    def trading_state(self, now_ns: int) -> TradingState:
+        """Return what all components together may do."""
+        if self.state.locks:
+            return TradingState.LOCKED
+        if self.why_not_leasing(now_ns):
+            return TradingState.HALTED
+        is_reducing = (ALL, Level.REDUCE) in self.state.restrictions
+        return TradingState.REDUCING if is_reducing else TradingState.RUNNING
 
     def why_not_leasing(self, now_ns: int) -> str:
         """Return why nobody may trade now; empty while leases are given."""
-        if self.state.open_halt is not None:
-            return f"{self.state.open_halt}: look at it, then {reset_command(self.state)}"
+        halt = self.state.open_halt
+        if self.state.locks:
+            found = locked(self.state)
+            return f"{found.found}: {found.wanted}"
+        if halt is not None:
+            return f"{halt}: look at it, then {reset_command(halt.number)}"
         if self.state.epoch is None:
             return "no epoch is in force: start with `sluice start`"
         return "; ".join(f"{c.path}: {c.found}" for c in self.watch.complaints(now_ns))
@@ -155,7 +214,7 @@ class Arbiter:
         ]
 
     def _on_halt(self, halt: HaltRequested, now_ns: int) -> list[Event]:
-        said = self._halt(halt, now_ns)
+        said = self._fold(halt, now_ns)
         acknowledged = HaltAcknowledged(
             at_ns=now_ns,
             component=SERVICE,
@@ -165,32 +224,94 @@ class Arbiter:
         )
         return [acknowledged, *said]
 
-    def _halt(self, fact: HaltRequested | ControlRecordRead, now_ns: int) -> list[Event]:
-        """Fold a halt in, and say what it ended; one that is known already ends nothing."""
-        before, previous = self.state.halts, self.state.word
-        self.state.apply(fact)
-        newest = self.state.open_halt
-        if self.state.halts == before or newest is None:
-            return []
+    def _on_restriction(self, asked: RestrictionRequested, now_ns: int) -> list[Event]:
+        """Take it in, and acknowledge: from now on every epoch and every lease carries it."""
+        said = self._fold(asked, now_ns)
+        acknowledged = RestrictionAcknowledged(
+            at_ns=now_ns,
+            component=SERVICE,
+            boot_id=self._boot_id,
+            scope=known_scope(asked.scope),
+            level=asked.level,
+        )
+        return [acknowledged, *said]
+
+    def _on_lock(self, asked: LockRequested, now_ns: int) -> list[Event]:
+        """Lock, and halt if nobody has: who asks for a lock has said a halt first, or should."""
+        before = self.state.locks
+        self.state.apply(asked)
+        return [] if self.state.locks == before else self._locked(asked, now_ns)
+
+    def _locked(self, asked: LockRequested, now_ns: int) -> list[Event]:
+        said = locking(self.state, asked, now_ns)
+        said += self._starts.fail([locked(self.state)], now_ns)
+        said += self._resets.fail([locked(self.state)], now_ns)
+        if self.state.open_halt is not None:
+            return said
+        reason = f"locked by {asked.component}: {asked.reason}"
+        halt = HaltRequested(at_ns=now_ns, reason=reason, operator=f"{OWN}lock")
+        return [halt, *self._fold(halt, now_ns), *said]
+
+    def _lock(self, code: str, reason: str, now_ns: int) -> list[Event]:
+        """Lock because of what the arbiter itself has found: the halt first."""
+        halt = HaltRequested(at_ns=now_ns, reason=reason, operator=f"{OWN}lock")
+        asked = LockRequested(at_ns=now_ns, component=SERVICE, code=code, reason=reason)
+        return [halt, asked, *self._fold(halt, now_ns), *self._on_lock(asked, now_ns)]
+
+    def _fold(self, fact: _Forbidding, now_ns: int) -> list[Event]:
+        """Fold in what forbids, and say what it changed; what is known already changes nothing."""
+        state = self.state
+        known, before, previous = state.restrictions, state.open_halt, state.word
+        state.apply(fact)
         said: list[Event] = []
-        if self.state.word is not previous:
-            changed = BreakerStateChanged(
-                at_ns=now_ns,
-                previous=previous,
-                state=self.state.word,
-                reason=newest.reason,
-                operator=newest.operator,
-                halt=newest.number,
-            )
-            said.append(changed)
-        said += self.state.end_epoch(str(newest), now_ns)
-        said += self._starts.fail([open_halt(self.state)], now_ns)
-        said += self._resets.fail([open_halt(self.state)], now_ns)
+        if state.word is not previous:
+            said.append(self._word_changed(previous, now_ns))
+        if state.restrictions is not known:
+            said.append(self._restricted(now_ns))
+        if state.open_halt is not before:
+            said += state.end_epoch(str(state.open_halt), now_ns)
+            said += self._starts.fail([open_halt(state)], now_ns)
+            said += self._resets.fail([open_halt(state)], now_ns)
+        elif previous is BreakerState.RESETTING and said:
+            said += self._resets.fail([self._tripped_again()], now_ns)
         return said
 
+    def _word_changed(self, previous: BreakerState, now_ns: int) -> BreakerStateChanged:
+        newest: OpenHalt | Restriction | None = self.state.open_halt
+        if newest is None or newest.number != self.state.halts:
+            newest = self.state.restriction(self.state.halts) or newest
+        assert newest is not None, "only a halt or a restriction moves the word here"
+        return BreakerStateChanged(
+            at_ns=now_ns,
+            previous=previous,
+            state=self.state.word,
+            reason=newest.reason,
+            operator=newest.operator,
+            halt=self.state.halts,
+        )
+
+    def _restricted(self, now_ns: int) -> RestrictionsChanged:
+        newest = self.state.restriction(self.state.halts)
+        assert newest is not None, "it was just put in force"
+        return RestrictionsChanged(
+            at_ns=now_ns,
+            restrictions=self.state.in_force,
+            reason=newest.reason,
+            operator=newest.operator,
+        )
+
+    def _tripped_again(self) -> FieldError:
+        newest = self.state.restriction(self.state.halts)
+        assert newest is not None, "a trip ended the reset"
+        wanted = f"look at it, then {reset_command(newest.number)}"
+        return FieldError(path="breaker", found=newest.reason, wanted=wanted)
+
     def _on_record(self, record: ControlRecordRead, now_ns: int) -> list[Event]:
-        """Take in one record of the control stream: a halt nobody told us of, or an epoch."""
-        said = self._halt(record, now_ns)
+        """Take in one record of the control stream: what nobody told us of, or an epoch."""
+        before = self.state.locks
+        said = self._fold(record, now_ns)
+        if self.state.locks != before:
+            said += self._locked(record.locks[-1], now_ns)
         epoch = self.state.epoch
         is_foreign = epoch is not None and record.epoch > epoch.epoch
         if is_foreign and not self._starts.is_storing(record.epoch):
@@ -199,36 +320,46 @@ class Arbiter:
         return said
 
     def _on_sequence(self, read: ControlSequenceRead, now_ns: int) -> list[Event]:
-        """Answer what waited for this read; a stream that became shorter trips."""
+        """Answer what waited for this read; a stream that became shorter locks."""
         self.watch.disk_free_bytes = read.disk_free_bytes
         said: list[Event] = []
-        if read.last_seq < self.state.seq_max and STREAM_BREAKER not in self.state.tripped:
-            said += self.trip(self._lost_tail(read, now_ns), now_ns)
+        is_known = any(each.code == LOST_TAIL for each in self.state.locks)
+        if read.last_seq < self.state.seq_max and not is_known:
+            why = (
+                f"the control stream ends at record {read.last_seq}, and record "
+                f"{self.state.seq_max} was seen: its tail is lost"
+            )
+            said += self._lock(LOST_TAIL, why, now_ns)
         said += self._leases.on_read(read, now_ns)
         said += self._starts.on_read(read, now_ns)
         said += self._resets.on_read(read, now_ns)
+        said += self._unlocks.on_read(read, now_ns)
         return said
 
-    def _lost_tail(self, read: ControlSequenceRead, now_ns: int) -> BreakerTripped:
-        seen = self.state.seq_max
-        return BreakerTripped(
-            at_ns=now_ns,
-            breaker=STREAM_BREAKER,
-            reason=f"the control stream ends at record {read.last_seq}, and record {seen} was seen:"
-            " its tail is lost",
-            value=str(read.last_seq),
-            limit=str(seen),
-        )
-
     def _on_health(self, health: HealthReported, now_ns: int) -> list[Event]:
-        """Watch the recorder; a member that is another process than it was ends the epoch."""
+        """Watch the recorder; a member that is another process than it was ends the epoch.
+
+        Another process beside a member that goes on asking for its lease is a standby.
+        """
         if health.service == "recorder":
             self.watch.on_recorder(health, now_ns)
         epoch = self.state.epoch
         member = None if epoch is None else epoch.members.get(health.service)
         if member is None or member.boot_id == health.boot_id:
             return []
+        if self._leases.is_alive(health.service, member.boot_id, now_ns):
+            return []
         return self.state.end_epoch(f"{health.service} restarted", now_ns)
+
+    def _on_gap(self, gap: GapSeen, now_ns: int) -> list[Event]:
+        """A publisher that goes on below where it was is not the one it was: lock."""
+        if gap.got_seq >= gap.expected_seq:
+            return []
+        why = (
+            f"{gap.publisher} went on at {gap.got_seq} on {gap.subject}, where "
+            f"{gap.expected_seq} was due"
+        )
+        return self._lock(COUNTS_BACK, why, now_ns)
 
     def _on_link(self, link: LinkChanged, now_ns: int) -> list[Event]:
         """After an outage, look for the halts that were stored meanwhile."""

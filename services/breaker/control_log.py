@@ -13,6 +13,7 @@ from schemas.control import (
     HaltRequested,
 )
 from schemas.health import HealthReported
+from schemas.restrictions import LockRequested, RestrictionRequested
 from services.core import NOTHING
 
 DISK_FREE_BYTES = 1 << 62
@@ -26,18 +27,20 @@ class ControlLog:
     and halts.
     """
 
-    hears: frozenset[type[Event]] = frozenset({HaltRequested, EpochProposed, ControlSequenceAsked})
+    hears: frozenset[type[Event]] = frozenset(
+        {HaltRequested, RestrictionRequested, LockRequested, EpochProposed, ControlSequenceAsked}
+    )
     keeps: frozenset[type[Event]] = frozenset()
 
     def __init__(self) -> None:
         self.wake_at_ns: int | None = None
-        self._records: list[HaltRequested | int] = []
+        self._records: list[HaltRequested | RestrictionRequested | LockRequested | int] = []
         self._told_count = 0
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
-        """Store a halt; store an epoch unless the log has moved; tell what is new, in order."""
+        """Store what forbids; an epoch unless the log has moved; tell what is new, in order."""
         match event:
-            case HaltRequested():
+            case HaltRequested() | RestrictionRequested() | LockRequested():
                 self._records.append(event)
             case EpochProposed(start=start, expected_last_seq=expected):
                 last = len(self._records)
@@ -93,7 +96,12 @@ class ControlLog:
         return said
 
     def _record(self, seq: int, now_ns: int) -> ControlRecordRead:
-        record = self._records[seq - 1]
-        if isinstance(record, int):
-            return ControlRecordRead(at_ns=now_ns, stream_seq=seq, epoch=record)
-        return ControlRecordRead(at_ns=now_ns, stream_seq=seq, halt=record)
+        match self._records[seq - 1]:
+            case HaltRequested() as halt:
+                return ControlRecordRead(at_ns=now_ns, stream_seq=seq, halt=halt)
+            case RestrictionRequested() as asked:
+                return ControlRecordRead(at_ns=now_ns, stream_seq=seq, restriction=asked)
+            case LockRequested() as lock:
+                return ControlRecordRead(at_ns=now_ns, stream_seq=seq, locks=(lock,))
+            case int(epoch):
+                return ControlRecordRead(at_ns=now_ns, stream_seq=seq, epoch=epoch)

@@ -2,8 +2,9 @@
 
 from schemas.control import ControlRecordRead, EpochStarted, HaltRequested
 from schemas.errors import WireError
-from schemas.subjects import EPOCH_RECORD, HALT
-from schemas.wire import decode, halt_from
+from schemas.restrictions import LockRequested, RestrictionRequested
+from schemas.subjects import EPOCH_RECORD, LOCK
+from schemas.wire import decode, halt_from, is_halting
 
 
 def record_from(
@@ -18,9 +19,13 @@ def record_from(
         stored_ns: when the server stored it, in ns since the epoch.
         now_ns: when it was read, in ns since the epoch.
     """
-    if subject == HALT or subject.startswith(f"{HALT}."):
-        halt = halt_from(data, subject=subject, at_ns=stored_ns)
-        return ControlRecordRead(at_ns=now_ns, stream_seq=stream_seq, halt=halt)
+    if is_halting(subject):
+        said = halt_from(data, subject=subject, at_ns=stored_ns)
+        if isinstance(said, RestrictionRequested):
+            return ControlRecordRead(at_ns=now_ns, stream_seq=stream_seq, restriction=said)
+        return ControlRecordRead(at_ns=now_ns, stream_seq=stream_seq, halt=said)
+    if subject == LOCK:
+        return _locks(stream_seq, data, now_ns=now_ns)
     if subject == EPOCH_RECORD:
         try:
             [event] = decode(data, subject=subject)
@@ -29,6 +34,17 @@ def record_from(
         if isinstance(event, EpochStarted):
             return ControlRecordRead(at_ns=now_ns, stream_seq=stream_seq, epoch=event.epoch)
     return unreadable(stream_seq, f"it does not belong there: {subject}", now_ns=now_ns)
+
+
+def _locks(stream_seq: int, data: bytes, *, now_ns: int) -> ControlRecordRead:
+    try:
+        events = decode(data, subject=LOCK)
+    except WireError:
+        events = ()
+    locks = tuple(each for each in events if isinstance(each, LockRequested))
+    if not locks or len(locks) != len(events):
+        return unreadable(stream_seq, f"it is no lock: {len(data)} bytes", now_ns=now_ns)
+    return ControlRecordRead(at_ns=now_ns, stream_seq=stream_seq, locks=locks)
 
 
 def unreadable(stream_seq: int, why: str, *, now_ns: int) -> ControlRecordRead:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 from nats.errors import Error as NatsError
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
@@ -23,8 +24,9 @@ from schemas.control import (
 )
 from schemas.errors import BusError, WireError
 from schemas.executions import BookReported
+from schemas.restrictions import FlattenAsked
 from schemas.streams import CONTROL
-from schemas.subjects import EPOCH_RECORD, QUERY
+from schemas.subjects import EPOCH_RECORD, FLATTEN, QUERY
 from schemas.wire import decode, encode
 from services.breaker.control_records import record_from, unreadable
 from services.runtime.ending import end
@@ -103,6 +105,9 @@ class ControlStream:
             case BookWanted():
                 with contextlib.suppress(BusError):  # away: the core asks again in a second
                     self._main.send(f"{QUERY}.executor", b"", reply=BOOK_INBOX)
+            case FlattenAsked(request=request):
+                with contextlib.suppress(BusError):  # away: what only reduces stands all the same
+                    self._main.send(FLATTEN, msgspec.json.encode(request))
 
     async def close(self) -> None:
         """Stop reading, and close the connection."""

@@ -1,10 +1,12 @@
 """Whether a component may go on for another second: yes only while nothing speaks against it."""
 
-from schemas.base import Event
+from schemas.base import BootId, Event
 from schemas.control import ControlSequenceRead, EpochStarted, LeaseAnswered, LeaseAsked
+from services.breaker.answers import locked
 from services.breaker.reads import Reads
 from services.breaker.state import ControlState
 from services.breaker.watch import Watch
+from services.control import LEASE_NS
 
 
 class Leases:
@@ -15,10 +17,17 @@ class Leases:
         self._reads = reads
         self._watch = watch
         self._waiting: dict[str, tuple[LeaseAsked, int]] = {}
+        self._asked: dict[str, tuple[BootId, int]] = {}  # by component: who last, and when
+
+    def is_alive(self, component: str, boot_id: BootId, now_ns: int) -> bool:
+        """Whether this very process has asked for a lease within the life of one."""
+        asked, asked_ns = self._asked.get(component, (BootId(""), 0))
+        return asked == boot_id and now_ns - asked_ns < LEASE_NS
 
     def on_asked(self, question: LeaseAsked, now_ns: int) -> list[Event]:
         """Note the question, and read the control stream before answering it."""
         said: list[Event] = []
+        self._asked[question.component] = (question.boot_id, now_ns)
         epoch = self._state.epoch
         is_asked_for = epoch is not None and question.epoch == epoch.epoch
         if epoch is not None and is_asked_for and question.component in epoch.members:
@@ -47,6 +56,7 @@ class Leases:
             asked_ns=question.at_ns,
             is_granted=not why_not,
             reason=why_not,
+            restrictions=self._state.in_force,
         )
 
 
@@ -68,8 +78,12 @@ def why_epoch_is_over(question: LeaseAsked, epoch: EpochStarted) -> str:
 def why_no_lease(question: LeaseAsked, read: ControlSequenceRead, state: ControlState) -> str:
     """Return what speaks against a lease; empty when nothing does.
 
-    `read` must have begun after the question came: a halt stored before it is then in it (I6).
+    A restriction does not end an epoch: its records may follow the epoch's own, once they are
+    folded in, for the answer carries them. `read` must have begun after the question came: a halt
+    stored before it is then in it (I6).
     """
+    if state.locks:
+        return locked(state).found
     if state.open_halt is not None:
         return str(state.open_halt)
     epoch = state.epoch
@@ -79,9 +93,10 @@ def why_no_lease(question: LeaseAsked, read: ControlSequenceRead, state: Control
         return f"epoch {question.epoch} is not in force, epoch {epoch.epoch} is"
     if over := why_epoch_is_over(question, epoch):
         return f"{over}: start again with `sluice start`"
-    if (read.last_seq, read.epoch) != (epoch.stream_seq, epoch.epoch):
-        return (
-            f"the newest control record is {read.last_seq}, not the start of epoch "
-            f"{epoch.epoch} (record {epoch.stream_seq})"
-        )
-    return ""
+    is_start = (read.last_seq, read.epoch) == (epoch.stream_seq, epoch.epoch)
+    if is_start or (read.last_seq > epoch.stream_seq and read.last_seq == state.seq_leased):
+        return ""
+    return (
+        f"the newest control record is {read.last_seq}: neither the start of epoch {epoch.epoch} "
+        f"(record {epoch.stream_seq}) nor a restriction after it"
+    )

@@ -1,11 +1,26 @@
-"""Reset: a person has seen the newest halt and permits a start again. It starts nothing."""
+"""Reset: a person has seen a halt, or a restriction, and takes it away. It starts nothing."""
 
 from schemas.base import NS_PER_MS, Event
-from schemas.control import ControlAnswered, ControlSequenceRead, ResetAsked, ResetRequest
+from schemas.control import (
+    BreakerState,
+    ControlAnswered,
+    ControlSequenceRead,
+    ResetAsked,
+    ResetRequest,
+)
 from schemas.errors import FieldError
-from services.breaker.answers import no_answer, open_halt, refused, unread_records
+from schemas.restrictions import Restriction, RestrictionsChanged
+from services.breaker.answers import (
+    blanks,
+    locked,
+    no_answer,
+    open_halt,
+    refused,
+    reset_command,
+    unread_records,
+)
 from services.breaker.reads import Reads
-from services.breaker.state import ControlState
+from services.breaker.state import OWN, ControlState
 from services.breaker.states import Trigger
 
 
@@ -13,7 +28,8 @@ class Resets:
     """The one reset that is under way, if any.
 
     Before it clears anything the control stream is read anew: a halt that was stored and that
-    this person cannot have seen keeps everything halted (I7).
+    this person cannot have seen keeps everything halted (I7). A reset names one number: that of
+    the newest halt, which clears all halts, or that of one restriction, which clears that one.
     """
 
     def __init__(self, state: ControlState, reads: Reads, patience_ms: int) -> None:
@@ -31,38 +47,42 @@ class Resets:
 
     def on_asked(self, asked: ResetAsked, now_ns: int) -> list[Event]:
         """Check the request, and read the control stream before believing it."""
-        if found := self._complaints(asked.request):
+        if found := self._under_way() or self._complaints(asked.request):
             return [refused("reset", asked.request_id, found, now_ns)]
         read = self._reads.ask(now_ns)
         self._asked, self._read_id = asked, read.read_id
         self._deadline_ns = now_ns + self._patience_ms * NS_PER_MS
         request = asked.request
+        if not self._clears_word(request.halt):
+            return [read]
         changed = self._state.change(
             Trigger.RESET_ASKED, now_ns, reason=request.reason, operator=request.operator
         )
         return [changed, read]
 
     def on_read(self, read: ControlSequenceRead, now_ns: int) -> list[Event]:
-        """Clear the halt, unless the control stream holds more than was told."""
+        """Clear what was named, unless the control stream holds more than was told."""
         asked = self._asked
         if asked is None or read.read_id < self._read_id:
             return []
-        if unread := unread_records(read, self._state):
-            return self.fail(unread, now_ns)
+        request, state = asked.request, self._state
+        if found := unread_records(read, state) or self._complaints(request):
+            return self.fail(found, now_ns)
+        named, tripped = state.restriction(request.halt), tuple(state.tripped)
         self._asked = None
-        request, tripped = asked.request, tuple(self._state.tripped)
-        changed = self._state.change(
-            Trigger.RESET_DONE, now_ns, reason=request.reason, operator=request.operator
-        )
-        anew = f"; measured anew from now on: {', '.join(tripped)}" if tripped else ""
-        answer = ControlAnswered(
-            at_ns=now_ns,
-            request_id=asked.request_id,
-            request="reset",
-            is_ok=True,
-            message=f"halt {request.halt} is cleared{anew}. Nothing was started: `sluice start`",
-        )
-        return [changed, answer]
+        said: list[Event] = []
+        if state.is_resetting:
+            said.append(
+                state.change(
+                    Trigger.RESET_DONE, now_ns, reason=request.reason, operator=request.operator
+                )
+            )
+        anew = f"; measured anew from now on: {', '.join(tripped)}" if tripped and said else ""
+        what = f"halt {request.halt} is cleared{anew}. Nothing was started: `sluice start`"
+        if named is not None:
+            said.append(self._without(named, request, now_ns))
+            what = self._lifted(named, anew)
+        return [*said, _done(asked, what, now_ns)]
 
     def fail(self, found: list[FieldError], now_ns: int) -> list[Event]:
         """End the reset under way, if there is one: what was halted stays halted."""
@@ -82,27 +102,75 @@ class Resets:
             return []
         return self.fail([no_answer("control stream", self._patience_ms)], now_ns)
 
+    def _without(
+        self, named: Restriction, request: ResetRequest, now_ns: int
+    ) -> RestrictionsChanged:
+        left = tuple(each for each in self._state.in_force if each.number != named.number)
+        changed = RestrictionsChanged(
+            at_ns=now_ns, restrictions=left, reason=request.reason, operator=request.operator
+        )
+        self._state.apply(changed)
+        return changed
+
+    def _lifted(self, named: Restriction, anew: str) -> str:
+        what = f"restriction {named.number} ({named.level} of {named.scope}) is cleared{anew}"
+        if self._state.epoch is None:
+            return f"{what}. Nothing was started: `sluice start`"
+        return f"{what} from the next start on; until then it stands. Start again: `sluice start`"
+
+    def _clears_word(self, number: int) -> bool:
+        """Whether this reset ends a halt, or the last that a breaker of ours had restricted."""
+        state = self._state
+        if state.open_halt is not None:
+            return state.open_halt.number == number
+        own = [each.number for each in state.in_force if each.operator.startswith(OWN)]
+        return own == [number] and state.word is BreakerState.TRIPPED
+
+    def _under_way(self) -> list[FieldError]:
+        if self._asked is None:
+            return []
+        found = f"a reset by {self._asked.request.operator} is under way"
+        return [FieldError(path="breaker", found=found, wanted="ask again in a moment")]
+
     def _complaints(self, request: ResetRequest) -> list[FieldError]:
-        if self._asked is not None:
-            found = f"a reset by {self._asked.request.operator} is under way"
-            return [FieldError(path="breaker", found=found, wanted="ask again in a moment")]
-        newest = self._state.open_halt
-        if newest is None:
-            wanted = "an open halt; to trade, `sluice start`"
+        state = self._state
+        if state.locks:
+            return [locked(state)]
+        if state.open_halt is None and not state.restrictions:
+            wanted = "an open halt or a restriction; to trade, `sluice start`"
             return [FieldError(path="breaker", found="no halt is open", wanted=wanted)]
-        found_all = [
-            FieldError(path=f"$.{name}", found="nothing", wanted=wanted)
-            for name, text, wanted in (
-                ("operator", request.operator, "who resets"),
-                ("reason", request.reason, "why it is safe to trade again"),
-            )
-            if not text.strip()
-        ]
-        if request.halt != newest.number:
-            seen = open_halt(self._state)
+        found_all = blanks(
+            request.operator, request.reason, "resets", "why it is safe to trade again"
+        )
+        is_named = state.restriction(request.halt) is not None
+        if state.open_halt is not None:
+            is_named = is_named or request.halt == state.open_halt.number
+        if not is_named:
             found_all.append(
-                FieldError(
-                    path="$.halt", found=str(request.halt), wanted=f"{seen.found}: {seen.wanted}"
-                )
+                FieldError(path="$.halt", found=str(request.halt), wanted=self._choices())
             )
         return found_all
+
+    def _choices(self) -> str:
+        """Return what could have been named, with the command for it."""
+        said: list[str] = []
+        if self._state.open_halt is not None:
+            seen = open_halt(self._state)
+            said.append(f"{seen.found}: {seen.wanted}")
+        said += [
+            f"restriction {each.number} is open ({each.level} of {each.scope} by "
+            f"{each.operator or 'unknown'}: {each.reason or 'no reason given'}): "
+            f"{reset_command(each.number)}"
+            for each in self._state.in_force
+        ]
+        return "; ".join(said)
+
+
+def _done(asked: ResetAsked, message: str, now_ns: int) -> ControlAnswered:
+    return ControlAnswered(
+        at_ns=now_ns,
+        request_id=asked.request_id,
+        request="reset",
+        is_ok=True,
+        message=message,
+    )

@@ -16,7 +16,7 @@ from schemas.control import (
     StartAsked,
 )
 from schemas.errors import FieldError
-from services.breaker.answers import no_answer, open_halt, refused, unread_records
+from services.breaker.answers import locked, no_answer, open_halt, refused, unread_records
 from services.breaker.approvals import Approvals
 from services.breaker.config import BreakerConfig
 from services.breaker.preparations import Preparations
@@ -61,6 +61,7 @@ class Starts:
         self._limits_hash = limits_hash
         self._approvals = Approvals(config.start_approvals, config.approval_window_s)
         self._pending: _Pending | None = None
+        self._discord = ""
 
     @property
     def deadline_ns(self) -> int | None:
@@ -104,9 +105,7 @@ class Starts:
             return []
         if found := start.answers.complaints():
             return self.fail(found, now_ns)
-        proposed = start.answers.propose(
-            start.asked, self._state.epoch_max, start.expected_seq, now_ns
-        )
+        proposed = start.answers.propose(start.asked, self._state, start.expected_seq, now_ns)
         self._state.apply(proposed)
         start.phase, start.epoch = _Phase.STORING, proposed.start
         start.deadline_ns = now_ns + self._config.store_ms_max * NS_PER_MS
@@ -120,7 +119,12 @@ class Starts:
             why = "a start that was given up is stored after it"
             return [] if is_known else self._state.end_epoch(why, now_ns)
         self._pending = None
-        epoch = msgspec.structs.replace(start.epoch, at_ns=now_ns, stream_seq=stored.stream_seq)
+        epoch = msgspec.structs.replace(
+            start.epoch,
+            at_ns=now_ns,
+            stream_seq=stored.stream_seq,
+            restrictions=self._state.in_force,  # what came while it was being stored is in it too
+        )
         self._state.apply(epoch)
         self._watch.begin()
         what = "trading" if epoch.session is None else f"session {epoch.session}"
@@ -129,7 +133,7 @@ class Starts:
             request_id=start.asked.start_id,
             request="start",
             is_ok=True,
-            message=f"epoch {epoch.epoch} is in force: {what} started",
+            message=f"epoch {epoch.epoch} is in force: {what} started{self._approved()}",
             epoch=epoch.epoch,
             session=epoch.session,
         )
@@ -152,7 +156,15 @@ class Starts:
     def fail(self, found: list[FieldError], now_ns: int) -> list[Event]:
         """Refuse the start under way, if there is one."""
         start, self._pending = self._pending, None
-        return [] if start is None else [refused("start", start.asked.start_id, found, now_ns)]
+        if start is None:
+            return []
+        self._discord = start.answers.different_limits()
+        return [refused("start", start.asked.start_id, found, now_ns)]
+
+    def take_discord(self) -> str:
+        """Return, once, whose limits were found to differ; empty when nobody's were."""
+        discord, self._discord = self._discord, ""
+        return discord
 
     def wake(self, now_ns: int) -> list[Event]:
         """Give up on who has been silent too long."""
@@ -172,8 +184,15 @@ class Starts:
             by, what = self._pending.asked.request.operator, self._pending.phase.value
             waits = f"a start by {by} waits for {what}"
             found.append(FieldError(path="breaker", found=waits, wanted="ask again in a moment"))
+        if self._state.locks:
+            found.append(locked(self._state))
         if self._state.open_halt is not None:
             found.append(open_halt(self._state))
-        if not found and (more := self._approvals.complaint(asked.request, now_ns)):
-            found.append(more)
+        if not found:
+            more = self._approvals.complaint(asked.request, self._state.halts, now_ns)
+            found += [] if more is None else [more]
         return found
+
+    def _approved(self) -> str:
+        people = self._approvals.people
+        return f", asked for by {' and '.join(people)}" if len(people) > 1 else ""

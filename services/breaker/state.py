@@ -13,6 +13,17 @@ from schemas.control import (
     EpochStarted,
     HaltRequested,
 )
+from schemas.restrictions import (
+    ALL,
+    Level,
+    Lock,
+    LockRequested,
+    LocksChanged,
+    Restriction,
+    RestrictionRequested,
+    RestrictionsChanged,
+    known_scope,
+)
 from services.breaker.states import TRANSITIONS, Trigger
 
 OWN = "breaker."
@@ -21,7 +32,8 @@ OWN = "breaker."
 SAME_HALT_NS = 2 * NS_PER_S
 """A halt heard and a record stored with the same words within this time are one halt."""
 
-_Key = tuple[str, str, str]
+_Fact = HaltRequested | RestrictionRequested | LockRequested
+_Key = tuple[str, ...]
 
 
 class OpenHalt(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,22 +50,27 @@ class OpenHalt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlState:
-    """Halts, epochs and the control stream's end, across restarts.
+    """Halts, restrictions, locks, epochs and the control stream's end, across restarts.
 
-    A halt reaches the arbiter twice, by the bus and by the CONTROL stream, in either order; it
-    has one number all the same. What was heard only once counts too: no halt is lost.
+    Each reaches the arbiter twice, by the bus and by the CONTROL stream, in either order; it has
+    one number all the same. What was heard only once counts too: nothing is lost.
 
     Attributes:
         word: the breaker's state word.
-        halts: number of the newest halt, counted since the beginning of the journal.
+        halts: newest number given; halts, restrictions and locks are counted together, since the
+            beginning of the journal.
         open_halt: the newest halt that is not cleared.
         is_manual: whether one of the open halts was asked for by anyone but our breakers.
+        restrictions: what is restricted and not reset, by scope and level; of each the newest.
+        ending: restrictions that were reset, and stay in force until the epoch's end.
+        locks: what no person has taken away, oldest first.
         tripped: breakers that have tripped since the last reset.
         epoch: the epoch in force, or None.
         epoch_last: number of the epoch announced last.
         epoch_max: highest epoch ever seen anywhere (I12).
         seq_read: the record of the CONTROL stream that was read last.
         seq_max: the highest that was ever there; a stream that ends below it lost its tail.
+        seq_leased: the record up to which, from the epoch's own on, there are restrictions only.
     """
 
     def __init__(self) -> None:
@@ -61,19 +78,23 @@ class ControlState:
         self.halts = 0
         self.open_halt: OpenHalt | None = None
         self.is_manual = False
+        self.restrictions: dict[tuple[str, Level], Restriction] = {}
+        self.ending: tuple[Restriction, ...] = ()
+        self.locks: tuple[Lock, ...] = ()
         self.tripped: dict[str, BreakerTripped] = {}
         self.epoch: EpochStarted | None = None
         self.epoch_last = 0
         self.epoch_max = 0
         self.seq_read = 0
         self.seq_max = 0
+        self.seq_leased = 0
         self._heard: list[tuple[_Key, int]] = []  # with no record yet, and when they were heard
         self._stored: list[tuple[_Key, int]] = []  # known by their record alone, and from when
 
     def apply(self, event: Event) -> None:
         """Fold one fact in; events of no concern change nothing."""
         match event:
-            case HaltRequested():
+            case HaltRequested() | RestrictionRequested() | LockRequested():
                 self._hear(event)
             case ControlRecordRead():
                 self._read(event)
@@ -83,19 +104,35 @@ class ControlState:
                 self._clear()
             case BreakerStateChanged(state=word):
                 self.word = word
+            case RestrictionsChanged(restrictions=restrictions):
+                self._restrict(restrictions)
+            case LocksChanged():
+                self._lock(event)
             case EpochProposed(start=start):
                 self.epoch_max = max(self.epoch_max, start.epoch)
             case EpochStarted():
-                self.epoch, self.epoch_last = event, event.epoch
-                self.epoch_max = max(self.epoch_max, event.epoch)
-                self.seq_max = max(self.seq_max, event.stream_seq)
+                self._begin(event)
             case EpochEnded():
-                self.epoch = None
+                self.epoch, self.ending = None, ()
 
     @property
     def is_resetting(self) -> bool:
         """Whether a reset is under way."""
         return self.word is BreakerState.RESETTING
+
+    @property
+    def named(self) -> int:
+        """Number of the open halt, which a reset must name; else the newest number given."""
+        return self.halts if self.open_halt is None else self.open_halt.number
+
+    @property
+    def in_force(self) -> tuple[Restriction, ...]:
+        """What an epoch and a lease carry: all that is restricted and not reset."""
+        return tuple(self.restrictions.values())
+
+    def restriction(self, number: int) -> Restriction | None:
+        """Return the restriction with this number; None if there is none, or it was reset."""
+        return next((each for each in self.restrictions.values() if each.number == number), None)
 
     def change(
         self, trigger: Trigger, now_ns: int, *, reason: str, operator: str = ""
@@ -107,7 +144,7 @@ class ControlState:
             state=TRANSITIONS[self.word, trigger],
             reason=reason,
             operator=operator,
-            halt=self.halts,
+            halt=self.named,
         )
         self.apply(changed)
         return changed
@@ -120,40 +157,92 @@ class ControlState:
         self.apply(ended)
         return [ended]
 
-    def _hear(self, halt: HaltRequested) -> None:
-        if _took(halt, self._stored) or self._is_echo(halt):
-            return
-        self._heard.append((_key(halt), halt.at_ns))
-        self._open(halt)
+    def _begin(self, epoch: EpochStarted) -> None:
+        self.epoch, self.epoch_last, self.ending = epoch, epoch.epoch, ()
+        self.epoch_max = max(self.epoch_max, epoch.epoch)
+        self.seq_max = max(self.seq_max, epoch.stream_seq)
+        self.seq_leased = epoch.stream_seq
 
-    def _is_echo(self, halt: HaltRequested) -> bool:
-        """Whether this is our own halt, come back: it has its number already."""
-        newest = self.open_halt
-        if newest is None or not halt.operator.startswith(OWN):
+    def _hear(self, said: _Fact) -> None:
+        fact = _full(said)
+        if _took(fact, self._stored) or self._is_echo(fact):
+            return
+        self._heard.append((_key(fact), fact.at_ns))
+        self._open(fact)
+
+    def _is_echo(self, fact: _Fact) -> bool:
+        """Whether this is our own halt or restriction, come back: it has its number already."""
+        if isinstance(fact, LockRequested) or not fact.operator.startswith(OWN):
             return False
-        return (newest.operator, newest.reason) == (halt.operator, halt.reason)
+        newest: OpenHalt | Restriction | None = self.open_halt
+        if isinstance(fact, RestrictionRequested):
+            newest = self.restrictions.get((fact.scope, fact.level))
+        return newest is not None and (newest.operator, newest.reason) == (
+            fact.operator,
+            fact.reason,
+        )
 
     def _read(self, record: ControlRecordRead) -> None:
+        is_next = record.stream_seq == self.seq_leased + 1
         self.seq_read = record.stream_seq
         self.seq_max = max(self.seq_max, record.stream_seq)
         self.epoch_max = max(self.epoch_max, record.epoch)
-        halt = record.halt
-        if halt is None or _took(halt, self._heard):
-            return
-        self._stored.append((_key(halt), halt.at_ns))
-        self._open(halt)
+        stored = (record.halt, record.restriction, *record.locks)
+        for fact in (_full(each) for each in stored if each is not None):
+            if not _took(fact, self._heard):
+                self._stored.append((_key(fact), fact.at_ns))
+                self._open(fact)
+            if is_next and isinstance(fact, RestrictionRequested):
+                self.seq_leased = record.stream_seq
 
-    def _open(self, halt: HaltRequested) -> None:
-        is_trip = halt.operator.startswith(OWN)
+    def _open(self, fact: _Fact) -> None:
+        """Give it the next number, and put it in force."""
+        self.halts += 1
+        match fact:
+            case HaltRequested(reason=reason, operator=operator, at_ns=at_ns):
+                self._move(operator)
+                self.is_manual = self.is_manual or not operator.startswith(OWN)
+                self.open_halt = OpenHalt(
+                    number=self.halts, reason=reason, operator=operator, at_ns=at_ns
+                )
+            case RestrictionRequested(scope=scope, level=level, operator=operator):
+                if operator.startswith(OWN):
+                    self._move(operator)
+                made = Restriction(
+                    scope=scope,
+                    level=level,
+                    number=self.halts,
+                    reason=fact.reason,
+                    operator=operator,
+                    at_ns=fact.at_ns,
+                )
+                self.restrictions = {**self.restrictions, (scope, level): made}
+            case LockRequested(component=component, code=code, reason=reason, at_ns=at_ns):
+                lock = Lock(
+                    number=self.halts, component=component, code=code, reason=reason, at_ns=at_ns
+                )
+                self.locks = (*self.locks, lock)
+
+    def _move(self, operator: str) -> None:
+        """Move the state word for a halt, or for a trip: that one ends a reset under way first."""
+        is_trip = operator.startswith(OWN)
         if is_trip and self.word is BreakerState.RESETTING:
             stands = Trigger.HALT_STANDS if self.is_manual else Trigger.TRIP_STANDS
             self.word = TRANSITIONS[self.word, stands]
-        self.halts += 1
-        self.is_manual = self.is_manual or not is_trip
         self.word = TRANSITIONS[self.word, Trigger.TRIP if is_trip else Trigger.HALT]
-        self.open_halt = OpenHalt(
-            number=self.halts, reason=halt.reason, operator=halt.operator, at_ns=halt.at_ns
-        )
+
+    def _restrict(self, restrictions: tuple[Restriction, ...]) -> None:
+        """Take over what is in force; what a reset took out stays so until the epoch's end."""
+        known = {(each.scope, each.level): each for each in restrictions}
+        gone = tuple(each for key, each in self.restrictions.items() if key not in known)
+        again = (each for each in self.ending if (each.scope, each.level) not in known)
+        self.ending = (*again, *gone) if self.epoch is not None else ()
+        self.restrictions = known
+
+    def _lock(self, changed: LocksChanged) -> None:
+        self.locks = changed.locks
+        if changed.control_seq >= 0:  # a person has looked: a lost tail is accepted
+            self.seq_read = self.seq_max = changed.control_seq
 
     def _clear(self) -> None:
         self.word = BreakerState.NORMAL
@@ -161,17 +250,34 @@ class ControlState:
         self.tripped.clear()
         self._heard.clear()
         self._stored.clear()
-        self.seq_max = self.seq_read  # a person has looked: a lost tail is accepted with the reset
 
 
-def _key(halt: HaltRequested) -> _Key:
-    return halt.operator, halt.reason, halt.scope
+def _full(fact: _Fact) -> _Fact:
+    """Return a restriction in a scope that is known; of all that there is, it is a halt."""
+    if not isinstance(fact, RestrictionRequested):
+        return fact
+    scope = known_scope(fact.scope)
+    if scope == ALL and fact.level is Level.HALT:
+        return HaltRequested(
+            at_ns=fact.at_ns, reason=fact.reason, operator=fact.operator, scope=fact.scope
+        )
+    return msgspec.structs.replace(fact, scope=scope)
 
 
-def _took(halt: HaltRequested, others: list[tuple[_Key, int]]) -> bool:
-    """Take the same halt out of `others`, where it came the other way; return whether it was."""
+def _key(fact: _Fact) -> _Key:
+    match fact:
+        case HaltRequested(operator=operator, reason=reason, scope=scope):
+            return operator, reason, scope
+        case RestrictionRequested(operator=operator, reason=reason, scope=scope, level=level):
+            return operator, reason, scope, level
+        case LockRequested(component=component, code=code, reason=reason):
+            return "lock", component, code, reason, ""
+
+
+def _took(fact: _Fact, others: list[tuple[_Key, int]]) -> bool:
+    """Take the same one out of `others`, where it came the other way; return whether it was."""
     for other in others:
-        if other[0] == _key(halt) and abs(other[1] - halt.at_ns) < SAME_HALT_NS:
+        if other[0] == _key(fact) and abs(other[1] - fact.at_ns) < SAME_HALT_NS:
             others.remove(other)
             return True
     return False

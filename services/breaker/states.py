@@ -1,4 +1,7 @@
-"""The breaker's state word (B-06): everything that can change it stands in this one table."""
+"""The breaker's state word (B-06): everything that can change it stands in this one table.
+
+ops/runbooks/breaker-states.md is drawn from it.
+"""
 
 import enum
 
@@ -37,3 +40,13 @@ TRANSITIONS: dict[tuple[BreakerState, Trigger], BreakerState] = {
 }
 """State and trigger -> next state. A pair that is not here does not happen: a reset is asked for
 only where something is open, and a trip first ends a reset under way (`*_STANDS`)."""
+
+
+def diagram() -> str:
+    """Return the table as a mermaid state diagram."""
+    lines = ["stateDiagram-v2", f"    [*] --> {NORMAL}"]
+    lines += [
+        f"    {state} --> {after}: {trigger.value}"
+        for (state, trigger), after in TRANSITIONS.items()
+    ]
+    return "\n".join(lines)

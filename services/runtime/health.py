@@ -8,7 +8,7 @@ import psutil
 from msgspec.structs import replace
 from nats.micro import add_service
 
-from schemas.base import NS_PER_S, BootId
+from schemas.base import NS_PER_MS, NS_PER_S, BootId
 from schemas.health import HealthReported
 from services.control import ControlGuard
 from services.runtime.fastpath import BusConnection
@@ -43,7 +43,7 @@ class Vitals:
 
     def report(self, live: Live, now_ns: int) -> HealthReported:
         """Return how it is now; not ready until its core is told what happens."""
-        why_not = self.why_not(live)
+        why_not, age_ns = self.why_not(live), live.take_age_ns()
         return replace(
             self._control_part(now_ns),
             pid=os.getpid(),
@@ -54,6 +54,8 @@ class Vitals:
             dead_letter_count=live.dead_letter_count,
             gap_count=live.sequences.gap_count,
             rss_bytes=self._process.memory_info().rss,
+            lag_ms=None if age_ns is None else round(age_ns / NS_PER_MS, 3),
+            memory_used_share=round(psutil.virtual_memory().percent / 100, 3),
             detail=why_not,
         )
 

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from schemas.base import Event
 from schemas.errors import WireError
 from schemas.health import DeadLettered
-from schemas.subjects import HALT, subject_of
-from schemas.wire import decode, halt_from
+from schemas.subjects import subject_of
+from schemas.wire import decode, halt_from, is_halting
 
-HALT_BELOW = f"{HALT}."
 DEAD_LETTER_BYTES_MAX = 4_096
 
 
 def read_events(data: bytes, *, subject: str, now_ns: int) -> Sequence[Event]:
-    """Return the events of one message. Any bytes on `control.halt` or below are a halt.
+    """Return the events of one message. Any bytes on a halting subject are a halt.
 
     An event is believed only on its own subject: the bus checks who may publish where, and an
     `OrderApproved` that came on a market data subject has passed no such check.
@@ -22,7 +21,7 @@ def read_events(data: bytes, *, subject: str, now_ns: int) -> Sequence[Event]:
     Raises:
         WireError: the bytes are no events, or one of them does not belong on `subject`.
     """
-    if subject == HALT or subject.startswith(HALT_BELOW):
+    if is_halting(subject):
         return (halt_from(data, subject=subject, at_ns=now_ns),)
     events = decode(data, subject=subject)
     for event in events:

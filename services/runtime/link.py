@@ -1,14 +1,14 @@
 """The control link: a component's guard on a thread, a loop and a connection of its own.
 
 A halt must never queue behind market data or behind a main loop that is busy. What arrives here is
-taken in the reader itself, and the guard halts before one byte is decoded. Then a send that is
-under way is waited out, and only then the halt is acknowledged: after the acknowledgement nothing
-of an earlier epoch is written to a venue (I1, I3, I10).
+taken in the reader itself, and the guard halts, or restricts, before one byte is decoded. Then a
+send that is under way is waited out, and only then the halt is acknowledged: after the
+acknowledgement nothing of an earlier epoch is written to a venue (I1, I3, I10).
 """
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from concurrent.futures import Future
 
 import uvloop
@@ -18,7 +18,14 @@ from schemas.base import Event
 from schemas.control import EpochEnded, EpochStarted, HaltAcknowledged, HaltRequested, LeaseAnswered
 from schemas.errors import BusError, WireError
 from schemas.health import LinkChanged
-from schemas.subjects import HALT, SUBJECTS, subjects_of
+from schemas.restrictions import (
+    ALL,
+    Level,
+    LocksChanged,
+    RestrictionAcknowledged,
+    RestrictionRequested,
+)
+from schemas.subjects import HALT, REDUCE, SUBJECTS, subjects_of
 from services.control import ControlGuard
 from services.core import tell
 from services.runtime.alarm import Alarm
@@ -118,17 +125,27 @@ class ControlLink:
     async def _listen(self, connection: BusConnection) -> None:
         """Subscribe to what the guard lives by: halts, epochs, and answers about its own lease."""
         leased = SUBJECTS[LeaseAnswered].replace("*", self._guard.component)
-        for subject in (HALT, f"{HALT}.>"):
+        for subject in (HALT, f"{HALT}.>", REDUCE, f"{REDUCE}.>"):
             await connection.take(subject, self._on_halt)
-        for subject in (*subjects_of(EpochStarted, EpochEnded), leased):
+        for subject in (*subjects_of(EpochStarted, EpochEnded, LocksChanged), leased):
             await connection.take(subject, self._on_message)
         await connection.flush()
 
     def _on_halt(self, subject: str, data: bytes, reply: str) -> None:
-        """Halt, wait out a send that is under way, acknowledge; only then look at the bytes."""
-        self._guard.halt()
+        """Halt, wait out a send that is under way, acknowledge; only then look at the bytes.
+
+        The subject alone says what is forbidden: of everything a halt, of a part a restriction.
+        """
+        guard = self._guard
+        scope, level = wire.forbidden_by(subject)
+        is_full = scope == ALL and level is Level.HALT
+        guard.halt() if is_full else guard.restrict(scope, level)
         try:
-            self._acknowledge(self._guard.acknowledgement(self._clock()), reply)
+            now_ns = self._clock()
+            if is_full:
+                self._acknowledge(guard.acknowledgement(now_ns), reply)
+            else:
+                self._acknowledge(guard.restriction_acknowledgement(scope, level, now_ns), reply)
             self._post(wire.halt_from(data, subject=subject, at_ns=self._clock()))
         except Exception as error:
             self._end(error)
@@ -155,6 +172,7 @@ class ControlLink:
         """Tell the guard, and say what it says. A guard that breaks halts its component."""
         try:
             now_ns = self._clock()
+            before = self._guard.restrictions
             for said in tell(self._guard, event, now_ns):
                 if isinstance(said, HaltAcknowledged):
                     self._acknowledge(said, "")
@@ -162,12 +180,30 @@ class ControlLink:
                 self._outbox.publish([said])
                 if isinstance(said, HaltRequested):
                     self._post(said)
+            self._learn(before, now_ns)
             self._alarm.set(self._guard.wake_at_ns, now_ns)
         except Exception as error:
             self._guard.halt()
             self._end(error)
 
-    def _acknowledge(self, acknowledgement: HaltAcknowledged, reply: str) -> None:
+    def _learn(self, before: Container[tuple[str, Level]], now_ns: int) -> None:
+        """Hand on restrictions that came with an epoch or a lease: their message was missed."""
+        for (scope, level), each in self._guard.restrictions.items():
+            if (scope, level) in before:
+                continue
+            self._acknowledge(self._guard.restriction_acknowledgement(scope, level, now_ns), "")
+            missed = RestrictionRequested(
+                at_ns=now_ns,
+                level=level,
+                scope=scope,
+                reason=each.reason,
+                operator=each.operator,
+            )
+            self._post(missed)
+
+    def _acknowledge(
+        self, acknowledgement: HaltAcknowledged | RestrictionAcknowledged, reply: str
+    ) -> None:
         """Say that nothing more is sent: true once whoever holds the lock has let go of it."""
         with self._lock:
             pass

@@ -5,10 +5,10 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from schemas.base import BootId, Event
-from schemas.control import ControlAnswered, HaltRequested
+from schemas.control import ControlAnswered
 from schemas.errors import BusError, WireError
 from schemas.health import LinkChanged
-from schemas.subjects import HALT, QUERY, subjects_of
+from schemas.subjects import HALTING, QUERY, subjects_of
 from services.core import Core
 from services.runtime.alarm import Alarm
 from services.runtime.fastpath import BusConnection
@@ -29,6 +29,7 @@ class Live:
     Attributes:
         received_count: messages taken in.
         dead_letter_count: messages nobody could read.
+        age_ns_max: age of the oldest event taken in since `take_age_ns`; None: none came.
         outbox: what was published, and what could not be.
         sequences: holes seen in what others publish.
         listening: set once the server has every subscription.
@@ -48,6 +49,7 @@ class Live:
     ) -> None:
         src = f"{name}-{boot_id}"
         self.received_count = self.dead_letter_count = 0
+        self.age_ns_max: int | None = None
         self.outbox, self.sequences = Outbox(connection, src), Sequences()
         self._requests = Requests(requests or {}, src)
         self._stepper = Stepper(
@@ -130,10 +132,16 @@ class Live:
         """Publish what the runtime itself has to say (health, alerts), stamped like the rest."""
         self.outbox.publish(events)
 
+    def take_age_ns(self) -> int | None:
+        """Return the age of the oldest event since this was last asked; None: none came."""
+        found, self.age_ns_max = self.age_ns_max, None
+        return found
+
     def _subjects(self, elsewhere: frozenset[type[Event]]) -> list[str]:
         heard = [event for event in self._core.hears if event not in elsewhere]
-        halts = [f"{HALT}.>"] if HaltRequested in heard else []
-        return [*subjects_of(*heard), *halts, *self._requests.kinds, self._query]
+        subjects = subjects_of(*heard)
+        below = [f"{each}.>" for each in HALTING if each in subjects]
+        return [*subjects, *below, *self._requests.kinds, self._query]
 
     def _take(self, subject: str, data: bytes, reply: str) -> int:
         """Carry one message, in the read path; return how many events it held."""
@@ -162,6 +170,10 @@ class Live:
             self.dead_letter_count += 1
             self.publish(dead_letter(data, error, component=self._name, now_ns=now_ns))
             return 1
+        if events and (made_ns := events[0].at_ns):
+            age_ns = now_ns - made_ns
+            if self.age_ns_max is None or age_ns > self.age_ns_max:
+                self.age_ns_max = age_ns
         self.post(*self.sequences.with_gaps(events, subject=subject, now_ns=now_ns))
         return len(events)
 

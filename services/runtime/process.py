@@ -12,6 +12,7 @@ from schemas.base import BootId, Event
 from schemas.control import HaltRequested
 from schemas.errors import BusError, SluiceError
 from schemas.health import AlertRaised, Severity
+from schemas.restrictions import RestrictionRequested
 from services.control import ControlGuard
 from services.core import Core
 from services.runtime.clock import Clock
@@ -38,6 +39,9 @@ RESTORED_BEFORE_YIELD = 1_000
 
 THREAD_SWITCH_S = 0.001
 """How long the main loop may keep the interpreter from a halt that has arrived."""
+
+_COME_BY_LINK: frozenset[type[Event]] = frozenset({HaltRequested, RestrictionRequested})
+"""What a guarded component's core is told by its control link, and not by its subscriptions."""
 
 READY_LOOKS_PER_REPORT = 20
 """How often a process that is not ready looks whether it is, between two reports."""
@@ -153,8 +157,7 @@ class Process:
         link = self._link(service.guard, live)
         try:
             await link.open()
-            halts_come_by_link = frozenset({HaltRequested})
-            await until_one_ends(live.run(halts_come_by_link), health(), link.wait())
+            await until_one_ends(live.run(_COME_BY_LINK), health(), link.wait())
         finally:
             await link.close()
 

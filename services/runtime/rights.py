@@ -11,10 +11,13 @@ import msgspec
 from nats.errors import NoRespondersError, TimeoutError
 
 from schemas.base import Event
+from schemas.breakers import BreakerLevelsChanged
+from schemas.compliance import LocateGranted
 from schemas.control import (
     AccountMarked,
     BreakerStateChanged,
     BreakerTripped,
+    BreakerWarned,
     ControlAnswered,
     EpochEnded,
     EpochStarted,
@@ -29,6 +32,7 @@ from schemas.control import (
 from schemas.errors import BusError
 from schemas.executions import BookReported, ExecutionEvent
 from schemas.health import AlertRaised, DeadLettered, HealthReported
+from schemas.limits import AccountHealthReported, LimitsChanged, LimitsTightened
 from schemas.market import (
     BarClosed,
     BookChanged,
@@ -38,6 +42,12 @@ from schemas.market import (
     QuoteReceived,
     TradeReceived,
 )
+from schemas.market_rules import (
+    ClosingPricePublished,
+    MarketWideHaltDeclared,
+    PriceBandPublished,
+    ShortSaleRestrictionChanged,
+)
 from schemas.orders import (
     CancelApproved,
     CancelRequested,
@@ -45,9 +55,17 @@ from schemas.orders import (
     SignalDecided,
     SignalRaised,
 )
+from schemas.reconciliation import BookAdjusted, ReconciliationReported
+from schemas.restrictions import (
+    FlattenReported,
+    LockRequested,
+    LocksChanged,
+    RestrictionCleared,
+    RestrictionsChanged,
+)
 from schemas.sessions import PositionsAdopted, SessionCreated, SessionStateChanged, StrategyFailed
 from schemas.streams import CONTROL
-from schemas.subjects import EPOCH_RECORD, HALT, QUERY, SUBJECTS, subjects_of
+from schemas.subjects import EPOCH_RECORD, FLATTEN, HALTING, QUERY, SUBJECTS, subjects_of
 from services.control import ControlGuard
 from services.runtime.fastpath import BusConnection
 
@@ -56,6 +74,9 @@ ASK = "$SYS.REQ.USER.INFO"
 
 ASK_TIMEOUT_S = 2.0
 _EVERYONE = (HaltRequested, HealthReported, AlertRaised, DeadLettered)
+_FORBIDS = tuple(each for root in HALTING for each in (root, f"{root}.>"))
+"""What anyone may say: halts and restrictions, of all and of a part."""
+
 _SAYS: dict[str, tuple[type[Event], ...]] = {
     "feed": (
         QuoteReceived,
@@ -64,6 +85,10 @@ _SAYS: dict[str, tuple[type[Event], ...]] = {
         BookChanged,
         FundingPublished,
         InstrumentStatusChanged,
+        PriceBandPublished,
+        ClosingPricePublished,
+        ShortSaleRestrictionChanged,
+        MarketWideHaltDeclared,
         FeedEnded,
     ),
     "strategy": (
@@ -77,10 +102,30 @@ _SAYS: dict[str, tuple[type[Event], ...]] = {
         ControlAnswered,
         HaltAcknowledged,
     ),
-    "gate": (SignalDecided, OrderApproved, CancelApproved, Prepared, HaltAcknowledged, LeaseAsked),
+    "gate": (
+        SignalDecided,
+        OrderApproved,
+        CancelApproved,
+        Prepared,
+        HaltAcknowledged,
+        LeaseAsked,
+        LockRequested,
+        LimitsChanged,
+        LimitsTightened,
+        ControlAnswered,
+    ),
     "executor": (
         *ExecutionEvent.__subclasses__(),
         BookReported,
+        ReconciliationReported,
+        BookAdjusted,
+        SignalRaised,  # of a flatten: they pass the gate like all others
+        FlattenReported,
+        LockRequested,
+        RestrictionCleared,
+        ControlAnswered,
+        AccountHealthReported,
+        LocateGranted,
         Prepared,
         HaltAcknowledged,
         HaltConfirmed,
@@ -93,15 +138,20 @@ _SAYS: dict[str, tuple[type[Event], ...]] = {
         LeaseAnswered,
         ControlAnswered,
         BreakerTripped,
+        BreakerWarned,
+        BreakerLevelsChanged,
         BreakerStateChanged,
         AccountMarked,
         HaltAcknowledged,
+        LockRequested,
+        LocksChanged,
+        RestrictionsChanged,
     ),
-    "recorder": (HaltAcknowledged,),
+    "recorder": (HaltAcknowledged, LockRequested),
 }
 """What each service says beside what everyone may."""
 
-_SIGNED = frozenset({HealthReported, HaltAcknowledged, HaltConfirmed, Prepared})
+_SIGNED = frozenset({HealthReported, HaltAcknowledged, HaltConfirmed, Prepared, RestrictionCleared})
 """Events with their publisher's name in the subject: each may say them of itself only."""
 
 _ASKS: dict[str, tuple[str, ...]] = {
@@ -111,6 +161,7 @@ _ASKS: dict[str, tuple[str, ...]] = {
     "gate": (f"{QUERY}.executor",),
     "breaker": (
         EPOCH_RECORD,
+        FLATTEN,
         f"{QUERY}.executor",
         f"$JS.API.STREAM.INFO.{CONTROL.name}",
         f"$JS.API.STREAM.MSG.GET.{CONTROL.name}",
@@ -146,12 +197,12 @@ def rights_needed(
     publish = [_own(name, event) if event in _SIGNED else SUBJECTS[event] for event in says]
     subscribe = [*subjects_of(*sorted(hears, key=lambda event: event.__name__)), *requests]
     if guard is not None:
-        subscribe += [HALT, *subjects_of(EpochStarted, EpochEnded), _own(name, LeaseAnswered)]
-    if HALT in subscribe:
-        subscribe.append(f"{HALT}.>")
+        told = subjects_of(EpochStarted, EpochEnded, LocksChanged)
+        subscribe += [*HALTING, *told, _own(name, LeaseAnswered)]
+    subscribe += [f"{root}.>" for root in HALTING if root in subscribe]
     subscribe += [f"{QUERY}.{name}", f"_INBOX.{name}.>", f"$SRV.PING.{name}"]
     return Rights(
-        publish=tuple(dict.fromkeys((*publish, f"{HALT}.>", *_ASKS.get(name, ())))),
+        publish=tuple(dict.fromkeys((*publish, *_FORBIDS, *_ASKS.get(name, ())))),
         subscribe=tuple(dict.fromkeys(subscribe)),
     )
 

@@ -46,7 +46,8 @@ class Settings:
         data_dir: folder of everything that this system keeps.
         account: the account traded.
         instruments: what may be traded, by id.
-        limits_hash: names the limits in force; equal where the configuration is equal.
+        limits_hash: names the limits of the file; equal where the file is. What operators change,
+            and what tightens by itself, while the gate runs is not in it.
     """
 
     def __init__(self, file: Path, sections: dict[str, msgspec.Raw]) -> None:

@@ -5,7 +5,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from schemas.base import AccountId, ExecutionId, InstrumentId
+from schemas.base import AccountId, InstrumentId
 from schemas.control import (
     AccountMarked,
     BookWanted,
@@ -13,43 +13,28 @@ from schemas.control import (
     BreakerTripped,
     HaltRequested,
     HighWaterMarkSet,
+    Response,
 )
-from schemas.executions import Liquidity, OrderFilled, OrderStatus
-from schemas.health import AlertRaised, BreakerView, GapSeen, LinkChanged, Severity
+from schemas.health import AlertRaised, BreakerView, GapSeen, LevelView, LinkChanged, Severity
 from schemas.orders import Side
-from services.breaker.config import BreakerConfig
 from services.core import tell
-from tests.builders import ACCOUNT, ALPHA, BETA, MS_NS, S_NS, dec, order, quote
+from tests.breaker_rig import fill
+from tests.breaker_rig import only as only_breaker
+from tests.builders import ACCOUNT, ALPHA, BETA, MS_NS, S_NS, dec, quote
 from tests.control_rig import ControlRig, book, breaker_core, halt, health, kinds, only
 
 pytestmark = pytest.mark.req("B-01")
 
 
-def fill(
-    execution_id: str,
-    *,
-    side: Side = Side.BUY,
-    quantity: str = "10",
-    price: str = "100",
-    fee: str = "0",
-    instrument: InstrumentId = ALPHA,
-) -> OrderFilled:
-    made = order()
-    return OrderFilled(
-        at_ns=0,
-        account=made.account,
-        session=made.session,
-        instrument=instrument,
-        order_id=made.order_id,
-        execution_id=ExecutionId(execution_id),
-        side=side,
-        price=dec(price),
-        quantity=dec(quantity),
-        leaves=dec(0),
-        fee=dec(fee),
-        liquidity=Liquidity.TAKER,
-        status=OrderStatus.FILLED,
-    )
+DAY_NS = 86_400 * S_NS
+"""Midnight: where nothing else is awaited, the next trading day is."""
+
+CONFIG = only_breaker("drawdown", ("0.10", "halt"))
+
+
+def fresh() -> ControlRig:
+    """Return a rig in which the drawdown breaker alone has a level."""
+    return ControlRig(breaker_core(CONFIG))
 
 
 def view(rig: ControlRig) -> BreakerView:
@@ -62,32 +47,32 @@ def equity(rig: ControlRig) -> Decimal | None:
 
 def holding(rig: ControlRig | None = None) -> ControlRig:
     """Return a rig that holds 500 ALPHA, bought at 100 with half of 100,000."""
-    rig = rig or ControlRig().ready()
+    rig = rig or fresh().ready()
     rig.tell(quote("100", "100"), fill("e1", quantity="500", price="100"))
     rig.wait(2 * S_NS)  # until all is published and no alarm is set
     return rig
 
 
 def test_equity_is_cash_plus_holdings_at_mid_prices_after_fees() -> None:
-    rig = ControlRig().ready()
+    rig = fresh().ready()
     rig.tell(fill("e1", quantity="10", price="100", fee="1.5"), quote("101", "103"))
     assert equity(rig) == dec("100018.5")
 
 
 def test_the_multiplier_of_an_instrument_counts() -> None:
-    rig = ControlRig().ready()
+    rig = fresh().ready()
     rig.tell(fill("e1", instrument=BETA), quote("101", "101", instrument=BETA))
     assert equity(rig) == dec("100020")
 
 
 def test_a_repeated_execution_counts_once() -> None:
-    rig = ControlRig().ready()
+    rig = fresh().ready()
     rig.tell(fill("e1", fee="1"), fill("e1", fee="1"), quote("100", "100"))
     assert equity(rig) == dec("99999")
 
 
 def test_executions_of_another_account_count_for_nothing() -> None:
-    rig = ControlRig().ready()
+    rig = fresh().ready()
     rig.tell(fill("e1", fee="1"))
     before = equity(rig)
     rig.tell(msgspec.structs.replace(fill("e2", fee="1"), account=AccountId("other")))
@@ -95,7 +80,7 @@ def test_executions_of_another_account_count_for_nothing() -> None:
 
 
 def test_the_book_of_the_executor_replaces_what_was_known() -> None:
-    rig = ControlRig().ready()
+    rig = fresh().ready()
     rig.tell(fill("e1"), book("90000", ALPHA="100"), quote("50", "50"))
     assert equity(rig) == dec("95000")
 
@@ -134,7 +119,7 @@ def test_a_fall_just_short_of_the_limit_does_not_trip() -> None:
 
 
 def test_the_limit_is_the_configured_one() -> None:
-    core = breaker_core(BreakerConfig(drawdown_max=dec("0.02")))
+    core = breaker_core(only_breaker("drawdown", ("0.02", "halt")))
     rig = holding(ControlRig(core).ready())
     rig.tell(quote("96", "96"))
     assert only(BreakerTripped, rig.wait(S_NS)).limit == "-2.00 %"
@@ -183,8 +168,7 @@ def test_a_reset_after_a_trip_measures_anew_and_does_not_trip_again() -> None:
         "halt 1 is cleared; measured anew from now on: drawdown. "
         "Nothing was started: `sluice start`"
     )
-    rig.tell(quote("80", "80"))
-    said = rig.wait(S_NS)
+    said = [*rig.wait(S_NS), *rig.tell(quote("80", "80")), *rig.wait(S_NS)]
     assert only(HighWaterMarkSet, said) == HighWaterMarkSet(
         at_ns=4 * S_NS,
         account=ACCOUNT,
@@ -208,7 +192,7 @@ def test_a_restart_keeps_the_high_water_mark() -> None:
     rig = holding()
     rig.tell(quote("150", "150"))
     rig.wait(S_NS)
-    rig.restart()
+    rig.restart(config=CONFIG)
     rig.tell(book("50000", ALPHA="500"), quote("125", "125"))
     assert only(BreakerTripped, rig.wait(S_NS)).value == "-10.00 %"
 
@@ -217,29 +201,28 @@ def test_a_restart_keeps_the_trip() -> None:
     rig = holding()
     rig.tell(quote("80", "80"))
     rig.wait(S_NS)
-    rig.restart()
+    rig.restart(config=CONFIG)
     rig.tell(book("50000", ALPHA="500"), quote("70", "70"))
     assert not any(isinstance(e, HaltRequested) for e in rig.wait(S_NS))
     assert (view(rig).is_tripped, rig.core.describe(0).halts) == (True, 1)
 
 
 def test_the_first_high_water_mark_is_the_initial_cash() -> None:
-    rig = ControlRig()
+    rig = fresh()
     rig.tell(book("89000"))
     assert only(BreakerTripped, rig.wait(S_NS)).value == "-11.00 %"
 
 
 def test_an_account_that_has_lost_everything_cannot_go_on() -> None:
-    rig = ControlRig()
+    rig = fresh()
     rig.tell(book("-5"))
     rig.wait(S_NS)
     rig.reset(1)
-    rig.tell(book("-5"))
     assert only(BreakerTripped, rig.wait(S_NS)).reason.startswith("equity -5.00 is -100.00 %")
 
 
 def test_equity_without_a_book_is_unknown_and_not_the_initial_cash() -> None:
-    rig = ControlRig()
+    rig = fresh()
     assert (equity(rig), view(rig).value) == (None, "unknown")
     assert view(rig).detail == "the executor's book is not known: is the executor running?"
 
@@ -248,7 +231,7 @@ def test_equity_without_a_book_is_unknown_and_not_the_initial_cash() -> None:
     "price", [None, quote("0", "100"), quote("100", "0")], ids=["none", "no bid", "no ask"]
 )
 def test_equity_of_a_holding_without_a_two_sided_price_is_unknown(price: object) -> None:
-    rig = ControlRig().ready()
+    rig = fresh().ready()
     rig.tell(fill("e1"), *([price] if isinstance(price, type(quote())) else []))
     assert (equity(rig), view(rig).value) == (None, "unknown")
     assert view(rig).detail == "no two-sided price of sim:ALPHA: is the feed running?"
@@ -256,13 +239,13 @@ def test_equity_of_a_holding_without_a_two_sided_price_is_unknown(price: object)
 
 
 def test_what_is_sold_again_needs_no_price() -> None:
-    rig = ControlRig().ready()
+    rig = fresh().ready()
     rig.tell(fill("e1"), fill("e2", side=Side.SELL, price="101"))
     assert equity(rig) == dec("100010")
 
 
 def test_an_execution_in_an_unknown_instrument_makes_the_equity_unknown() -> None:
-    rig = ControlRig().ready()
+    rig = fresh().ready()
     rig.tell(fill("e1", instrument=InstrumentId("sim:GAMMA")))
     assert equity(rig) is None
 
@@ -279,7 +262,7 @@ def gap(subject: str) -> GapSeen:
 def test_after_a_gap_the_equity_is_unknown_until_the_book_is_reported(
     event: LinkChanged | GapSeen,
 ) -> None:
-    rig = ControlRig().ready()
+    rig = fresh().ready()
     rig.tell(event)
     assert equity(rig) is None
     assert rig.tell(health("executor")) == [BookWanted(at_ns=rig.now_ns, account=ACCOUNT)]
@@ -289,7 +272,7 @@ def test_after_a_gap_the_equity_is_unknown_until_the_book_is_reported(
 
 
 def test_a_gap_in_market_data_leaves_the_book() -> None:
-    rig = ControlRig().ready()
+    rig = fresh().ready()
     rig.tell(gap("market.sim.ALPHA.quote"))
     assert equity(rig) == dec("100000")
 
@@ -304,8 +287,17 @@ def test_the_view_shows_formula_value_limit_and_distance() -> None:
         formula="equity / high-water mark - 1; equity = cash + what is held at mid prices",
         value="-5.00 %",
         limit="-10.00 %",
-        detail="equity 95000.00, high-water mark 100000.00; trips at 90000.00, "
-        f"5000.00 (5.00 %) away; oldest price {quoted_s:.1f} s old",
+        detail="equity 95000.00, high-water mark 100000.00, "
+        f"oldest price {quoted_s:.1f} s old; 5000.00 (5.00 %) to halt at 90000.00",
+        unit="fraction of the high-water mark",
+        inputs={
+            "equity": "95000.00",
+            "high-water mark": "100000.00",
+            "oldest price": f"{quoted_s:.1f} s old",
+        },
+        levels=(LevelView(at="-10.00 %", response=Response.HALT),),
+        distance="5000.00 (5.00 %) to halt at 90000.00",
+        on_reset="the high-water mark becomes the next known equity",
     )
 
 
@@ -326,7 +318,7 @@ def test_the_last_change_before_a_silence_is_published_as_well() -> None:
     rig.tell(quote("120", "120"))
     said = rig.wait(5 * S_NS)
     assert [e.equity for e in said if isinstance(e, AccountMarked)] == [dec("110000")]
-    assert rig.core.wake_at_ns is None
+    assert rig.core.wake_at_ns == DAY_NS
 
 
 def test_a_marked_account_shows_cash_mark_and_drawdown() -> None:
@@ -344,10 +336,10 @@ def test_a_marked_account_shows_cash_mark_and_drawdown() -> None:
 
 
 def test_quotes_set_no_alarm_while_nothing_is_held() -> None:
-    rig = ControlRig().ready()
+    rig = fresh().ready()
     rig.wait(5 * S_NS)
     rig.tell(quote(), quote(instrument=BETA))
-    assert rig.core.wake_at_ns is None
+    assert rig.core.wake_at_ns == DAY_NS
 
 
 def test_a_quote_of_what_is_held_sets_the_alarm_once() -> None:

@@ -1,10 +1,13 @@
 """The state word follows one table, and the table is complete where it must be (B-06)."""
 
+from pathlib import Path
+
 import pytest
 
 from schemas.control import BreakerState
-from services.breaker.states import TRANSITIONS, Trigger
+from services.breaker.states import TRANSITIONS, Trigger, diagram
 
+RUNBOOK = Path(__file__).parents[2] / "ops" / "runbooks" / "breaker-states.md"
 pytestmark = pytest.mark.req("B-05", "B-06")
 
 
@@ -33,3 +36,20 @@ def test_every_state_can_be_reached_from_normal() -> None:
     for _ in BreakerState:
         reached |= {to for (state, _), to in TRANSITIONS.items() if state in reached}
     assert reached == set(BreakerState)
+
+
+def test_the_manual_shows_the_very_table_that_runs(request: pytest.FixtureRequest) -> None:
+    before, fence, rest = RUNBOOK.read_text().partition("```mermaid\n")
+    drawn, end, after = rest.partition("\n```\n")
+    assert fence, "the page has no drawing"
+    assert end, "the drawing has no end"
+    if request.config.getoption("--rewrite"):
+        RUNBOOK.write_text(f"{before}{fence}{diagram()}{end}{after}")
+        return
+    assert drawn == diagram()
+
+
+def test_every_transition_has_its_arrow_in_the_diagram() -> None:
+    arrows = [line for line in diagram().splitlines() if "-->" in line]
+    assert len(arrows) == len(TRANSITIONS) + 1  # and the one that leads in
+    assert "    MANUALLY_HALTED --> RESETTING: a person named the newest halt" in diagram()

@@ -12,6 +12,7 @@ from schemas.subjects import SUBJECTS
 from services.cli import __main__ as cli
 from services.cli.app import COMMANDS
 from services.cli.schema import asyncapi, json_schema
+from services.simulation.plan import Plan
 from services.simulation.run import simulate
 
 
@@ -153,7 +154,7 @@ def test_a_valid_configuration_is_said_to_be(sluice: Any) -> None:
 def test_show_prints_every_value_with_its_source(sluice: Any) -> None:
     document = json.loads(sluice("config", "show", "--set", "feed.seed=9", "--json").out)
     assert document["feed.seed"] == {"value": 9, "from": "command line --set feed.seed"}
-    assert document["breaker.profile"] == {"value": "moderate", "from": "default"}
+    assert document["breaker.profile"] == {"value": "paper", "from": "default"}
 
 
 @pytest.mark.parametrize(
@@ -219,7 +220,7 @@ def test_a_simulation_says_what_it_went_through(sluice: Any) -> None:
 def test_a_simulation_that_broke_says_how_to_see_it_again(
     sluice: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = simulate(3, seconds=0.1)
+    run = simulate(3, Plan(seconds=0.1))
     broken = msgspec.structs.replace(run, violation="I1: an old order", invariant="I1")
     monkeypatch.setattr("services.simulation.run.simulate", lambda seed: broken)
     said = sluice("sim", "--seed", "3")
