@@ -4,19 +4,20 @@ from collections.abc import Sequence
 from decimal import Decimal
 from random import Random
 
-from schemas.base import NS_PER_MS, BootId, Event, InstrumentId
+from schemas.base import BootId, Event, InstrumentId
 from schemas.health import HealthReported
 from schemas.instruments import AssetClass, Instrument
 from schemas.market import QuoteReceived, TradeReceived
 from schemas.orders import Side
+from services.calendars.named import ALL_DAY
 
-QUOTE_EVERY_NS = 40 * NS_PER_MS
 CENT = Decimal("0.01")
 START_CENTS = 10_000
 MOVE_CENTS = 3
 SPREAD_CENTS = 2
 SIZE = 20
 TRADE_ONE_IN = 4
+SIZES = tuple(Decimal(number) for number in range(SIZE + 1))
 
 
 def _instrument(symbol: str) -> Instrument:
@@ -28,6 +29,7 @@ def _instrument(symbol: str) -> Instrument:
         lot_size=Decimal(1),
         maker_fee_bps=Decimal(1),
         taker_fee_bps=Decimal(2),
+        calendar=ALL_DAY,
     )
 
 
@@ -37,14 +39,21 @@ INSTRUMENTS: dict[InstrumentId, Instrument] = {
 
 
 class Market:
-    """Quotes and trades, from a seed and a boot: what it says next hangs on nothing it hears."""
+    """Quotes and trades, from a seed and a boot: what it says next hangs on nothing it hears.
+
+    Args:
+        seed: of the run.
+        boot_id: of this start.
+        quote_every_ns: mean time between two quotes of an instrument.
+    """
 
     hears: frozenset[type[Event]] = frozenset()
     keeps: frozenset[type[Event]] = frozenset()
 
-    def __init__(self, seed: int, boot_id: BootId) -> None:
+    def __init__(self, seed: int, boot_id: BootId, quote_every_ns: int) -> None:
         self.wake_at_ns: int | None = 0
-        self._random = Random(f"{seed}:market:{boot_id}")
+        self._draw = Random(f"{seed}:market:{boot_id}").random
+        self._every_ns = quote_every_ns
         self._cents = dict.fromkeys(INSTRUMENTS, START_CENTS)
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
@@ -53,11 +62,11 @@ class Market:
 
     def wake(self, now_ns: int) -> Sequence[Event]:
         """Say the next quotes, and now and then a trade."""
-        self.wake_at_ns = now_ns + QUOTE_EVERY_NS // 2 + self._random.randrange(QUOTE_EVERY_NS)
+        self.wake_at_ns = now_ns + self._every_ns // 2 + int(self._draw() * self._every_ns)
         said: list[Event] = []
         for instrument in self._cents:
             said.append(self._quote(instrument, now_ns))
-            if not self._random.randrange(TRADE_ONE_IN):
+            if self._draw() * TRADE_ONE_IN < 1:
                 said.append(self._trade(instrument, now_ns))
         return said
 
@@ -73,24 +82,28 @@ class Market:
 
     def _quote(self, instrument: InstrumentId, now_ns: int) -> QuoteReceived:
         cents = self._cents[instrument]
-        cents += self._random.randint(-MOVE_CENTS, MOVE_CENTS) + (START_CENTS - cents) // 100
+        step = int(self._draw() * (2 * MOVE_CENTS + 1)) - MOVE_CENTS
+        cents += step + (START_CENTS - cents) // 100
         self._cents[instrument] = cents
         return QuoteReceived(
             at_ns=now_ns,
             instrument=instrument,
             bid=(cents - SPREAD_CENTS // 2) * CENT,
-            bid_size=Decimal(self._random.randint(1, SIZE)),
+            bid_size=self._size(),
             ask=(cents + SPREAD_CENTS // 2) * CENT,
-            ask_size=Decimal(self._random.randint(1, SIZE)),
+            ask_size=self._size(),
         )
 
     def _trade(self, instrument: InstrumentId, now_ns: int) -> TradeReceived:
-        side = self._random.choice((Side.BUY, Side.SELL))
+        side = Side.BUY if self._draw() < 0.5 else Side.SELL
         step = SPREAD_CENTS if side is Side.BUY else -SPREAD_CENTS
         return TradeReceived(
             at_ns=now_ns,
             instrument=instrument,
             price=(self._cents[instrument] + step) * CENT,
-            quantity=Decimal(self._random.randint(1, SIZE)),
+            quantity=self._size(),
             aggressor=side,
         )
+
+    def _size(self) -> Decimal:
+        return SIZES[1 + int(self._draw() * SIZE)]

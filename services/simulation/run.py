@@ -2,56 +2,62 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
 from decimal import Decimal
-from itertools import count
+from random import Random
+from typing import Any
 
 import msgspec
 
-from schemas.base import NS_PER_MS, NS_PER_S, InstrumentId
+from schemas.base import NS_PER_MS, NS_PER_S, Event, InstrumentId
+from schemas.control import BookWanted
 from schemas.executions import BookReported
-from schemas.health import SessionsReported
+from schemas.health import ArbiterReported, SessionsReported
 from schemas.market import QuoteReceived, TradeReceived
-from schemas.orders import Side
 from schemas.sessions import SessionState
 from schemas.wire import encode
 from services.breaker.core import BreakerCore
-from services.executor.core import ExecutorCore
-from services.executor.venues.matching import VenueCore
 from services.runtime.sim import Simulation
-from services.runtime.sim_faults import FaultCounts, Faults
+from services.runtime.sim_faults import FaultCounts
 from services.runtime.sim_world import Moment
-from services.simulation.invariants import Invariants, ViolationError, require
-from services.simulation.people import Operator
-from services.simulation.system import POSITION_MAX, SESSIONS, Parts, processes
-
-CHAOS = Faults(
-    late_probability=0.02,
-    late_ns_max=300 * NS_PER_MS,
-    loss_probability=0.005,
-    repeat_probability=0.02,
-    cuts_per_s=0.01,
-    cut_ns_max=2 * NS_PER_S,
-    wire_cuts_per_s=0.03,
-    pauses_per_s=0.01,
-    pause_ns_max=2 * NS_PER_S,
-    kills_per_s=0.01,
-    crash_probability=0.001,
-    down_ns_max=NS_PER_S,
-    clock_offset_ns_max=20 * NS_PER_MS,
+from services.simulation.damage import spoil_chain
+from services.simulation.invariants import Invariants
+from services.simulation.people import (
+    FLATTENS,
+    HALTS,
+    RESTRICTIONS,
+    Auditor,
+    AuditWanted,
+    Operator,
+    SessionsWanted,
+    StatusWanted,
 )
-"""Everything at once, and often; but a publisher's events keep their order, as on the real bus."""
+from services.simulation.plan import Plan, plan_of
+from services.simulation.sights import SightCounts
+from services.simulation.stream import Stream
+from services.simulation.system import (
+    ACCOUNT,
+    POSITION_MAX,
+    SCOPES,
+    SESSIONS,
+    Cast,
+    Parts,
+    processes,
+)
+from services.simulation.venue_log import VenueLog
+from services.simulation.violations import ViolationError, require
 
-DISORDER = msgspec.structs.replace(CHAOS, reorder_probability=0.01)
-"""The same, and not even that. A session's holdings may then be counted wrong for a while."""
-
-HALTS_PER_S = 0.05
-SECONDS = 20.0
 REST_NS = 12 * NS_PER_S
 """How long the system gets to come to terms once every fault is over."""
 
-AUDIT_EVERY_NS = 100 * NS_PER_MS
+QUIET_NS = NS_PER_S
+"""How long nothing happens on the market before the books are compared."""
+
+ANSWER_NS = 100 * NS_PER_MS
+AFTER_NS = REST_NS + QUIET_NS + ANSWER_NS
+"""How long a run goes on after its faults."""
+
 ZERO = Decimal(0)
+REPORTS: frozenset[type[Event]] = frozenset({BookReported, SessionsReported, ArbiterReported})
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +76,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     counts: FaultCounts
     """How often each fault came about."""
 
+    seen: SightCounts
+    """What else the run went through."""
+
     trace: str
     """Hash over everything that happened: equal for equal runs."""
 
@@ -79,17 +88,19 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trace:
-    """A hash over everything that passes into or out of a process, quotes left out."""
+    """A hash over everything that leaves a process, quotes and trades left out."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
 
     def __call__(self, moment: Moment) -> None:
-        """Take one moment in."""
-        if not isinstance(moment.event, QuoteReceived | TradeReceived):
-            at = f"{moment.true_ns} {moment.process} {moment.boot_id} {moment.is_said} "
-            self._hash.update(at.encode())
-            self._hash.update(encode(moment.event))
+        """Take one moment in, with every byte of it."""
+        head = b"%d %s " % (moment.true_ns, moment.boot_id.encode())
+        self._hash.update(head + encode(moment.event))
+
+    def wants(self, process: str, is_said: bool, kind: type[Event]) -> bool:
+        """Return whether this is to be shown to it."""
+        return is_said and kind not in (QuoteReceived, TradeReceived)
 
     @property
     def text(self) -> str:
@@ -105,48 +116,42 @@ class System:
         operator: starts it again, whatever happens.
         invariants: what was checked as it ran.
         trace: what happened, as a hash.
+        stream: the control stream.
     """
 
-    def __init__(
-        self,
-        seed: int,
-        faults: Faults = CHAOS,
-        parts: Parts | None = None,
-        halts_per_s: float = HALTS_PER_S,
-    ) -> None:
-        self._is_in_order = not faults.reorder_probability
-        self.operator = Operator(seed, SESSIONS, halts_per_s)
-        self.invariants = Invariants()
+    def __init__(self, seed: int, plan: Plan | None = None, parts: Parts | None = None) -> None:
+        self.plan = plan = plan_of(seed) if plan is None else plan
+        rates = {
+            HALTS: plan.halts_per_s,
+            RESTRICTIONS: plan.restrictions_per_s,
+            FLATTENS: plan.flattens_per_s,
+        }
+        self.operator = Operator(seed, SESSIONS, SCOPES, rates)
+        questions = (
+            BookWanted(at_ns=0, account=ACCOUNT),
+            SessionsWanted(at_ns=0),
+            StatusWanted(at_ns=0),
+        )
+        self._auditor = Auditor(REPORTS, questions)
+        parts = parts or Parts()
+        self.stream = Stream(parts.stream(), self._position, self._is_disk_full)
+        log = VenueLog(self._venue_log, POSITION_MAX)
+        self.invariants = Invariants(log, lambda: self.stream.stored, self._is_stream_down)
         self.trace = Trace()
-        everybody = processes(seed, self.operator, self._position, parts or Parts())
-        self._is_made = False
-        self.simulation = Simulation(everybody, faults, seed, (self.trace, self.invariants))
-        self._is_made = True
-
-    @property
-    def venue(self) -> VenueCore:
-        """The exchange as it is now."""
-        core = self.simulation.core("venue")
-        assert isinstance(core, VenueCore), core
-        return core
-
-    @property
-    def executor(self) -> ExecutorCore:
-        """The executor as it is now."""
-        core = self.simulation.core("executor")
-        assert isinstance(core, ExecutorCore), core
-        return core
+        self._seed = seed
+        self._simulation: Simulation | None = None
+        cast = Cast(operator=self.operator, auditor=self._auditor, stream=self.stream)
+        everybody = processes(seed, cast, plan, parts)
+        observers = (self.trace, self.invariants)
+        self.simulation = self._simulation = Simulation(everybody, plan.faults, seed, observers)
 
     def run(self, seconds: float) -> None:
-        """Let time pass; look at the venue's book every now and then.
+        """Let time pass.
 
         Raises:
             ViolationError: an invariant broke.
         """
-        until_ns = self.simulation.now_ns + round(seconds * NS_PER_S)
-        while self.simulation.now_ns < until_ns:
-            self.simulation.run(min(AUDIT_EVERY_NS, until_ns - self.simulation.now_ns))
-            self.audit()
+        self.simulation.run(round(seconds * NS_PER_S))
 
     def rest(self) -> None:
         """End every fault, let the system come to terms, and compare all books.
@@ -156,115 +161,99 @@ class System:
         """
         self.simulation.heal()
         self.operator.stop_halting()
-        self.run(REST_NS / NS_PER_S)
+        self.simulation.run(REST_NS)
         self.compare()
-
-    def audit(self) -> None:
-        """Check that the venue's worst case is within the limit (I8).
-
-        Raises:
-            ViolationError: it is not.
-        """
-        portfolio, shelves = self.venue.ledger.portfolio, self.venue.ledger.shelves
-        for instrument, shelf in shelves.items():
-            held = portfolio.quantity(instrument)
-            resting = shelf.orders.values()
-            buys = sum((o.leaves for o in resting if o.order.side is Side.BUY), ZERO)
-            sells = sum((o.leaves for o in resting if o.order.side is Side.SELL), ZERO)
-            worst = max(held + buys, sells - held)
-            said = f"{instrument}: {held} held, {buys} to buy and {sells} to sell"
-            require(worst <= POSITION_MAX, "I8", said)
+        stored = [record.event for record in self.stream.stored]
+        spoil_chain(stored, Random(self._seed).randrange(1 << 30))
 
     def compare(self) -> None:
-        """Check that everybody's book is the venue's (I11), and that it trades again.
+        """Ask everybody: each book must be the venue's (I11), and trading must go on.
+
+        Where two executors have written two journals, the one that is left may find its own book
+        wrong: then it is right to stay halted until a person has looked.
 
         Raises:
             ViolationError: a book differs, or nobody has a lease.
         """
-        now_ns = self.simulation.now_ns
-        portfolio = self.venue.ledger.portfolio
-        venue = {key: each.quantity for key, each in portfolio.positions.items() if each.quantity}
-        report = self.executor.describe(now_ns)
-        ours = {each.instrument: each.quantity for each in report.positions if each.quantity}
-        require(ours == venue, "I11", f"the executor holds {ours}, the venue {venue}")
-        theirs = (portfolio.cash, portfolio.fees)
-        found = f"the executor's cash and fees are {report.cash} and {report.fees}, not {theirs}"
-        require((report.cash, report.fees) == theirs, "I11", found)
-        self._compare_orders(report)
-        if self._is_in_order:
-            self._compare_sessions(venue)
-        arbiter = self.simulation.core("breaker").describe(now_ns)
-        require(getattr(arbiter, "is_leasing", False), "recovers", f"nobody may trade: {arbiter}")
+        self.simulation.end("feed")
+        self.simulation.run(QUIET_NS)
+        self.operator.leave()
+        self.simulation.tell("auditor", AuditWanted(at_ns=self.simulation.now_ns))
+        self.simulation.run(ANSWER_NS)
+        self.invariants.log.catch_up()
+        answers = self._auditor.answers
+        book, sessions = answers[BookReported], answers[SessionsReported]
+        arbiter = answers[ArbiterReported]
+        assert isinstance(book, BookReported), book
+        assert isinstance(sessions, SessionsReported), sessions
+        assert isinstance(arbiter, ArbiterReported), arbiter
+        if self.simulation.counts.doubles and not (arbiter.is_leasing or book.is_reconciled):
+            return
+        self._compare_book(book)
+        if not (self.plan.faults.reorder_probability or self.invariants.seen.flattens):
+            self._compare_sessions(sessions)  # what a flatten closes, it closes for the account
+        require(arbiter.is_leasing, "recovers", f"nobody may trade: {arbiter.detail}")
 
-    def sessions(self) -> SessionsReported:
-        """Return what the strategy service says of its sessions."""
-        report = self.simulation.core("strategy").describe(self.simulation.now_ns)
-        assert isinstance(report, SessionsReported), report
-        return report
+    def _compare_book(self, book: BookReported) -> None:
+        log = self.invariants.log
+        ours = {each.instrument: each.quantity for each in book.positions if each.quantity}
+        said = f"the executor holds {ours}, the venue {log.positions()}"
+        require(ours == log.positions(), "I11", said)
+        known = {view.order.order_id for view in book.open_orders}
+        unseen = [order_id for order_id in log.resting if order_id not in known]
+        require(not unseen, "I11", f"the executor does not know of {unseen}")
 
-    def _compare_orders(self, report: BookReported) -> None:
-        shelves = self.venue.ledger.shelves.values()
-        resting = {order_id for shelf in shelves for order_id in shelf.orders}
-        known = {view.order.order_id for view in report.open_orders}
-        require(resting <= known, "I11", f"the executor does not know of {resting - known}")
-
-    def _compare_sessions(self, venue: dict[InstrumentId, Decimal]) -> None:
+    def _compare_sessions(self, report: SessionsReported) -> None:
         """Check that what a session holds alone is what the account holds."""
-        views = [view for view in self.sessions().sessions if view.state is SessionState.RUNNING]
+        venue = self.invariants.log.positions()
+        views = [view for view in report.sessions if view.state is SessionState.RUNNING]
         owners = Counter(instrument for view in views for instrument in view.instruments)
-        held = {p.instrument: p.quantity for view in views for p in view.positions}
+        held: dict[InstrumentId, Decimal] = {
+            p.instrument: p.quantity for view in views for p in view.positions
+        }
         for instrument in (key for key, number in owners.items() if number == 1):
             ours, theirs = held.get(instrument, ZERO), venue.get(instrument, ZERO)
             said = f"its session holds {ours} {instrument}, the account {theirs}"
             require(ours == theirs, "I11", said)
 
     def _position(self) -> int:
-        core = self.simulation.core("breaker") if self._is_made else None
+        core = None if self._simulation is None else self._simulation.core("breaker")
         return core.control_seq if isinstance(core, BreakerCore) else 0
 
+    def _is_disk_full(self) -> bool:
+        return self._simulation is not None and self._simulation.is_disk_full
 
-def simulate(
-    seed: int,
-    seconds: float = SECONDS,
-    faults: Faults = CHAOS,
-    parts: Parts | None = None,
-    halts_per_s: float = HALTS_PER_S,
-) -> Run:
+    def _is_stream_down(self) -> bool:
+        return self._simulation is not None and not self._simulation.can_store("stream")
+
+    def _venue_log(self, begin: int) -> list[Any]:
+        return [] if self._simulation is None else self._simulation.journal_from("venue", begin)
+
+
+def simulate(seed: int, plan: Plan | None = None, parts: Parts | None = None) -> Run:
     """Return what came of a seed: the system under faults, then at rest, all of it checked.
 
     Args:
         seed: decides everything; the same seed is the same run.
-        seconds: how long the faults last, in simulated seconds.
-        faults: what may go wrong.
+        plan: what may go wrong, and for how long; None takes the seed's own.
         parts: what the system is made of.
-        halts_per_s: how often the operator halts, on average.
     """
-    system = System(seed, faults, parts, halts_per_s)
+    system = System(seed, plan, parts)
     violation, invariant = "", ""
     try:
-        system.run(seconds)
+        system.run(system.plan.seconds)
         system.rest()
     except ViolationError as error:
         violation, invariant = str(error), error.invariant
     return Run(
         seed=seed,
-        seconds=seconds + REST_NS / NS_PER_S,
+        seconds=system.plan.seconds + AFTER_NS / NS_PER_S,
         violation=violation,
         invariant=invariant,
         counts=system.simulation.counts,
+        seen=system.invariants.seen,
         trace=system.trace.text,
         sent_count=len(system.invariants.sent),
-        fill_count=system.venue.ledger.portfolio.fill_count,
+        fill_count=system.invariants.log.fill_count,
         start_count=system.operator.start_count,
     )
-
-
-def campaign(hours: float, first_seed: int = 0, faults: Faults = CHAOS) -> Iterator[Run]:
-    """Yield one run after another, each of the next seed, until `hours` were simulated."""
-    left_s = hours * 3_600
-    for seed in count(first_seed):
-        if left_s <= 0:
-            return
-        run = simulate(seed, faults=faults)
-        left_s -= run.seconds
-        yield run

@@ -6,9 +6,12 @@ from schemas.market import QuoteReceived
 from services.strategy.context import at_limit
 from services.strategy.interface import Parameters, Strategy
 
+TIDE = 40
+"""How many quotes in a row the greedy one goes the same way."""
+
 
 class Restless(Strategy[Parameters]):
-    """Every kind of order and cancel in turn, at every third quote."""
+    """Every kind of order and cancel in turn, one at every quote."""
 
     def on_start(self) -> None:
         """Begin with the first turn."""
@@ -17,10 +20,8 @@ class Restless(Strategy[Parameters]):
     def on_quote(self, quote: QuoteReceived) -> None:
         """Take the next turn."""
         self._turn += 1
-        if self._turn % 3:
-            return
         context, instrument = self.context, quote.instrument
-        turn = self._turn // 3 % 8
+        turn = self._turn % 8
         if turn in (0, 4):
             context.buy(instrument, Decimal(3), why="market")
         elif turn == 1:
@@ -39,8 +40,14 @@ class Restless(Strategy[Parameters]):
 
 
 class Greedy(Strategy[Parameters]):
-    """Buy at every quote, for ever: only the limits end it."""
+    """Buy at every quote, then sell at every quote: only the limits end it, either way."""
+
+    def on_start(self) -> None:
+        """Begin with the flood."""
+        self._count = 0
 
     def on_quote(self, quote: QuoteReceived) -> None:
-        """Buy."""
-        self.context.buy(quote.instrument, Decimal(9), why="more")
+        """Take more."""
+        self._count += 1
+        trade = self.context.buy if self._count // TIDE % 2 == 0 else self.context.sell
+        trade(quote.instrument, Decimal(9), why="more")

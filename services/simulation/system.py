@@ -1,16 +1,12 @@
 """The processes of the whole system, for a simulation: the real cores, put together as live."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
-import msgspec
-
 from schemas.base import AccountId, BootId, Event
 from schemas.control import (
     BookWanted,
-    ControlSequenceAsked,
     EpochEnded,
     EpochStarted,
     HaltRequested,
@@ -18,10 +14,17 @@ from schemas.control import (
     StartRequest,
 )
 from schemas.executions import OutcomeRecorded
-from schemas.health import LinkChanged
-from schemas.venue import OrderPlaced, VenueLinkChanged
+from schemas.health import HealthReported, LinkChanged
+from schemas.venue import (
+    OrderPlaced,
+    VenueAccepted,
+    VenueBook,
+    VenueCanceled,
+    VenueFilled,
+    VenueLinkChanged,
+    VenueOrderStatus,
+)
 from services.breaker.config import BreakerConfig
-from services.breaker.control_log import ControlLog
 from services.breaker.core import BreakerCore
 from services.breaker.drawdown import AccountTerms
 from services.control import ControlGuard
@@ -29,10 +32,21 @@ from services.executor.config import ExecutorConfig, VenueConfig
 from services.executor.core import ExecutorCore
 from services.executor.venues.matching import REQUESTS, VenueCore
 from services.gate.config import AccountLimits, GateConfig, InstrumentLimits
+from services.gate.config_compliance import (
+    ComplianceRules,
+    DayTrading,
+    Locate,
+    SelfTrade,
+    WashSale,
+)
+from services.gate.config_market import DEFAULT, LockedMarket, MarketRules
 from services.gate.core import GateCore
 from services.runtime.sim_host import Acted, Body, Process
+from services.simulation.damage import spoil_journal
 from services.simulation.market import INSTRUMENTS, Market
-from services.simulation.people import Operator, StatusWanted
+from services.simulation.people import Auditor, Operator, SessionsWanted, StatusWanted
+from services.simulation.plan import Plan
+from services.simulation.stream import StoredLog, Stream
 from services.strategy.config import StrategyConfig
 from services.strategy.core import StrategyCore
 
@@ -53,19 +67,54 @@ LIMITS = GateConfig(
         position_notional_max=Decimal(20_000),
         price_collar_bps=Decimal(500),
         spread_bps_max=Decimal(100),
-        stale_after_ms=1_000,
+        stale_after_ms=5_000,
+        period_collar_bps=Decimal(1_000),
+        session_period_quantity_max=Decimal(10_000),
+        account_period_quantity_max=Decimal(20_000),
     ),
     accounts={
         ACCOUNT: AccountLimits(
             gross_notional_max=Decimal(50_000),
+            net_notional_max=Decimal(50_000),
+            session_position_notional_max=Decimal(20_000),
+            session_gross_notional_max=Decimal(50_000),
             session_messages_max=500,
             account_messages_max=1_000,
             message_window_ms=1_000,
             signal_life_ms_max=10_000,
+            period_ms=10_000,
+            session_period_notional_max=Decimal(1_000_000),
+            account_period_notional_max=Decimal(2_000_000),
+            strategy_messages_max=1_000,
+            venue_messages_max=1_000,
+            cancel_messages_reserved=100,
+            duplicate_window_ms=0,
+            strategy_executions_max=10_000,
+            execution_window_ms=1_000,
+            credit_limit_max=Decimal(100_000),
             currency_values={"USD": Decimal(1)},
         )
     },
+    compliance={
+        ACCOUNT: ComplianceRules(
+            day_trading=DayTrading.NONE,
+            wash_sale=WashSale.NONE,
+            short_locate=Locate.NONE,
+            self_trade=SelfTrade.NONE,
+        )
+    },
+    market={
+        DEFAULT: MarketRules(
+            locked_market=LockedMarket.ALLOW,
+            jump_bps_max=Decimal(1_000),
+            jump_quotes_min=2,
+            clock_offset_ms_max=0,
+        )
+    },
 )
+BREAKERS = BreakerConfig(order_count_max=10_000, error_count_max=10_000)
+"""So many orders and errors in a minute are what a simulation is for."""
+
 CLASSES = {
     "restless": "services.simulation.strategies:Restless",
     "greedy": "services.simulation.strategies:Greedy",
@@ -79,6 +128,18 @@ def session(strategy: str, symbol: str) -> StartRequest:
     )
 
 
+SCOPES = (
+    "all",
+    "account.paper",
+    "venue.sim",
+    "session.restless-1",
+    "session.greedy-2",
+    "symbol.sim.ALPHA",
+    "symbol.sim.BETA",
+    "desk.7",
+)
+"""What people halt, restrict and flatten; of the last one nobody knows what it is."""
+
 SESSIONS = (session("restless", "ALPHA"), session("greedy", "BETA"))
 
 
@@ -90,92 +151,122 @@ class Parts:
     gate: type[GateCore] = GateCore
     executor: type[ExecutorCore] = ExecutorCore
     breaker: type[BreakerCore] = BreakerCore
-    stream: type[ControlLog] = ControlLog
+    stream: type[StoredLog] = StoredLog
     venue: type[VenueCore] = VenueCore
     strategy: type[StrategyCore] = StrategyCore
 
 
-class Stream:
-    """The CONTROL stream and the arbiter's shell before it; both outlive the arbiter.
+@dataclass(frozen=True, kw_only=True)
+class Cast:
+    """Those who are there in every run, and outlive everybody else.
 
-    When the arbiter comes back, what it was not told, or has forgotten, is told first.
+    Attributes:
+        operator: the person at the terminal.
+        auditor: asks for reports when all is over.
+        stream: the server's control stream.
     """
 
-    keeps: frozenset[type[Event]] = frozenset()
-
-    def __init__(self, log: ControlLog, position: Callable[[], int]) -> None:
-        self.hears = log.hears | {LinkChanged}
-        self.wake_at_ns: int | None = None
-        self._log = log
-        self._position = position
-
-    def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
-        """Store, or read; with the arbiter's return, read by itself, as its shell does."""
-        if isinstance(event, HaltRequested):  # the server knows only when it stored it
-            return self._log.handle(msgspec.structs.replace(event, at_ns=now_ns), now_ns)
-        if not isinstance(event, LinkChanged):
-            return self._log.handle(event, now_ns)
-        if not event.is_up:
-            return ()
-        self._log.rewind(self._position())
-        return self._log.handle(ControlSequenceAsked(at_ns=now_ns, read_id=0), now_ns)
-
-    def wake(self, now_ns: int) -> Sequence[Event]:
-        """Nothing is ever due."""
-        return ()
-
-    def restore(self, event: Event) -> None:
-        """Nothing is kept: the server outlives everything here."""
-        raise AssertionError("the stream keeps no events")
-
-    def describe(self, now_ns: int) -> Event:
-        """Return that it is there."""
-        return self._log.describe(now_ns)
+    operator: Operator
+    auditor: Auditor
+    stream: Stream
 
 
-def processes(
-    seed: int, operator: Operator, position: Callable[[], int], parts: Parts
-) -> list[Process]:
+def processes(seed: int, cast: Cast, plan: Plan, parts: Parts) -> list[Process]:
     """Return every process of the system.
 
     Args:
         seed: of the market.
-        operator: the person at the terminal.
-        position: returns the control record that the breaker was told last.
+        cast: who outlives every fault.
+        plan: how busy the market is, and whether a second gate stands by.
         parts: what the processes are made of.
     """
-    venue = partial(parts.venue, VenueConfig(), INSTRUMENTS, CASH)
+    gates = ["gate-1", "gate-2"] if plan.has_standby else ["gate"]
     return [
-        *_immortals(operator, Stream(parts.stream(), position)),
+        *_immortals(cast),
         Process(name="recorder", make=lambda _: Body(cores=())),
-        Process(name="feed", make=lambda boot_id: Body(cores=(Market(seed, boot_id),))),
-        # A venue loses nothing: what it would forget, nobody could tell us.
-        Process(name="venue", make=lambda _: Body(cores=(venue(),)), can_lose_tail=False),
-        Process(name="strategy", make=partial(_strategy, parts)),
         Process(
-            name="gate",
-            make=partial(_gate, parts),
-            urgent=CONTROL_LINK,
-            queries={BookWanted: "executor"},
+            name="feed",
+            make=lambda boot_id: Body(cores=(Market(seed, boot_id, plan.quote_every_ns),)),
         ),
+        _venue(parts),
+        Process(name="strategy", make=partial(_strategy, parts), damage=spoil_journal),
+        *(_gate_process(name, parts) for name in gates),
         Process(
             name="executor",
             make=partial(_executor, parts),
             urgent=CONTROL_LINK,
+            is_for_it=partial(_is_for, "executor"),
             notices={"venue": _venue_link_changed},
+            writes=frozenset({OrderPlaced}),
+            damage=spoil_journal,
+            can_double=True,
         ),
-        Process(name="breaker", make=partial(_breaker, parts), queries={BookWanted: "executor"}),
+        Process(
+            name="breaker",
+            make=partial(_breaker, parts),
+            queries={BookWanted: "executor"},
+            damage=spoil_journal,
+        ),
     ]
 
 
-def _immortals(operator: Operator, stream: Stream) -> list[Process]:
-    """Return those that no fault befalls: the person, and the server with its stream."""
-    person, server = Body(cores=(operator,)), Body(cores=(stream,))
+def _venue(parts: Parts) -> Process:
+    """Return the exchange. It loses nothing: what it would forget, nobody could tell us.
+
+    What it says of an order may be late, come twice, and pass other reports; what it answers to a
+    question is in order, and goes to who asked.
+    """
+    make = partial(parts.venue, VenueConfig(), INSTRUMENTS, CASH)
+    return Process(
+        name="venue",
+        make=lambda _: Body(cores=(make(),)),
+        can_lose_tail=False,
+        unruly=frozenset({VenueAccepted, VenueFilled, VenueCanceled}),
+        answers=frozenset({VenueBook, VenueOrderStatus}),
+    )
+
+
+def _gate_process(name: str, parts: Parts) -> Process:
+    return Process(
+        name=name,
+        make=partial(_gate, parts),
+        urgent=CONTROL_LINK,
+        is_for_it=partial(_is_for, "gate"),
+        queries={BookWanted: "executor"},
+        damage=spoil_journal,
+        can_double=True,
+    )
+
+
+def _is_for(component: str, event: Event) -> bool:
+    """Return whether a component listens on the event's subject: to its own leases alone."""
+    return not isinstance(event, LeaseAnswered) or event.component == component
+
+
+def _is_worth_a_look(event: Event) -> bool:
+    """Return whether the person looks at it: of health, only that of gates and executor."""
+    return not isinstance(event, HealthReported) or event.trading_state is not None
+
+
+def _immortals(cast: Cast) -> list[Process]:
+    """Return those that no fault befalls: the people, and the server with its stream."""
+    person, auditor, server = (
+        Body(cores=(core,)) for core in (cast.operator, cast.auditor, cast.stream)
+    )
     return [
         Process(
             name="operator",
             make=lambda _: person,
             queries={StatusWanted: "breaker"},
+            is_for_it=_is_worth_a_look,
+            is_mortal=False,
+            has_health=False,
+        ),
+        Process(
+            name="auditor",
+            make=lambda _: auditor,
+            queries={StatusWanted: "breaker", BookWanted: "executor", SessionsWanted: "strategy"},
+            is_for_it=lambda event: False,
             is_mortal=False,
             has_health=False,
         ),
@@ -183,7 +274,9 @@ def _immortals(operator: Operator, stream: Stream) -> list[Process]:
             name="stream",
             make=lambda _: server,
             notices={"breaker": _link_changed},
+            after_outage=cast.stream.lose_tail,
             is_mortal=False,
+            can_stall=True,
             has_health=False,
         ),
     ]
@@ -196,7 +289,8 @@ def _strategy(parts: Parts, boot_id: BootId) -> Body:
 
 def _gate(parts: Parts, boot_id: BootId) -> Body:
     guard = parts.guard("gate", boot_id, HASH)
-    return Body(cores=(guard, parts.gate(LIMITS, INSTRUMENTS, guard)))
+    core = parts.gate(LIMITS, INSTRUMENTS, guard)
+    return Body(cores=(guard, core), health=guard.describe)
 
 
 def _executor(parts: Parts, boot_id: BootId) -> Body:
@@ -213,12 +307,12 @@ def _executor(parts: Parts, boot_id: BootId) -> Body:
             return ((), (outcome,)) if why else ((event,), (outcome,))
         return ((event,), ()) if type(event) in REQUESTS else ((), ())
 
-    return Body(cores=(guard, core), act=act)
+    return Body(cores=(guard, core), act=act, health=guard.describe)
 
 
 def _breaker(parts: Parts, boot_id: BootId) -> Body:
     terms = AccountTerms(id=ACCOUNT, initial_cash=CASH, instruments=INSTRUMENTS)
-    core = parts.breaker(BreakerConfig(), terms, boot_id=boot_id, limits_hash=HASH)
+    core = parts.breaker(BREAKERS, terms, boot_id=boot_id, limits_hash=HASH)
     return Body(cores=(core,))
 
 

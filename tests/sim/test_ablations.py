@@ -1,6 +1,6 @@
 """Take one safeguard out, and see the harm: what no run can break without it was never needed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,10 +15,11 @@ from schemas.control import (
     LeaseAnswered,
     LeaseAsked,
     Prepared,
+    StartAsked,
 )
 from schemas.executions import IntentRecorded, OutcomeRecorded
 from schemas.orders import CancelRequested, Order, OrderApproved, SignalRaised
-from services.breaker.control_log import ControlLog
+from schemas.restrictions import Level
 from services.breaker.core import BreakerCore
 from services.control import ControlGuard
 from services.executor.core import ExecutorCore
@@ -27,11 +28,14 @@ from services.executor.orders import Record
 from services.gate.core import GateCore
 from services.runtime.sim_faults import Faults
 from services.runtime.sim_world import Moment
-from services.simulation.invariants import ViolationError
-from services.simulation.run import CHAOS, System, simulate
+from services.simulation.damage import spoil_chain, spoil_journal
+from services.simulation.plan import CHAOS
+from services.simulation.run import System, simulate
+from services.simulation.stream import StoredLog
 from services.simulation.system import Parts
+from services.simulation.violations import ViolationError
 from services.strategy.core import StrategyCore
-from tests.sim.invariants import check, first_violation
+from tests.sim.invariants import check, first_violation, under
 
 SEEDS = range(60)
 REPEATS = msgspec.structs.replace(CHAOS, repeat_probability=0.2)
@@ -107,6 +111,36 @@ class AnyEpoch(ControlGuard):
         return msgspec.structs.replace(super()._question(now_ns), halts=self.halts_told)
 
 
+class NeedsToRead(ControlGuard):
+    """The guard that halts only for who says who it is."""
+
+    def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
+        if isinstance(event, HaltRequested) and not event.operator:
+            return ()
+        return super().handle(event, now_ns)
+
+
+class ForgetsRestrictions(ControlGuard):
+    """The guard that acknowledges a restriction and does not keep it."""
+
+    def restrict(self, scope: str, level: Level) -> None:
+        pass
+
+
+class DropsRestrictions(BreakerCore):
+    """The arbiter whose epochs begin with a clean slate."""
+
+    def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
+        return [self._without(said) for said in super().handle(event, now_ns)]
+
+    @staticmethod
+    def _without(said: Event) -> Event:
+        if isinstance(said, EpochProposed):
+            start = msgspec.structs.replace(said.start, restrictions=())
+            return msgspec.structs.replace(said, start=start)
+        return said
+
+
 class ForgetfulGate(GateCore):
     """The gate that does not remember what it approved."""
 
@@ -135,7 +169,7 @@ class StubbornGate(GateCore):
         return () if self._guard.permits(now_ns) else super()._on_cancel(event, now_ns)
 
 
-class Overwriting(ControlLog):
+class Overwriting(StoredLog):
     """The control stream that stores an epoch whatever came between."""
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
@@ -160,10 +194,21 @@ class Generous(BreakerCore):
         return said
 
 
+class Heedless(BreakerCore):
+    """The arbiter that counts the records of the control stream and does not look at them."""
+
+    def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
+        if isinstance(event, ControlRecordRead):
+            event = msgspec.structs.replace(event, halt=None)
+        return super().handle(event, now_ns)
+
+
 class ForgetsEpochs(BreakerCore):
     """The arbiter that neither keeps its epochs, nor asks the others, nor reads the stream's."""
 
-    keeps = BreakerCore.keeps - {EpochProposed, EpochStarted}
+    def __init__(self, *args: Any, **fields: Any) -> None:
+        super().__init__(*args, **fields)
+        self.keeps = self.keeps - {EpochProposed, EpochStarted}
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
         if isinstance(event, Prepared):
@@ -188,6 +233,7 @@ class ForgetsSignals(StrategyCore):
 SLOW = msgspec.structs.replace(CHAOS, delay_ns_min=NS_PER_MS, delay_ns_max=250 * NS_PER_MS)
 """So slow that halts come in the middle of starts."""
 
+DOUBLED = msgspec.structs.replace(CHAOS, doubles_per_s=0.1)
 HALTS_PER_S = 0.5
 ABLATIONS: list[Any] = [
     pytest.param(Parts(executor=SendsEverything), CHAOS, {"I1", "I3"}, id="last check"),
@@ -195,6 +241,7 @@ ABLATIONS: list[Any] = [
     pytest.param(Parts(executor=ForgetsIntents), CRASHES, {"I2", "I11"}, id="intent journal"),
     pytest.param(Parts(guard=NeverHalts), SLOW, {"I1"}, id="fence"),
     pytest.param(Parts(guard=EternalLease), CHAOS, {"I3", "I6"}, id="lease"),
+    pytest.param(Parts(guard=NeedsToRead), CHAOS, {"I10"}, id="halts before it reads"),
     pytest.param(Parts(gate=ForgetfulGate), REPEATS, {"one-answer"}, id="duplicate check"),
     pytest.param(Parts(gate=CarelessGate), SLOW, {"I8"}, id="orders on their way"),
     pytest.param(Parts(gate=StubbornGate), CHAOS, {"I9"}, id="cancels pass"),
@@ -208,14 +255,70 @@ ABLATIONS: list[Any] = [
 def test_without_a_safeguard_some_seed_breaks_its_invariant(
     parts: Parts, faults: Faults, wanted: set[str]
 ) -> None:
-    found = first_violation(SEEDS, wanted, parts, faults, HALTS_PER_S)
+    found = first_violation(SEEDS, wanted, parts, under(faults, HALTS_PER_S))
     assert found is not None, "the safeguard was taken out, and nobody noticed"
+
+
+RESTRICTED = msgspec.structs.replace(under(), restrictions_per_s=0.3)
+
+
+@pytest.mark.req("G-09")
+@pytest.mark.parametrize(
+    ("parts", "wanted"),
+    [
+        pytest.param(Parts(guard=ForgetsRestrictions), {"scope", "reduce"}, id="kept by the guard"),
+        pytest.param(Parts(breaker=DropsRestrictions), {"kept"}, id="kept by the arbiter"),
+    ],
+)
+def test_without_keeping_a_restriction_some_seed_breaks_it(parts: Parts, wanted: set[str]) -> None:
+    found = first_violation(SEEDS, wanted, parts, RESTRICTED)
+    assert found is not None, "the safeguard was taken out, and nobody noticed"
+
+
+@pytest.mark.req("G-09")
+def test_nothing_is_sent_in_a_scope_and_nothing_grows_under_a_restriction() -> None:
+    restrictions = sum(check(simulate(seed, RESTRICTED)).seen.restrictions for seed in range(5))
+    assert restrictions > 5
 
 
 @pytest.mark.parametrize("faults", [CHAOS, REPEATS, CRASHES, SLOW])
 def test_with_every_safeguard_the_same_runs_are_clean(faults: Faults) -> None:
     for seed in range(5):
-        check(simulate(seed, faults=faults, halts_per_s=HALTS_PER_S))
+        check(simulate(seed, under(faults, HALTS_PER_S)))
+
+
+@pytest.mark.req("R-01")
+def test_without_its_checksum_a_journal_is_read_with_a_byte_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: list[Event] = [HaltRequested(at_ns=1, reason="drill", operator="kim")]
+    assert _unseen(spoil_journal, kept) == []
+    monkeypatch.setattr("services.runtime.journal.zlib.crc32", lambda data, crc=0: 0)
+    assert {name for _, name in _unseen(spoil_journal, kept)} == {"I13"}
+
+
+@pytest.mark.req("R-01")
+def test_without_its_hashes_a_recording_is_verified_with_a_byte_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored: list[Event] = [HaltRequested(at_ns=n, reason="drill", operator="kim") for n in range(3)]
+    assert _unseen(spoil_chain, stored) == []
+    for module in ("services.recorder.chain", "services.simulation.damage"):
+        monkeypatch.setattr(f"{module}.hash_of", lambda line: "0" * 64)
+    assert {name for _, name in _unseen(spoil_chain, stored)} == {"I13"}
+
+
+def _unseen(
+    spoil: Callable[[Sequence[Event], int], None], kept: Sequence[Event]
+) -> list[tuple[int, str]]:
+    """Return the seeds of which the damage was not found, and what that broke."""
+    found: list[tuple[int, str]] = []
+    for seed in range(200):
+        try:
+            spoil(kept, seed)
+        except ViolationError as error:
+            found.append((seed, error.invariant))
+    return found
 
 
 def halt(system: System) -> HaltRequested:
@@ -224,7 +327,7 @@ def halt(system: System) -> HaltRequested:
 
 def halted_after_it_prepared(parts: Parts) -> System:
     """Return a system whose executor alone heard a halt, between its answer and the epoch."""
-    system = System(1, Faults(), parts, halts_per_s=0.0)
+    system = System(1, under(Faults(), halts_per_s=0.0), parts)
     prepared: list[Event] = []
 
     def watch(moment: Moment) -> None:
@@ -250,9 +353,39 @@ def test_without_the_count_of_halts_a_start_overtakes_a_halt() -> None:
     assert caught.value.invariant == "I1"
 
 
+def halted_after_its_operator_looked(parts: Parts) -> System:
+    """Return a system whose stream alone heard a halt, while a start was on its way."""
+    system = System(1, under(Faults(), halts_per_s=0.0), parts)
+    system.run(3.0)
+    asked: list[Event] = []
+
+    def watch(moment: Moment) -> None:
+        if moment.is_said and isinstance(moment.event, StartAsked):
+            asked.append(moment.event)
+
+    system.simulation.observe(watch)
+    system.simulation.kill("executor")
+    while not asked:
+        system.run(0.000_01)
+    system.simulation.tell("stream", halt(system))
+    return system
+
+
+@pytest.mark.req("G-09")
+def test_no_start_is_stored_over_a_halt_that_its_operator_had_not_seen() -> None:
+    halted_after_its_operator_looked(Parts()).run(5.0)
+
+
+def test_without_reading_the_stream_a_start_is_stored_over_a_halt_nobody_has_seen() -> None:
+    system = halted_after_its_operator_looked(Parts(breaker=Heedless))
+    with pytest.raises(ViolationError) as caught:
+        system.run(5.0)
+    assert caught.value.invariant == "I7"
+
+
 def halted_on_the_stream_alone(parts: Parts) -> System:
     """Return a system that traded until a halt was stored that nobody else ever hears."""
-    system = System(1, Faults(), parts, halts_per_s=0.0)
+    system = System(1, under(Faults(), halts_per_s=0.0), parts)
     system.run(3.0)
     system.simulation.tell("stream", halt(system))
     return system

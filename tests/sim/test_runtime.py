@@ -225,7 +225,7 @@ def crashing(probability: float, seed: int) -> tuple[Ear, Ear, Simulation]:
     return mind, ear, simulation
 
 
-def test_a_process_dies_before_its_journal_after_it_or_in_the_middle_of_speaking() -> None:
+def test_a_process_dies_before_its_journal_after_it_or_anywhere_in_what_it_says() -> None:
     seen: dict[tuple[int, int], list[str]] = {}
     for seed in range(40):
         _, ear, simulation = crashing(SURE, seed)
@@ -236,6 +236,7 @@ def test_a_process_dies_before_its_journal_after_it_or_in_the_middle_of_speaking
         (3, 0): ["crashes_after_journal"],
         (3, 1): ["crashes_half_said"],
         (3, 2): ["crashes_half_said"],
+        (3, 3): ["crashes_after_saying"],
     }
 
 

@@ -10,26 +10,47 @@ import pytest
 
 from schemas.base import NS_PER_MS, NS_PER_S
 from services.runtime.sim_faults import FaultCounts, Faults
-from services.simulation.run import CHAOS, DISORDER, campaign, simulate
-from tests.sim.invariants import check
+from services.simulation.campaign import Tally, campaign, seeds_for
+from services.simulation.plan import CHAOS, DISORDER, Plan
+from services.simulation.run import AFTER_NS, simulate
+from tests.sim.invariants import check, under
 
 ROOT = Path(__file__).parents[2]
 SLOW = msgspec.structs.replace(CHAOS, delay_ns_min=NS_PER_MS, delay_ns_max=250 * NS_PER_MS)
 MORTAL = msgspec.structs.replace(
     CHAOS, crash_probability=0.01, kills_per_s=0.1, repeat_probability=0.2, late_ns_max=NS_PER_S
 )
-POWERLESS = msgspec.structs.replace(CHAOS, kills_per_s=0.05, tail_loss_probability=0.7)
-TORN = msgspec.structs.replace(CHAOS, wire_cuts_per_s=0.5, pauses_per_s=0.1)
+POWERLESS = msgspec.structs.replace(
+    CHAOS, kills_per_s=0.05, tail_loss_probability=0.7, disk_fulls_per_s=0.05, outages_per_s=0.05
+)
+TORN = msgspec.structs.replace(
+    CHAOS, wire_cuts_per_s=0.5, half_open_wires_per_s=0.3, pauses_per_s=0.1
+)
+UNRULY = msgspec.structs.replace(CHAOS, report_late_probability=0.2, report_repeat_probability=0.2)
+DOUBLED = msgspec.structs.replace(CHAOS, doubles_per_s=0.05)
+TOLD_TOO_LATE = pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="an execution that is told after its order's cancel counts nowhere meanwhile (I8): see"
+    " test_known.py, test_what_a_cancel_says_was_filled_counts_until_its_execution_is_told",
+)
+HOURS_IN_CI = 20
+JOBS = min(2, os.cpu_count() or 1)
 
 
 @pytest.mark.req("X-10", "O-04", "G-09")
-def test_every_invariant_holds_whatever_the_seed(seeds: list[int]) -> None:
-    counts = FaultCounts()
-    for seed in seeds:
-        counts.add(check(simulate(seed)))
-    expected = {"reordered", "tails_lost"}  # asked for by other tests
-    if len(seeds) > 1:
-        assert set(FaultCounts.__struct_fields__) - set(counts.fired()) == expected
+@pytest.mark.timeout(900)
+@TOLD_TOO_LATE
+def test_every_invariant_holds_through_twenty_hours_in_which_every_fault_came_about() -> None:
+    tally = Tally()
+    for run in campaign(seeds_for(HOURS_IN_CI), JOBS):
+        tally.add(check(run))
+    assert tally.never() == [], "what never came about was not tested: the campaign is void"
+    assert tally.hours >= HOURS_IN_CI
+    in_an_hour = tally.per_hour()
+    assert in_an_hour["orders"] > 1_000, in_an_hour
+    assert in_an_hour["halts"] > 50, in_an_hour
+    assert in_an_hour["starts"] > 100, in_an_hour
 
 
 @pytest.mark.req("X-10", "O-04")
@@ -40,7 +61,9 @@ def test_every_invariant_holds_whatever_the_seed(seeds: list[int]) -> None:
         pytest.param(SLOW, "late", id="slow"),
         pytest.param(MORTAL, "crashes_half_said", id="mortal"),
         pytest.param(POWERLESS, "tails_lost", id="powerless"),
-        pytest.param(TORN, "wire_cuts", id="torn"),
+        pytest.param(TORN, "half_open_wires", id="torn"),
+        pytest.param(UNRULY, "late_reports", id="unruly", marks=TOLD_TOO_LATE),
+        pytest.param(DOUBLED, "doubles", id="doubled"),
     ],
 )
 def test_every_invariant_holds_when_one_kind_of_trouble_prevails(
@@ -48,18 +71,18 @@ def test_every_invariant_holds_when_one_kind_of_trouble_prevails(
 ) -> None:
     counts = FaultCounts()
     for seed in seeds[:10]:
-        counts.add(check(simulate(seed, faults=faults, halts_per_s=0.2)))
+        counts.add(check(simulate(seed, under(faults))).counts)
     assert fault in counts.fired() or len(seeds) == 1
 
 
 def test_orders_are_sent_and_filled_in_spite_of_everything(seeds: list[int]) -> None:
-    runs = [simulate(seed) for seed in seeds[:5]]
+    runs = [simulate(seed, under()) for seed in seeds[:5]]
     assert all(run.sent_count > 20 and run.fill_count > 10 for run in runs), runs
     assert all(run.start_count >= 2 for run in runs)
 
 
 def test_a_quiet_bus_brings_no_fault_at_all() -> None:
-    run = simulate(1, faults=Faults(), halts_per_s=0.0)
+    run = simulate(1, under(Faults(), halts_per_s=0.0))
     assert (run.violation, run.counts.fired(), run.start_count) == ("", [], 2)
 
 
@@ -70,7 +93,7 @@ def test_the_same_seed_is_the_same_run(seeds: list[int]) -> None:
 
 
 def test_a_run_does_not_hang_on_the_order_of_hashes() -> None:
-    script = "from services.simulation.run import simulate; print(simulate(5).trace)"
+    script = "from services.simulation.run import simulate as s; print(s(5).trace, s(8).trace)"
     traces = {
         subprocess.run(
             [sys.executable, "-c", script],
@@ -85,15 +108,28 @@ def test_a_run_does_not_hang_on_the_order_of_hashes() -> None:
     assert len(traces) == 1
 
 
-def test_a_campaign_runs_seed_after_seed_until_its_hours_are_over() -> None:
-    runs = list(campaign(hours=0.02, first_seed=7))
-    assert [run.seed for run in runs] == [7, 8, 9]
-    assert sum(run.seconds for run in runs) >= 72
-    assert [run.violation for run in runs] == ["", "", ""]
+def test_a_campaign_takes_as_many_seeds_as_its_hours_need() -> None:
+    seconds = Plan().seconds + AFTER_NS / NS_PER_S
+    assert list(seeds_for(0.06, 7)) == [7, 8]
+    assert len(seeds_for(1)) == -(-3_600 // seconds)
+
+
+def test_several_processes_come_to_what_one_comes_to() -> None:
+    assert list(campaign(range(2), jobs=2)) == list(campaign(range(2), jobs=1))
+
+
+def test_a_campaign_in_which_a_fault_never_came_about_says_which() -> None:
+    tally = Tally()
+    tally.add(simulate(1, under(Faults(), halts_per_s=0.0, seconds=1.0)))
+    never = tally.never()
+    assert {"lost", "crashes_after_write", "unreadable_halts", "doubles"} <= set(never)
+    assert "starts" not in never
 
 
 @pytest.mark.long
 @pytest.mark.timeout(0)
-def test_every_invariant_holds_through_a_long_campaign() -> None:
-    for run in campaign(hours=10):
-        check(run)
+def test_every_invariant_holds_through_a_thousand_hours() -> None:
+    tally = Tally()
+    for run in campaign(seeds_for(1_000), JOBS):
+        tally.add(check(run))
+    assert tally.never() == []

@@ -7,7 +7,6 @@ from schemas.control import (
     BreakerStateChanged,
     ControlAnswered,
     ControlRecordRead,
-    ControlSequenceRead,
     EpochEnded,
     HaltAcknowledged,
 )
@@ -145,7 +144,7 @@ def test_a_reset_with_nothing_open_is_refused() -> None:
     [error] = running().reset(0).errors
     assert (error.found, error.wanted) == (
         "no halt is open",
-        "an open halt; to trade, `sluice start`",
+        "an open halt or a restriction; to trade, `sluice start`",
     )
 
 
@@ -253,16 +252,12 @@ def test_an_epoch_record_of_a_lost_journal_still_counts() -> None:
     assert rig.run().epoch == 42
 
 
-def lost_tail(rig: ControlRig) -> ControlSequenceRead:
-    return ControlSequenceRead(at_ns=0, last_seq=0, disk_free_bytes=1 << 40)
-
-
 def test_a_trip_during_the_reset_of_a_persons_halt_leaves_that_halt_in_front() -> None:
     rig = running()
     rig.tell(halt())
     rig.log.hears = frozenset()
     rig.tell(reset(1))
-    said = rig.tell(lost_tail(rig))
+    said = rig.tell(halt("a trip", "breaker.other"))
     found = report(rig)
     assert (found.breaker_state, found.halts) == (BreakerState.MANUALLY_HALTED, 2)
     assert not rig.answer_of(said).is_ok
@@ -270,7 +265,7 @@ def test_a_trip_during_the_reset_of_a_persons_halt_leaves_that_halt_in_front() -
 
 def test_a_trip_during_the_reset_of_a_trip_leaves_it_tripped() -> None:
     rig = running()
-    rig.tell(lost_tail(rig))
+    rig.tell(halt("one", "breaker.other"))
     rig.log.hears = frozenset()
     rig.tell(reset(1))
     rig.tell(halt("another one", "breaker.other"))

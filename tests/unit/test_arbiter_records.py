@@ -30,7 +30,7 @@ def test_a_stored_halt_is_told_with_the_time_it_was_stored_at() -> None:
 @pytest.mark.parametrize("data", [b"", b"\xff", b'{"halt": false}', b"[]"])
 def test_whatever_stands_on_the_halt_subject_is_a_halt(data: bytes) -> None:
     assert read(HALT, data).halt is not None
-    assert read(f"{HALT}.venue.sim", data).halt is not None
+    assert read(f"{HALT}.planet.mars", data).halt is not None
 
 
 def test_a_stored_epoch_is_told_by_its_number() -> None:

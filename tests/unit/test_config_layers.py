@@ -15,10 +15,23 @@ from services.cli.config_sections import SECTIONS
 from services.cli.config_types import wanted_of
 from services.gate.config import InstrumentLimits
 
-LIMITS_ARE_CHOSEN = {("gate", "default"), ("gate", "accounts")}
+LIMITS_ARE_CHOSEN = {
+    ("gate", "default"),
+    ("gate", "accounts"),
+    ("gate", "compliance"),
+    ("breaker", "profile"),
+}
 """The services have no default for these: the shipped file chooses them, for paper."""
 
-LEFT_OUT = {("venue", "maker_fee_bps"), ("venue", "taker_fee_bps")}
+LEFT_OUT = {
+    ("venue", "maker_fee_bps"),
+    ("venue", "taker_fee_bps"),
+    ("breaker", "drawdown_max"),
+    ("breaker", "daily_loss_max"),
+    ("breaker", "daily_loss_amount_max"),
+    ("breaker", "order_count_max"),
+    ("breaker", "error_count_max"),
+}
 """No value of TOML means `what the instrument says`; the shipped file has them as comments."""
 
 

@@ -1,6 +1,7 @@
 """The feed says what it read, and says when it has gone silent, by its own clock alone."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 import pytest
 
@@ -14,6 +15,12 @@ from schemas.market import (
     PlaybackReleased,
     QuoteReceived,
     Trading,
+)
+from schemas.market_rules import (
+    ClosingPricePublished,
+    MarketWideHaltDeclared,
+    PriceBandPublished,
+    ShortSaleRestrictionChanged,
 )
 from services.core import tell
 from services.feed.core import MARK_EVERY_COUNT, NAMED_MAX, FeedCore, FeedPlan
@@ -294,3 +301,25 @@ def test_the_rate_falls_when_nothing_comes_any_more() -> None:
     feed = core()
     tell(feed, read(*[quote()] * 100), NOW)
     assert feed.describe(NOW + 100 * S_NS).rate_per_s == 1.0
+
+
+@pytest.mark.req("M-05")
+def test_a_halt_outlasts_a_silence_of_the_feed() -> None:
+    feed = core()
+    halted = status(Trading.HALTED, "news pending")
+    tell(feed, read(quote(at_ns=NOW), halted), NOW)
+    woken(feed, NOW + 2 * STALE_NS)
+    again_ns = NOW + 3 * STALE_NS
+    said = tell(feed, read(quote(at_ns=again_ns)), again_ns)
+    assert said[0] == status(Trading.HALTED, "market data is back", again_ns)
+
+
+@pytest.mark.req("M-05")
+def test_what_a_market_declares_is_published_as_it_was_read() -> None:
+    feed = core()
+    halt = MarketWideHaltDeclared(at_ns=NOW, market="XNYS", level=1, resumes_ns=NOW + 900 * S_NS)
+    band = PriceBandPublished(at_ns=NOW, instrument=ALPHA, lower=Decimal(95), upper=Decimal(105))
+    short = ShortSaleRestrictionChanged(at_ns=NOW, instrument=ALPHA, is_restricted=True)
+    closed = ClosingPricePublished(at_ns=NOW, instrument=ALPHA, price=Decimal(100), close_ns=NOW)
+    said = tell(feed, read(halt, band, short, closed), NOW)
+    assert list(said) == [halt, status(Trading.OPEN, "first market data"), band, short, closed]

@@ -117,6 +117,7 @@ def test_an_instrument_may_be_described_in_full(tmp_path: Path) -> None:
             tick_size=Decimal("0.01"),
             lot_size=Decimal(1),
             multiplier=Decimal(10),
+            calendar="24x7",
         ),
     )
 

@@ -215,6 +215,7 @@ def test_an_option_is_named_by_expiry_right_and_strike(tmp_path: Path) -> None:
         tick_size=Decimal("0.01"),
         lot_size=Decimal(1),
         multiplier=Decimal(100),
+        calendar="24x7",
     )
 
 
@@ -233,6 +234,7 @@ def test_a_future_has_the_exchanges_own_tick_and_multiplier(tmp_path: Path) -> N
         tick_size=Decimal("0.25"),
         lot_size=Decimal(1),
         multiplier=Decimal(50),
+        calendar="24x7",
     )
 
 

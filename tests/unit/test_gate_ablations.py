@@ -10,10 +10,15 @@ from schemas.base import Event, InstrumentId, SessionId
 from schemas.health import GapSeen
 from schemas.market import InstrumentStatusChanged, Trading
 from schemas.orders import OrderApproved, OrderType, Side, SignalRaised
+from schemas.restrictions import Level
+from schemas.sessions import SessionCreated, SessionLimits
 from services.gate import account, core
+from services.gate.checks import exposure, groups, order, permission, rate
+from services.gate.config_groups import GroupLimits
+from services.gate.config_market import LockedMarket
 from services.gate.core import GateCore
 from services.gate.table import CHECKS
-from tests.builders import ACCOUNT, ALPHA, BETA, MS_NS, S_NS, dec
+from tests.builders import ACCOUNT, ALPHA, BETA, MS_NS, S_NS, SESSION, dec, quote
 from tests.gate_rig import (
     NOW_NS,
     Rig,
@@ -71,6 +76,23 @@ def in_a_wide_market(rig: Rig) -> SignalRaised:
     return rig.signal(side=Side.SELL)
 
 
+def in_a_locked_market(rig: Rig) -> SignalRaised:
+    rig.quote("100.00", "100.00")
+    return rig.signal()
+
+
+def on_a_price_that_jumped(rig: Rig) -> SignalRaised:
+    rig.quote()
+    rig.quote("119.90", "120.00")
+    return rig.signal()
+
+
+def by_a_clock_that_is_behind(rig: Rig) -> SignalRaised:
+    newest = quote("99.90", "100.00", at_ns=rig.now_ns)
+    rig.tell(msgspec.structs.replace(newest, venue_ns=rig.now_ns + 51 * MS_NS))
+    return rig.signal()
+
+
 def replacing_the_order_of_another(rig: Rig) -> SignalRaised:
     theirs = rig.approve("theirs", session=SessionId("s2"), quantity="1")
     return msgspec.structs.replace(rig.signal(), replaces=theirs.order_id)
@@ -104,6 +126,42 @@ def with_full_gross(rig: Rig) -> SignalRaised:
     return rig.signal(quantity="1")
 
 
+def in_a_halted_venue(rig: Rig) -> SignalRaised:
+    rig.guard.restrict("venue.sim", Level.HALT)
+    return rig.signal()
+
+
+def turning_a_position_under_reduce(rig: Rig) -> SignalRaised:
+    rig.tell(book(held={ALPHA: "1"}))
+    rig.guard.restrict("all", Level.REDUCE)
+    return rig.signal(side=Side.SELL, quantity="100")
+
+
+def with_a_full_session(rig: Rig) -> SignalRaised:
+    created = SessionCreated(
+        at_ns=0,
+        session=SESSION,
+        start_id="start-1",
+        strategy="trend",
+        account=ACCOUNT,
+        instruments=(ALPHA,),
+        initial_capital=dec(1),
+        risk_limits=SessionLimits(order_notional_max=dec(1_000)),
+    )
+    rig.tell(created)
+    return rig.signal(quantity="11")
+
+
+def grouped(gross: int, net: int) -> dict[str, GroupLimits]:
+    """Return a table with one row for every group."""
+    return {"default": GroupLimits(gross_notional_max=dec(gross), net_notional_max=dec(net))}
+
+
+def known(rig: Rig) -> SignalRaised:
+    with_a_full_session(rig)
+    return rig.signal(quantity="10")
+
+
 LIMIT = OrderType.LIMIT
 SCENES: dict[str, Scene] = {
     "session_named": lambda rig: rig.signal(session=SessionId("a b")),
@@ -114,6 +172,9 @@ SCENES: dict[str, Scene] = {
     "instrument_open": in_a_halted_instrument,
     "market_fresh": on_a_stale_quote,
     "market_sane": in_a_crossed_market,
+    "market_locked": in_a_locked_market,
+    "market_jump": on_a_price_that_jumped,
+    "market_clock": by_a_clock_that_is_behind,
     "market_spread": in_a_wide_market,
     "quantity_valid": lambda rig: rig.signal(quantity="-5"),
     "order_quantity": lambda rig: rig.signal(quantity="101", side=Side.SELL),
@@ -125,22 +186,49 @@ SCENES: dict[str, Scene] = {
     "position_quantity": with_a_full_position,
     "position_notional": with_a_full_position,
     "gross_notional": with_full_gross,
+    "not_restricted": in_a_halted_venue,
+    "reducing": turning_a_position_under_reduce,
+    "net_notional": lambda rig: rig.signal(quantity="90"),
+    "asset_class_gross": lambda rig: rig.signal(),
+    "asset_class_net": lambda rig: rig.signal(),
+    "venue_gross": lambda rig: rig.signal(),
+    "venue_net": lambda rig: rig.signal(),
+    "strategy_gross": known,
+    "strategy_net": known,
+    "session_order": with_a_full_session,
+    "session_position": lambda rig: rig.signal(quantity="90"),
+    "session_gross": lambda rig: rig.signal(quantity="90"),
     "session_messages": after_a_burst,
     "account_messages": after_a_burst_of_many_sessions,
 }
 WIDER: dict[str, dict[str, Any]] = {
+    "market_locked": {"locked_market": LockedMarket.DENY},
+    "market_jump": {"jump_bps_max": dec(500), "jump_quotes_min": 2},
+    "market_clock": {"clock_offset_ms_max": 50},
     # Where two checks stand against the same harm, the other one is out of the way.
     "order_quantity": {"order_notional_max": dec(10**6)},
     "order_notional": {"order_quantity_max": dec(10**6)},
     "position_quantity": {"position_notional_max": dec(10**6)},
     "position_notional": {"position_quantity_max": dec(10**6)},
     "account_messages": {"session_messages_max": 100},
+    "net_notional": {"net_notional_max": dec(8_999)},
+    "asset_class_gross": {"asset_classes": grouped(999, 10**6)},
+    "asset_class_net": {"asset_classes": grouped(10**6, 999)},
+    "venue_gross": {"venues": grouped(999, 10**6)},
+    "venue_net": {"venues": grouped(10**6, 999)},
+    "strategy_gross": {"strategies": grouped(999, 10**6)},
+    "strategy_net": {"strategies": grouped(10**6, 999)},
+    "session_position": {"session_position_notional_max": dec(8_999)},
+    "session_gross": {"session_gross_notional_max": dec(8_999)},
 }
 
 
 def test_every_check_has_its_ablation() -> None:
-    denied_otherwise = {"account_known", "instrument_known"}
-    assert set(SCENES) | denied_otherwise == {check.name for check in CHECKS}
+    denied_otherwise = {"account_known", "instrument_known", "strategy_known"}
+    same_as_venues = {"sector_gross", "sector_net"}
+    mine = (permission, order, exposure, groups, rate)
+    wanted = {row.name for family in mine for row in family.ROWS}
+    assert not wanted - set(SCENES) - denied_otherwise - same_as_venues
 
 
 @pytest.mark.req("G-01", "G-02", "G-05", "G-07")
@@ -169,7 +257,9 @@ def test_what_is_not_known_is_denied_even_without_its_check(
 
 def test_without_kept_approvals_a_restart_approves_a_signal_twice() -> None:
     class Forgetful(GateCore):
-        keeps = GateCore.keeps - {OrderApproved}
+        def __init__(self, *made_from: Any) -> None:
+            super().__init__(*made_from)
+            self.keeps -= {OrderApproved}
 
     rules = []
     for kind in (GateCore, Forgetful):
@@ -185,7 +275,7 @@ def test_without_kept_approvals_a_restart_approves_a_signal_twice() -> None:
 def test_without_doubt_after_a_restart_the_gate_trades_on_what_it_missed() -> None:
     class Trusting(GateCore):
         def restore(self, event: Event) -> None:
-            self.state.apply(event)
+            self.state.restore(event)
 
     rules = []
     for kind in (GateCore, Trusting):

@@ -8,7 +8,7 @@ from schemas.control import PrepareAsked, Prepared, StartRequest
 from schemas.errors import FieldError
 from schemas.executions import BookAdopted
 from services.gate.config import GateConfig
-from tests.builders import ACCOUNT, ALPHA
+from tests.builders import ACCOUNT, ALPHA, dec
 from tests.gate_rig import NOW_NS, Rig, book, config, filled, halt, only, resting, view
 
 
@@ -126,12 +126,50 @@ def test_an_account_without_a_row_refuses_the_start() -> None:
     assert rig.tell(book(request_id="start-1")) == [prepared(error)]
 
 
-def test_limits_in_a_request_are_refused_rather_than_overlooked() -> None:
+@pytest.mark.req("S-01", "S-08")
+def test_limits_in_a_request_that_nobody_can_hold_are_refused_all_at_once() -> None:
     rig = Rig()
-    rig.tell(asked(strategy="ema_cross", risk_limits={"max_drawdown": "0.05"}))
-    error = FieldError(
-        path="$.risk_limits",
-        found="max_drawdown",
-        wanted="nothing: limits are chosen in the gate's configuration",
-    )
-    assert rig.tell(book(request_id="start-1")) == [prepared(error)]
+    given = {
+        "max_drawdown": "0.05",
+        "order_notional_max": "many",
+        "gross_notional_max": 0.5,
+        "position_notional_max": "-1",
+    }
+    rig.tell(asked(strategy="ema_cross", risk_limits=given))
+    names = "one of order_notional_max, position_notional_max, gross_notional_max"
+    number = 'a decimal number above 0, in quotes: "1000.50"'
+    wrong = [
+        FieldError(path="$.risk_limits.max_drawdown", found="'0.05'", wanted=names),
+        FieldError(path="$.risk_limits.order_notional_max", found="'many'", wanted=number),
+        FieldError(path="$.risk_limits.gross_notional_max", found="0.5", wanted=number),
+        FieldError(path="$.risk_limits.position_notional_max", found="'-1'", wanted=number),
+    ]
+    assert rig.tell(book(request_id="start-1")) == [prepared(*wrong)]
+
+
+@pytest.mark.req("S-01", "S-08")
+def test_a_sessions_own_limit_is_refused_where_it_is_looser_than_the_accounts() -> None:
+    rig = Rig(config(session_gross_notional_max=dec(25_000)))
+    given = {"order_notional_max": "10000.01", "gross_notional_max": "25001"}
+    rig.tell(asked(strategy="ema_cross", symbols=("ALPHA",), risk_limits=given))
+    looser = [
+        FieldError(
+            path="$.risk_limits.order_notional_max",
+            found="10000.01",
+            wanted="at most 10000: the tightest of the account's order_notional_max",
+        ),
+        FieldError(
+            path="$.risk_limits.gross_notional_max",
+            found="25001",
+            wanted="at most 25000: the tightest of the account's gross_notional_max, "
+            "session_gross_notional_max",
+        ),
+    ]
+    assert rig.tell(book(request_id="start-1")) == [prepared(*looser)]
+
+
+def test_a_sessions_own_limits_may_be_as_tight_as_one_likes() -> None:
+    rig = Rig()
+    given = {"order_notional_max": "10000", "position_notional_max": "1"}
+    rig.tell(asked(strategy="ema_cross", symbols=("ALPHA",), risk_limits=given))
+    assert rig.tell(book(request_id="start-1")) == [prepared()]

@@ -12,6 +12,7 @@ from schemas.recording import (
     RecordingMarked,
     RecordsMissed,
 )
+from schemas.restrictions import LockRequested
 from services.core import NOTHING
 from services.recorder.core import RecorderCore
 
@@ -88,11 +89,13 @@ def test_trouble_that_comes_back_alerts_again() -> None:
 
 
 @pytest.mark.req("R-01")
-def test_a_damaged_journal_halts_everything() -> None:
-    said = core().handle(impeded("SLU-140", "record 3 is not what was written"), 5)
-    assert said[0] == HaltRequested(
-        at_ns=5, reason="record 3 is not what was written", operator="recorder"
-    )
+def test_a_damaged_journal_halts_everything_and_locks() -> None:
+    reason = "record 3 is not what was written"
+    said = core().handle(impeded("SLU-140", reason), 5)
+    assert said[:2] == [
+        HaltRequested(at_ns=5, reason=reason, operator="recorder"),
+        LockRequested(at_ns=5, component="recorder", code="SLU-140", reason=reason),
+    ]
 
 
 def test_messages_that_are_gone_are_named_in_an_alert() -> None:
@@ -102,11 +105,14 @@ def test_messages_that_are_gone_are_named_in_an_alert() -> None:
     assert alert.message == "messages 5 to 7 of ORDERS are gone, and not recorded"
 
 
-def test_a_stream_that_lost_its_tail_halts_everything() -> None:
+def test_a_stream_that_lost_its_tail_halts_everything_and_locks() -> None:
     said = core().handle(RecordsMissed(at_ns=5, stream="FILLS", expected_seq=9, got_seq=4), 5)
     reason = "FILLS goes on at 4 where 9 was due: it has lost its tail"
-    assert said[0] == HaltRequested(at_ns=5, reason=reason, operator="recorder")
-    assert isinstance(said[1], AlertRaised)
+    assert said[:2] == [
+        HaltRequested(at_ns=5, reason=reason, operator="recorder"),
+        LockRequested(at_ns=5, component="recorder", code="SLU-142", reason=reason),
+    ]
+    assert isinstance(said[2], AlertRaised)
 
 
 def test_a_halt_is_acknowledged_by_the_recorder_too() -> None:

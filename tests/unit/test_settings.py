@@ -53,7 +53,8 @@ def test_a_valid_configuration_is_read_into_its_structs(tmp_path: Path) -> None:
     assert (settings.data_dir, settings.account) == (Path("var"), account)
     assert settings.instruments == {ALPHA: instrument()}
     assert settings.section("bus", BusConfig) == BusConfig(keys_dir=Path("var/keys"))
-    assert settings.section("breaker", BreakerConfig) == BreakerConfig()
+    chosen = BreakerConfig(drawdown_max=Decimal("0.10"))
+    assert settings.section("breaker", BreakerConfig) == chosen
 
 
 def test_a_section_that_is_left_out_has_its_defaults(tmp_path: Path) -> None:

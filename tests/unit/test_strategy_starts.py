@@ -59,7 +59,7 @@ def test_all_mistakes_of_a_start_come_back_in_one_answer() -> None:
         "$.execution_mode": ("AUT", "one of AUTO; did you mean AUTO?"),
         "$.risk_limits.max_positions": (
             "3",
-            "{}: limits of single sessions are not offered by this version; [gate] has limits",
+            "one of order_notional_max, position_notional_max, gross_notional_max",
         ),
     }
 

@@ -1,32 +1,28 @@
-"""The paper exchange fills what a real one would, at the most; order type by order type."""
+"""The paper exchange: orders against the market."""
 
 from decimal import Decimal
 
 import pytest
 
-from schemas.base import Event, ExecutionId, InstrumentId, OrderId
-from schemas.executions import Liquidity, OrderStatus
+from schemas.base import Event, ExecutionId, OrderId
 from schemas.market import InstrumentStatusChanged, Trading
-from schemas.orders import Order, OrderType, Side, TimeInForce
+from schemas.orders import Side, TimeInForce
 from schemas.venue import (
     BookQueried,
-    CancelAllPlaced,
     OrderQueried,
     VenueAccepted,
     VenueBook,
     VenueCanceled,
-    VenueCancelRejected,
     VenueFilled,
     VenueOpenOrder,
     VenueOrderStatus,
     VenueRejected,
-    VenueReplaced,
     VenueTriggered,
 )
 from services.core import tell
 from services.executor.config import MarketRemainder, VenueConfig
 from services.executor.venues.matching import VenueCore
-from tests.builders import ALPHA, BETA, MS_NS, dec, order, quote
+from tests.builders import ALPHA, MS_NS, dec, order, quote
 from tests.executor_builders import (
     book,
     cancel,
@@ -38,37 +34,24 @@ from tests.executor_builders import (
     venue,
     venue_book,
 )
-
-GAMMA = InstrumentId("sim:GAMMA")
-MAKER, TAKER = Liquidity.MAKER, Liquidity.TAKER
-LIMIT, STOP, STOP_LIMIT = OrderType.LIMIT, OrderType.STOP, OrderType.STOP_LIMIT
-
-
-def quoted(config: VenueConfig | None = None) -> VenueCore:
-    """An exchange whose market is 1000 at 99.99 against 1000 at 100.01."""
-    core = venue(config)
-    say(core, quote())
-    return core
-
-
-def accepted(order_id: str = "o1", number: int = 1) -> VenueAccepted:
-    return VenueAccepted(at_ns=1, order_id=OrderId(order_id), venue_order_id=f"V{number}")
-
-
-def canceled(leaves: str, reason: str, order_id: str = "o1") -> VenueCanceled:
-    return VenueCanceled(at_ns=1, order_id=OrderId(order_id), leaves=dec(leaves), reason=reason)
-
-
-def reason_of(said: list[Event]) -> str:
-    [rejected] = said
-    assert isinstance(rejected, VenueRejected)
-    return rejected.reason
+from tests.venue_rig import (
+    GAMMA,
+    LIMIT,
+    MAKER,
+    STOP,
+    STOP_LIMIT,
+    TAKER,
+    accepted,
+    canceled,
+    quoted,
+    reason_of,
+)
 
 
 @pytest.mark.req("X-02", "X-06")
 def test_a_market_order_takes_the_displayed_touch_and_pays_the_takers_fee() -> None:
     said = say(quoted(), placed(order(quantity="10")))
-    assert said == [accepted(), filled(fee="0.500050")]  # 5 bps of 1000.10
+    assert said == [accepted(), filled(fee="0.500050", position="10")]  # 5 bps of 1000.10
 
 
 def test_a_market_order_gets_no_more_than_is_displayed() -> None:
@@ -76,7 +59,7 @@ def test_a_market_order_gets_no_more_than_is_displayed() -> None:
     say(core, quote(ask_size="4"))
     assert say(core, placed(order(quantity="10"))) == [
         accepted(),
-        filled(quantity="4", leaves="6", fee="0.200020"),
+        filled(quantity="4", leaves="6", fee="0.200020", position="4"),
         canceled("6", "no more is displayed"),
     ]
 
@@ -139,7 +122,7 @@ def test_a_limit_order_takes_up_to_its_price_and_its_rest_rests() -> None:
     core = venue()
     say(core, quote(ask_size="4"))
     said = say(core, placed(order(quantity="10", order_type=LIMIT, limit="100.01")))
-    assert said == [accepted(), filled(quantity="4", leaves="6", fee="0.200020")]
+    assert said == [accepted(), filled(quantity="4", leaves="6", fee="0.200020", position="4")]
     [open_order] = venue_book(core).open_orders
     assert open_order == VenueOpenOrder(
         order_id=OrderId("o1"),
@@ -158,7 +141,7 @@ def test_an_immediate_order_takes_what_is_there_and_never_rests() -> None:
     )
     assert say(core, placed(immediate)) == [
         accepted(),
-        filled(quantity="4", leaves="6", fee="0.200020"),
+        filled(quantity="4", leaves="6", fee="0.200020", position="4"),
         canceled("6", "immediate or cancel: no more is displayed"),
     ]
 
@@ -210,7 +193,11 @@ def test_a_sell_stop_waits_for_the_bid_to_fall_to_it() -> None:
 
 def test_a_stop_that_is_reached_already_triggers_at_once() -> None:
     said = say(quoted(), placed(order(order_type=STOP, stop="100.01")))
-    assert said == [accepted(), VenueTriggered(at_ns=1, order_id=OrderId("o1")), filled()]
+    assert said == [
+        accepted(),
+        VenueTriggered(at_ns=1, order_id=OrderId("o1")),
+        filled(position="10"),
+    ]
 
 
 def test_a_stop_limit_rests_at_its_limit_once_it_is_triggered() -> None:
@@ -220,107 +207,6 @@ def test_a_stop_limit_rests_at_its_limit_once_it_is_triggered() -> None:
     assert fills_in(say(core, quote(ask="100.05"))) == [
         ("o1-1", "buy", dec("100.05"), dec(10), MAKER)
     ]
-
-
-def test_a_cancelled_order_is_gone_and_cannot_be_cancelled_again() -> None:
-    core = quoted()
-    say(core, placed(order(order_type=LIMIT, limit="99.00")))
-    assert say(core, cancel()) == [canceled("10", "as asked")]
-    assert say(core, cancel()) == [
-        VenueCancelRejected(at_ns=1, order_id=OrderId("o1"), reason="it is canceled")
-    ]
-    assert say(core, cancel("zz")) == [
-        VenueCancelRejected(at_ns=1, order_id=OrderId("zz"), reason="never seen here")
-    ]
-
-
-def test_cancel_all_leaves_nothing_resting_in_any_instrument() -> None:
-    core = quoted()
-    say(core, placed(order("a", order_type=LIMIT, limit="99.00")))
-    say(core, placed(order("b", order_type=LIMIT, limit="99.00", instrument=BETA)))
-    assert say(core, CancelAllPlaced(at_ns=1)) == [
-        canceled("10", "as asked: all", "a"),
-        canceled("10", "as asked: all", "b"),
-    ]
-    assert venue_book(core).open_orders == ()
-
-
-def replacement(order_id: str = "b", **changes: str) -> Order:
-    limit = changes.get("limit", "99.50")
-    return order(order_id, quantity="4", order_type=LIMIT, limit=limit, replaces="a")
-
-
-def test_a_replacement_takes_the_place_of_a_resting_order_in_one_step() -> None:
-    core = quoted()
-    say(core, placed(order("a", order_type=LIMIT, limit="99.00")))
-    assert say(core, placed(replacement())) == [
-        VenueReplaced(at_ns=1, order_id=OrderId("a"), by=OrderId("b")),
-        accepted("b", 2),
-    ]
-    assert [each.order_id for each in venue_book(core).open_orders] == ["b"]
-
-
-def test_a_refused_replacement_leaves_the_order_it_names_alone() -> None:
-    core = quoted()
-    say(core, placed(order("a", order_type=LIMIT, limit="99.00")))
-    assert "limit_price 99.505" in reason_of(say(core, placed(replacement(limit="99.505"))))
-    assert [each.order_id for each in venue_book(core).open_orders] == ["a"]
-
-
-def test_what_has_been_filled_meanwhile_can_no_longer_be_replaced() -> None:
-    core = quoted()
-    say(core, placed(order("a", order_type=LIMIT, limit="99.00")))
-    say(core, quote(bid="98.00", ask="99.00"))
-    said = reason_of(say(core, placed(replacement())))
-    assert said == "a does not rest in sim:ALPHA: nothing to replace"
-
-
-@pytest.mark.req("X-10")
-def test_a_repeated_id_is_rejected_and_the_first_order_stands() -> None:
-    core = quoted()
-    say(core, placed(order(order_type=LIMIT, limit="99.00")))
-    assert reason_of(say(core, placed(order()))) == "the id was used before"
-    [status] = say(core, OrderQueried(at_ns=1, order_id=OrderId("o1")))
-    assert status == VenueOrderStatus(
-        at_ns=1, order_id=OrderId("o1"), status=OrderStatus.ACCEPTED, filled=dec(0)
-    )
-
-
-@pytest.mark.parametrize(
-    ("bad", "why"),
-    [
-        (order(instrument=GAMMA), "sim:GAMMA is not traded here"),
-        (order(quantity="0"), "quantity 0: wanted a positive multiple of 1"),
-        (order(quantity="1.5"), "quantity 1.5: wanted a positive multiple of 1"),
-        (order(limit="100"), "limit_price 100: a market order wants none"),
-        (order(order_type=LIMIT), "limit_price None: a limit order wants a price"),
-        (
-            order(order_type=LIMIT, limit="100.005"),
-            "limit_price 100.005: wanted a multiple of 0.01",
-        ),
-        (order(order_type=STOP), "stop_price None: a stop order wants a price"),
-        (order(expires_at_ns=1), "too late: it was to arrive before 1, and it is 1"),
-        (order(is_reduce_only=True), "reduce only: quantity 10, and the position is 0"),
-    ],
-)
-def test_an_order_that_makes_no_sense_is_rejected_with_the_reason(bad: Order, why: str) -> None:
-    assert reason_of(say(quoted(), placed(bad))) == why
-
-
-def test_a_reduce_only_order_never_turns_the_position_over() -> None:
-    core = quoted()
-    say(core, placed(order("long", quantity="10")))
-    reducing = order(
-        "out", side=Side.SELL, quantity="10", order_type=LIMIT, limit="101.00", is_reduce_only=True
-    )
-    say(core, placed(reducing))
-    say(core, placed(order("other", side=Side.SELL, quantity="6")))
-    assert fills_in(say(core, quote(bid="101.00", ask="101.02"))) == [
-        ("out-1", "sell", dec("101.00"), dec(4), MAKER)
-    ]
-    said = say(core, quote(bid="101.00", ask="101.02", bid_size="2000", at_ns=1))
-    assert said == [canceled("6", "reduce only: nothing is left to reduce", "out")]
-    assert venue_book(core).positions == {}
 
 
 @pytest.mark.parametrize("state", [Trading.HALTED, Trading.CLOSED])
@@ -390,7 +276,9 @@ def test_the_book_of_the_venue_is_the_fold_of_what_it_executed() -> None:
     say(core, placed(order("b", quantity="4", side=Side.SELL), at_ns=5))
     say(core, placed(order("c", quantity="4", order_type=LIMIT, limit="99.00"), at_ns=6))
     [answer] = say(core, BookQueried(at_ns=9, request_id="r", since_ns=5))
-    sold = filled("b", side=Side.SELL, price="99.99", quantity="4", fee="0.199980", at_ns=5)
+    sold = filled(
+        "b", side=Side.SELL, price="99.99", quantity="4", fee="0.199980", at_ns=5, position="6"
+    )
     assert answer == VenueBook(
         at_ns=9,
         request_id="r",
