@@ -28,6 +28,7 @@ def instrument(
     maker_bps: str = "0",
     taker_bps: str = "0",
     asset_class: AssetClass = AssetClass.EQUITY,
+    calendar: str = "24x7",
 ) -> Instrument:
     return Instrument(
         id=id_,
@@ -38,6 +39,7 @@ def instrument(
         multiplier=Decimal(multiplier),
         maker_fee_bps=Decimal(maker_bps),
         taker_fee_bps=Decimal(taker_bps),
+        calendar=calendar,
     )
 
 

@@ -22,6 +22,13 @@ from schemas.control import (
 from schemas.errors import FieldError
 from schemas.executions import BookReported, PositionView
 from schemas.health import HealthReported
+from schemas.restrictions import (
+    Level,
+    LockRequested,
+    RestrictionRequested,
+    UnlockAsked,
+    UnlockRequest,
+)
 from services.breaker.config import BreakerConfig
 from services.breaker.control_log import ControlLog
 from services.breaker.core import BreakerCore
@@ -72,6 +79,27 @@ def reset(
 ) -> ResetAsked:
     request = ResetRequest(operator=operator, reason=reason, halt=number)
     return ResetAsked(at_ns=0, request_id=request_id, request=request)
+
+
+def restriction(
+    scope: str = "symbol.sim.ALPHA",
+    level: Level = Level.HALT,
+    *,
+    reason: str = "odd prices",
+    operator: str = "kim",
+) -> RestrictionRequested:
+    return RestrictionRequested(at_ns=0, scope=scope, level=level, reason=reason, operator=operator)
+
+
+def lock(reason: str = "one id, two orders", component: str = "executor") -> LockRequested:
+    return LockRequested(at_ns=0, component=component, code="SLU-133", reason=reason)
+
+
+def unlock(
+    number: int, *, operator: str = "kim", reason: str = "looked", request_id: str = "unlock-1"
+) -> UnlockAsked:
+    request = UnlockRequest(operator=operator, reason=reason, lock=number)
+    return UnlockAsked(at_ns=0, request_id=request_id, request=request)
 
 
 def prepared(
@@ -206,9 +234,15 @@ class ControlRig:
         [answer] = [e for e in said if isinstance(e, ControlAnswered)]
         return answer
 
-    def restart(self, generation: int = 2) -> None:
+    def unlock(self, number: int, **fields: Any) -> ControlAnswered:
+        """Return the answer to an unlock that names this lock."""
+        said = self.tell(unlock(number, **fields))
+        [answer] = [e for e in said if isinstance(e, ControlAnswered)]
+        return answer
+
+    def restart(self, generation: int = 2, config: BreakerConfig | None = None) -> None:
         """The breaker process dies and comes back: only its journal is left."""
-        self.core = breaker_core(generation=generation)
+        self.core = breaker_core(config, generation=generation)
         for event in self.kept:
             self.core.restore(event)
 

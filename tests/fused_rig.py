@@ -9,15 +9,16 @@ from schemas.base import AccountId, Event
 from schemas.control import StartRequest
 from schemas.instruments import Instrument
 from schemas.wire import encode
+from services.bench.open_limits import open_limits
 from services.feed.opening import open_recording
 from services.feed.source import Source, recorded
-from services.gate.config import AccountLimits, GateConfig, InstrumentLimits
 from services.strategy.config import StrategyConfig
 from services.system import FusedSystem, FusedTerms
 
 ACCOUNT = AccountId("paper")
 CASH = Decimal(1_000_000)
-ROW = InstrumentLimits(
+GATE = open_limits(
+    ACCOUNT,
     order_quantity_max=Decimal(1_000),
     order_notional_max=Decimal(200_000),
     position_quantity_max=Decimal(1_000),
@@ -25,8 +26,6 @@ ROW = InstrumentLimits(
     price_collar_bps=Decimal(100),
     spread_bps_max=Decimal(100),
     stale_after_ms=5_000,
-)
-LIMITS = AccountLimits(
     gross_notional_max=Decimal(400_000),
     session_messages_max=10_000,
     account_messages_max=10_000,
@@ -34,6 +33,7 @@ LIMITS = AccountLimits(
     signal_life_ms_max=10_000,
     currency_values={"USD": Decimal(1), "USDT": Decimal(1)},
 )
+ROW, LIMITS = GATE.default, GATE.accounts[ACCOUNT]
 
 
 def system(
@@ -46,7 +46,7 @@ def system(
         account=ACCOUNT,
         initial_cash=CASH,
         instruments={each.id: each for each in instruments},
-        gate=GateConfig(default=ROW, accounts={ACCOUNT: LIMITS}),
+        gate=GATE,
         strategy=StrategyConfig(parameters=parameters or {}),
     )
 

@@ -1,6 +1,6 @@
 """A gate that runs, with limits small enough to reach; a test names only what it is about."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -23,10 +23,14 @@ from schemas.executions import (
     PositionView,
 )
 from schemas.orders import Order, OrderApproved, Reading, Side, SignalDecided, SignalRaised
+from services.bench import open_limits
 from services.control import LEASE_UNLIMITED_NS, ControlGuard
 from services.core import tell
-from services.gate.config import AccountLimits, GateConfig, InstrumentLimits
+from services.gate.account import Account
+from services.gate.config import GateConfig
 from services.gate.core import GateCore
+from services.gate.exposure import Lane, OpenOrder, Totals
+from services.gate.holders import Holder
 from tests.builders import (
     ACCOUNT,
     ALPHA,
@@ -42,7 +46,8 @@ from tests.builders import (
 
 NOW_NS = 1_000 * S_NS
 INSTRUMENTS = {ALPHA: instrument(ALPHA), BETA: instrument(BETA, multiplier="2")}
-ROW = InstrumentLimits(
+ROW = msgspec.structs.replace(
+    open_limits.ROW,
     order_quantity_max=dec(100),
     order_notional_max=dec(10_000),
     position_quantity_max=dec(200),
@@ -51,7 +56,8 @@ ROW = InstrumentLimits(
     spread_bps_max=dec(50),
     stale_after_ms=1_000,
 )
-ACCOUNT_ROW = AccountLimits(
+ACCOUNT_ROW = msgspec.structs.replace(
+    open_limits.ACCOUNT,
     gross_notional_max=dec(30_000),
     session_messages_max=20,
     account_messages_max=30,
@@ -64,11 +70,9 @@ _E = TypeVar("_E", bound=Event)
 
 def config(**changes: Any) -> GateConfig:
     """Return the configuration with some limits changed; None is one that nobody has chosen."""
-    of_account = {k: v for k, v in changes.items() if k in AccountLimits.__struct_fields__}
-    of_row = {k: v for k, v in changes.items() if k not in of_account}
-    row = msgspec.structs.replace(ROW, **of_row)
-    account = msgspec.structs.replace(ACCOUNT_ROW, **of_account)
-    return GateConfig(default=row, accounts={ACCOUNT: account})
+    row = {k: getattr(ROW, k) for k in ROW.__struct_fields__}
+    account = {k: getattr(ACCOUNT_ROW, k) for k in ACCOUNT_ROW.__struct_fields__}
+    return open_limits.open_limits(ACCOUNT, **(row | account | changes))
 
 
 def running_guard() -> ControlGuard:
@@ -271,23 +275,63 @@ def _of(order: Order) -> dict[str, Any]:
 def assert_sums_follow(gate: GateCore) -> None:
     """Assert that every sum beside the orders is what the orders and positions add up to."""
     for account in gate.state.accounts.values():
-        gross = dec(0)
         for key, lane in account.lanes.items():
-            mine = [each for each in account.orders.values() if each.lane is lane]
-            buys = sum((e.leaves for e in mine if e.order.side is Side.BUY), dec(0))
-            sells = sum((e.leaves for e in mine if e.order.side is Side.SELL), dec(0))
-            held = account.portfolio.quantity(key)
-            worst = max(held + buys, sells - held)
-            price = lane.market.price if worst else dec(0)
-            is_priced = price is not None and lane.unit_value is not None
-            notional = worst * (lane.unit_value or dec(0)) * (price or dec(0))
-            assert (lane.position, lane.buys, lane.sells) == (held, buys, sells)
-            assert (lane.worst, lane.notional) == (worst, notional)
-            assert (key in account.totals.unpriced) == (bool(worst) and not is_priced)
-            assert (lane in lane.market.exposed) == bool(worst)
-            assert all(each.leaves > 0 for each in mine)
-            gross += notional
-        assert account.totals.gross == gross
+            mine = [each for each in account.orders.values() if each.lanes[0] is lane]
+            assert lane.position == account.portfolio.quantity(key)
+            assert_lane_follows(lane, mine)
+            sessions = account.holders.sessions.values()
+            owned = (each.lanes[key].position for each in sessions if key in each.lanes)
+            assert lane.owned == sum(owned, dec(0))
+        assert_totals_follow(account.totals, account.lanes.values())
+        for groups in (account.sector_of, account.asset_class_of, account.venue_of):
+            for group in groups.values():
+                members = [lane for key, lane in account.lanes.items() if groups[key] is group]
+                assert_totals_follow(group.totals, members)
+        assert_holders_follow(account)
+
+
+def assert_holders_follow(account: Account) -> None:
+    """Assert the same of every session and every strategy of an account."""
+    by_strategy: dict[int, tuple[Holder, list[Holder]]] = {}
+    for session, holder in account.holders.sessions.items():
+        orders = [each for each in account.orders.values() if each.order.session == session]
+        for key, lane in holder.lanes.items():
+            assert_lane_follows(lane, [o for o in orders if o.order.instrument == key])
+        assert_totals_follow(holder.totals, holder.lanes.values())
+        if holder.strategy is not None:
+            by_strategy.setdefault(id(holder.strategy), (holder.strategy, []))[1].append(holder)
+    for strategy, members in by_strategy.values():
+        for key, lane in strategy.lanes.items():
+            parts = [each.lanes[key] for each in members if key in each.lanes]
+            for name in ("position", "buys", "sells"):
+                assert getattr(lane, name) == sum((getattr(p, name) for p in parts), dec(0))
+            assert lane.worst == max(lane.position + lane.buys, lane.sells - lane.position)
+        assert_totals_follow(strategy.totals, strategy.lanes.values())
+
+
+def assert_lane_follows(lane: Lane, orders: Sequence[OpenOrder]) -> None:
+    """Assert that a lane is its position and these orders."""
+    buys = sum((e.leaves for e in orders if e.order.side is Side.BUY), dec(0))
+    sells = sum((e.leaves for e in orders if e.order.side is Side.SELL), dec(0))
+    assert (lane.buys, lane.sells) == (buys, sells)
+    assert lane.worst == max(lane.position + buys, sells - lane.position)
+    assert (lane in lane.market.exposed) == bool(lane.worst)
+    assert all(each.leaves > 0 for each in orders)
+
+
+def assert_totals_follow(totals: Totals, lanes: Iterable[Lane]) -> None:
+    """Assert that sums are those of the lanes, at the market's newest prices."""
+    gross = long = short = dec(0)
+    for lane in lanes:
+        price = lane.market.price if lane.worst else dec(0)
+        is_priced = price is not None and lane.unit_value is not None
+        one = (lane.unit_value or dec(0)) * (price or dec(0))
+        assert lane.notional == lane.worst * one
+        assert (lane.instrument.id in totals.unpriced) == (bool(lane.worst) and not is_priced)
+        gross += lane.worst * one
+        long += (lane.position + lane.buys) * one
+        short += (lane.sells - lane.position) * one
+    assert (totals.gross, totals.long, totals.short) == (gross, long, short)
 
 
 def snapshot(gate: GateCore) -> dict[str, Any]:

@@ -253,6 +253,8 @@ class ExecutorCore:
             return self._contradictions.of_a_stranger(report, now_ns)
         before = record.status
         self._fates.answered(order_id)
+        if untold := self._fates.of_untold(record, report, now_ns):
+            return untold
         said = self._told(record, report, now_ns)
         if wish is not None and record.status in CLOSED:
             del self._wishes[order_id]

@@ -8,8 +8,8 @@ is cancelled at once, and the books are compared.
 from collections.abc import Sequence
 
 from schemas.base import NS_PER_MS, Event, OrderId
-from schemas.executions import OrderStatus
-from schemas.venue import VenueOrderStatus
+from schemas.executions import CLOSED, OrderStatus
+from schemas.venue import VenueCanceled, VenueExpired, VenueMessage, VenueOrderStatus
 from services.core import NOTHING
 from services.executor import facts
 from services.executor.alarms import Alarm, Alarms
@@ -18,6 +18,7 @@ from services.executor.orders import Orders, Record
 from services.executor.rounds import Rounds
 from services.executor.teller import Teller
 
+UNTOLD = "it has ended, and executions of it are still to be told"
 NEVER_SEEN = "never sent: the venue has never seen it, and its deadline has passed"
 
 
@@ -50,6 +51,17 @@ class Fates:
         """Stop waiting: the venue has said something about it."""
         if self._waiting.pop(order_id, None) is not None and not self._waiting:
             self._alarms.disarm(Alarm.ANSWER)
+
+    def of_untold(self, record: Record, report: VenueMessage, now_ns: int) -> Sequence[Event]:
+        """Keep an order open whose end speaks of executions that were not told yet; ask for them.
+
+        They are positions already: until they are told the order counts at its worst case (I8).
+        """
+        if record.status in CLOSED or not isinstance(report, VenueCanceled | VenueExpired):
+            return NOTHING
+        if record.filled + report.leaves >= record.order.quantity:
+            return NOTHING
+        return [*self._teller.mark_unknown([record], UNTOLD, now_ns), *self.ask_again(now_ns)]
 
     def turn(self, now_ns: int) -> list[Event]:
         """Begin with a new connection, or with none: answers that are missing are lost."""

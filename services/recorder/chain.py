@@ -126,7 +126,7 @@ def verify(lines: Iterable[bytes], *, after: Head, until: Head | None = None) ->
 def _damage(line: bytes, head: Head) -> Damage | None:
     try:
         record = read_line(line)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return Damage(head.n + 1, f"it is no record: {error}")
     if record.n != head.n + 1:
         return Damage(head.n + 1, f"record {record.n} stands in its place")

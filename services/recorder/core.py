@@ -12,6 +12,7 @@ from schemas.recording import (
     RecordingMarked,
     RecordsMissed,
 )
+from schemas.restrictions import LockRequested
 from services.core import NOTHING
 
 SERVICE = "recorder"
@@ -113,7 +114,7 @@ class RecorderCore:
             return [_alert(Severity.CRITICAL, "SLU-142", what, now_ns)]
         what = f"{stream} goes on at {got} where {expected} was due: it has lost its tail"
         alert = _alert(Severity.CRITICAL, "SLU-142", what, now_ns)
-        return [HaltRequested(at_ns=now_ns, reason=what, operator=SERVICE), alert]
+        return [*_lock("SLU-142", what, now_ns), alert]
 
     def _judge(self, read: DurabilityRead, now_ns: int) -> list[Event]:
         previous, self._durability = self._durability, read
@@ -125,7 +126,15 @@ class RecorderCore:
 def _halt(changed: RecordingChanged, now_ns: int) -> list[Event]:
     if changed.code != "SLU-140":
         return []
-    return [HaltRequested(at_ns=now_ns, reason=changed.detail, operator=SERVICE)]
+    return _lock(changed.code, changed.detail, now_ns)
+
+
+def _lock(code: str, why: str, now_ns: int) -> list[Event]:
+    """Return the halt, and then the lock: only a person can say what to make of it."""
+    return [
+        HaltRequested(at_ns=now_ns, reason=why, operator=SERVICE),
+        LockRequested(at_ns=now_ns, component=SERVICE, code=code, reason=why),
+    ]
 
 
 def _alert(severity: Severity, code: str, message: str, now_ns: int) -> AlertRaised:

@@ -31,6 +31,7 @@ UNITLESS = {
     "epoch_max": "an epoch",
     "gate_token": "a number of its own kind",
     "leg": "an index",
+    "level": "of a market-wide breaker: 1, 2 or 3",
     "pid": "a process",
     "restarts": "a count",
     "counts": "counts by kind",

@@ -9,6 +9,7 @@ from schemas.base import Event
 from schemas.wire import decode_kept, encode
 from services.breaker.control_log import ControlLog
 from services.core import tell
+from tests.breaker_rig import only
 from tests.control_rig import breaker_core
 
 TRANSCRIPTS = sorted(Path(__file__).parent.glob("control_*.txt"))
@@ -18,7 +19,7 @@ class Player:
     """A breaker core and a control stream; what the stream answers is told at once."""
 
     def __init__(self) -> None:
-        self.core = breaker_core()
+        self.core = breaker_core(only("drawdown", ("0.10", "halt")))
         self.log = ControlLog()
 
     def play(self, line: str) -> list[str]:

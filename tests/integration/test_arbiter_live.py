@@ -30,7 +30,7 @@ from schemas.control import (
 from schemas.errors import WireError
 from schemas.health import ArbiterReported
 from schemas.streams import CONTROL
-from schemas.subjects import EPOCH_RECORD, HALT, RESET, START, subject_of
+from schemas.subjects import EPOCH_RECORD, HALT, RESET, START, UNLOCK, subject_of
 from services.breaker.__main__ import REQUESTS
 from services.breaker.config import BreakerConfig
 from services.breaker.control_stream import ControlStream
@@ -448,7 +448,7 @@ def test_an_unreadable_record_on_the_control_stream_is_a_halt(
 
 
 @pytest.mark.req("B-06")
-def test_a_control_stream_that_begins_anew_halts_until_a_person_accepts_it(tmp_path: Path) -> None:
+def test_a_control_stream_that_begins_anew_locks_until_a_person_accepts_it(tmp_path: Path) -> None:
     first = GuardedServer(tmp_path / "bus")
     port = int(first.url.rpartition(":")[2])
 
@@ -468,9 +468,11 @@ def test_a_control_stream_that_begins_anew_halts_until_a_person_accepts_it(tmp_p
                 found = await rig.report()
                 assert (found.breaker_state, found.halt_operator, found.halts) == (
                     BreakerState.TRIPPED,
-                    "breaker.control",
+                    "breaker.lock",
                     1,
                 )
+                assert not (await rig.ask(RESET, reason="the disk was lost", halt=1)).is_ok
+                assert (await rig.ask(UNLOCK, reason="the disk was lost", lock=2)).is_ok
                 assert (await rig.ask(RESET, reason="the disk was lost", halt=1)).is_ok
                 assert (await rig.ask(START)).epoch == 3
             finally:

@@ -18,7 +18,7 @@ from nats.js.api import StreamConfig
 from schemas.base import BootId, Event
 from schemas.errors import BusError
 from schemas.streams import STREAMS
-from schemas.subjects import HALT, PAUSE, RESET, RESUME, START, STOP
+from schemas.subjects import HALT, LIMITS, PAUSE, RESET, RESUME, START, STOP, UNLOCK
 from services.control import ControlGuard
 from services.executor.core import ExecutorCore
 from services.executor.venues.matching import VenueCore
@@ -48,23 +48,37 @@ NOBODY = ""
 MAY_PUBLISH: dict[str, str] = {
     "market.sim.ALPHA.quote": "feed",
     "feed.ended": "feed",
-    "signal.s1.ALPHA": "strategy",
+    "signal.s1.ALPHA": "strategy executor",
     "session.s1.state": "strategy",
     "risk.decision.s1": "gate",
     "order.sim.paper": "gate",
     "exec.sim.paper": "executor",
     "book.paper": "executor",
     "risk.account.paper": "breaker",
+    "risk.limits": "gate",
+    "risk.tightened.paper": "gate",
+    "risk.health.paper": "executor",
+    "risk.locate.paper": "executor",
     "breaker.drawdown": "breaker",
     "control.halt": EVERYONE,
     "control.halt.venue.sim": EVERYONE,
+    "control.reduce": EVERYONE,
+    "control.reduce.account.paper": EVERYONE,
+    "control.flatten": "operator breaker",
+    "control.flattened": "executor",
+    "control.unlock": "operator",
+    "control.lock": "gate executor breaker recorder",
+    "breaker.locks": "breaker",
     "control.start": "operator",
     "control.reset": "operator",
     "control.stop": "operator",
     "control.pause": "operator",
     "control.resume": "operator",
     "control.confirm": "operator",
-    "control.result": "strategy breaker",
+    "control.limits": "operator",
+    "control.breaker": "operator",
+    "control.result": "strategy gate breaker executor",
+    "control.reconcile": "operator",
     "control.prepare": "breaker",
     "control.epoch": "breaker",
     "control.record.epoch": "breaker",
@@ -118,20 +132,32 @@ MAY_SUBSCRIBE: dict[str, str] = {
     "session.>": f"gate breaker {WATCHERS}",
     "risk.decision.>": f"strategy breaker {WATCHERS}",
     "risk.account.*": f"strategy gate {WATCHERS}",
+    "risk.health.*": f"strategy gate {WATCHERS}",
+    "risk.locate.*": f"strategy gate {WATCHERS}",
+    "risk.limits": f"strategy {WATCHERS}",
+    "control.limits": f"gate {WATCHERS}",
     "order.>": f"executor {WATCHERS}",
     "exec.>": f"strategy gate breaker {WATCHERS}",
     "book.>": f"strategy gate breaker {WATCHERS}",
     "breaker.>": WATCHERS,
-    "alert.>": WATCHERS,
+    "breaker.locks": f"gate executor {WATCHERS}",
+    "alert.>": f"breaker {WATCHERS}",
+    "control.breaker": f"breaker {WATCHERS}",
     "health.*": f"breaker supervisor {WATCHERS}",
     "dead.letters": f"breaker {WATCHERS}",
     "control.halt": f"recorder strategy gate executor breaker {WATCHERS}",
     "control.halt.>": f"recorder strategy gate executor breaker {WATCHERS}",
+    "control.reduce": f"recorder strategy gate executor breaker {WATCHERS}",
+    "control.reduce.>": f"recorder strategy gate executor breaker {WATCHERS}",
+    "control.flatten": f"executor {WATCHERS}",
+    "control.lock": f"breaker {WATCHERS}",
+    "control.unlock": f"breaker {WATCHERS}",
     "control.start": f"breaker {WATCHERS}",
     "control.reset": f"breaker {WATCHERS}",
     "control.stop": f"strategy {WATCHERS}",
     "control.pause": f"strategy {WATCHERS}",
     "control.resume": f"strategy {WATCHERS}",
+    "control.reconcile": f"executor {WATCHERS}",
     "control.result": WATCHERS,
     "control.prepare": f"strategy gate executor {WATCHERS}",
     "control.prepared.*": f"breaker {WATCHERS}",
@@ -165,7 +191,11 @@ HEARD: dict[str, frozenset[type[Event]]] = {
     "breaker": breaker_core().hears,
     "recorder": RecorderCore.hears,
 }
-REQUESTS = {"strategy": (STOP, PAUSE, RESUME), "breaker": (START, RESET)}
+REQUESTS = {
+    "strategy": (STOP, PAUSE, RESUME),
+    "breaker": (START, RESET, UNLOCK),
+    "gate": (LIMITS,),
+}
 
 
 @pytest.fixture(scope="module")

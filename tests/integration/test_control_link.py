@@ -150,7 +150,7 @@ PAYLOADS = [b"", b"\xff", b'{"halt": false}', b"[", b"\xff" * 1_048_576, b'{"rea
 
 @pytest.mark.req("G-09", "B-05", "O-05")
 @pytest.mark.parametrize("payload", PAYLOADS, ids=["empty", "ff", "false", "torn", "1 MB", "fire"])
-@pytest.mark.parametrize("subject", [HALT, f"{HALT}.venue.sim"])
+@pytest.mark.parametrize("subject", [HALT, f"{HALT}.planet.mars"])
 def test_any_bytes_halt_and_are_acknowledged(
     server: GuardedServer, subject: str, payload: bytes
 ) -> None:

@@ -109,7 +109,7 @@ def test_the_time_of_a_decision_is_measured_and_stamped(nats_url: str) -> None:
     [b"", b"\xff", b'{"halt": false}', b"[", b"x" * 1_000_000],
     ids=lambda data: repr(data[:9]),
 )
-@pytest.mark.parametrize("below", ["", ".account.paper"])
+@pytest.mark.parametrize("below", ["", ".planet.mars"])
 def test_any_bytes_on_the_halt_subjects_are_a_halt(nats_url: str, data: bytes, below: str) -> None:
     async def main() -> tuple[Event, int]:
         core = Probe({HaltRequested: echo})

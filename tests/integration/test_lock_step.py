@@ -25,7 +25,6 @@ from services.executor.port import DirectPort
 from services.feed.opening import open_recording
 from services.feed.source import recorded
 from services.gate.books import BookQuery
-from services.gate.config import GateConfig
 from services.gate.core import GateCore
 from services.runtime.config import BusConfig
 from services.runtime.connect import connect
@@ -33,7 +32,7 @@ from services.runtime.fastpath import BusConnection
 from services.runtime.live import Adapter, Live, Post
 from services.strategy.config import StrategyConfig
 from services.strategy.core import StrategyCore
-from tests.fused_rig import ACCOUNT, CASH, LIMITS, ROW, request, system
+from tests.fused_rig import ACCOUNT, CASH, GATE, request, system
 
 MARKET_EVENTS = 1_500
 BOOT = BootId("boot")
@@ -82,7 +81,7 @@ class LockStep:
             ControlGuard(name, BOOT, "lock-step", lease_ns=LEASE_UNLIMITED_NS)
             for name in ("gate", "executor")
         ]
-        gate = GateCore(GateConfig(default=ROW, accounts={ACCOUNT: LIMITS}), known, self.guards[0])
+        gate = GateCore(GATE, known, self.guards[0])
         quiet = without_rounds(ExecutorConfig())
         executor = ExecutorCore(quiet, ACCOUNT, known, CASH, self.guards[1], is_linked=True)
         self.port = PortAdapter(DirectPort(VenueConfig(), known, CASH, executor.may_send))

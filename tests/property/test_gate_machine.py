@@ -12,10 +12,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from schemas.base import Event, InstrumentId, OrderId
+from schemas.base import Event, InstrumentId, OrderId, SessionId
 from schemas.executions import OrderFilled, OrderStatus, OrderView
 from schemas.health import GapSeen
 from schemas.orders import Order, OrderApproved, Side
+from schemas.sessions import SessionCreated
+from services.gate.config_groups import GroupLimits
 from tests.builders import ACCOUNT, ALPHA, BETA, MS_NS, dec
 from tests.gate_rig import (
     ROW,
@@ -39,7 +41,22 @@ NOW_AND_THEN = st.sampled_from([False, False, False, True])
 PRICES = st.sampled_from(["99.00", "100.00", "101.50", "103.99"])
 TELLER = "executor-1"
 LIFE_NS = 500 * MS_NS
-GROSS_MAX = dec(15_000)
+GROSS_MAX, NET_MAX = dec(15_000), dec(10_000)
+GROUP_MAX, SESSION_MAX = dec(9_000), dec(8_000)
+ROWS = {"default": GroupLimits(gross_notional_max=GROSS_MAX, net_notional_max=GROUP_MAX)}
+STRATEGIES = {SessionId("s1"): "trend", SessionId("s2"): "trend", SessionId("s3"): "other"}
+
+
+def created(session: SessionId, strategy: str) -> SessionCreated:
+    return SessionCreated(
+        at_ns=0,
+        session=session,
+        start_id="start-1",
+        strategy=strategy,
+        account=ACCOUNT,
+        instruments=(ALPHA, BETA),
+        initial_capital=dec(1),
+    )
 
 
 class Fate:
@@ -62,8 +79,15 @@ class GateMachine(RuleBasedStateMachine):
                 session_messages_max=10_000,
                 account_messages_max=10_000,
                 gross_notional_max=GROSS_MAX,
+                net_notional_max=NET_MAX,
+                session_gross_notional_max=SESSION_MAX,
+                asset_classes=ROWS,
+                venues=ROWS,
+                strategies=ROWS,
             )
         )
+        for session, strategy in STRATEGIES.items():
+            self.rig.tell(created(session, strategy))
         self.rig.tell(book(src=TELLER, at_ns=self.rig.now_ns))
         self.fates: dict[OrderId, Fate] = {}
         self.held = {ALPHA: dec(0), BETA: dec(0)}
@@ -96,9 +120,15 @@ class GateMachine(RuleBasedStateMachine):
         )
 
     @rule(
-        key=INSTRUMENTS, side=SIDES, quantity=st.sampled_from([1, 20, 50]), is_reducing=NOW_AND_THEN
+        key=INSTRUMENTS,
+        side=SIDES,
+        quantity=st.sampled_from([1, 20, 50]),
+        is_reducing=NOW_AND_THEN,
+        session=st.sampled_from(list(STRATEGIES)),
     )
-    def raise_signal(self, key: InstrumentId, side: Side, quantity: int, is_reducing: bool) -> None:
+    def raise_signal(
+        self, key: InstrumentId, side: Side, quantity: int, is_reducing: bool, session: SessionId
+    ) -> None:
         self.count += 1
         before = self.true_reach(key, side), self.true_gross()
         raised = self.rig.signal(
@@ -106,6 +136,7 @@ class GateMachine(RuleBasedStateMachine):
             instrument=key,
             side=side,
             quantity=str(quantity),
+            session=session,
             is_reduce_only=is_reducing,
             expires_in_ns=LIFE_NS,
         )
@@ -123,18 +154,35 @@ class GateMachine(RuleBasedStateMachine):
         assert self.true_reach(key, side) <= ROW.position_quantity_max
         gross = self.true_gross()
         assert gross <= GROSS_MAX or gross <= before[1]
+        self.assert_parts_hold(order)
         if order.is_reduce_only:
             assert before[0] < 0
             assert self.true_reach(key, side) <= 0
+
+    def assert_parts_hold(self, order: Order) -> None:
+        """Assert the limits of the parts: each is kept, or the order did not take it further."""
+        account = self.rig.gate.state.accounts[ACCOUNT]
+        holder = account.holders.sessions[order.session]
+        assert holder.strategy is not None
+        lane, side = account.lanes[order.instrument], order.side
+        sums = (account.totals, account.venue_of[order.instrument].totals, holder.strategy.totals)
+        for totals, most in zip(sums, (NET_MAX, GROUP_MAX, GROUP_MAX), strict=True):
+            net = totals.long if side is Side.BUY else totals.short
+            assert net <= most or lane.room(side) >= 0
+        own = holder.lanes[order.instrument]
+        assert holder.totals.gross <= SESSION_MAX or own.room(side) + order.quantity > 0
 
     @rule(again=st.data())
     def tell_a_signal_again(self, again: st.DataObject) -> None:
         if self.fates:
             order = again.draw(st.sampled_from(list(self.fates.values()))).order
             raised = self.rig.signal(
-                order.signal_id, instrument=order.instrument, expires_in_ns=LIFE_NS
+                order.signal_id,
+                instrument=order.instrument,
+                session=order.session,
+                expires_in_ns=LIFE_NS,
             )
-            assert self.rig.rule(str(raised.signal_id), expires_in_ns=LIFE_NS) != "all"
+            assert self.rig.decide(raised).rule != "all"
 
     @rule(pick=st.data())
     def an_approval_arrives(self, pick: st.DataObject) -> None:

@@ -17,6 +17,7 @@ from services.gate.config import InstrumentLimits
 
 LIMITS_ARE_CHOSEN = {
     ("gate", "default"),
+    ("gate", "market"),
     ("gate", "accounts"),
     ("gate", "compliance"),
     ("breaker", "profile"),

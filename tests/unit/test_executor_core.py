@@ -100,13 +100,13 @@ def test_the_life_of_a_market_order_is_told_state_by_state() -> None:
     ("report", "fact", "state"),
     [
         (
-            VenueCanceled(at_ns=1, order_id=O1, leaves=dec(7), reason="as asked"),
-            (OrderCanceled, {"leaves": dec(7), "reason": "as asked"}),
+            VenueCanceled(at_ns=1, order_id=O1, leaves=dec(10), reason="as asked"),
+            (OrderCanceled, {"leaves": dec(10), "reason": "as asked"}),
             OrderStatus.CANCELED,
         ),
         (
-            VenueExpired(at_ns=1, order_id=O1, leaves=dec(7)),
-            (OrderExpired, {"leaves": dec(7)}),
+            VenueExpired(at_ns=1, order_id=O1, leaves=dec(10)),
+            (OrderExpired, {"leaves": dec(10)}),
             OrderStatus.EXPIRED,
         ),
         (VenueTriggered(at_ns=1, order_id=O1), (OrderTriggered, {}), OrderStatus.ACCEPTED),

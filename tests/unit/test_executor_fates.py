@@ -16,6 +16,7 @@ from schemas.health import AlertRaised, Severity
 from schemas.venue import (
     BookQueried,
     OrderQueried,
+    VenueCanceled,
     VenueLinkChanged,
     VenueOrderStatus,
 )
@@ -23,7 +24,7 @@ from services.core import tell
 from services.executor.core import ExecutorCore
 from tests.builders import MS_NS, S_NS, dec, order
 from tests.executor_builders import filled, say
-from tests.executor_rig import O1, accepted, refused, status, submitted, unknown
+from tests.executor_rig import O1, accepted, refused, resting, status, submitted, unknown
 
 
 @pytest.mark.req("X-10")
@@ -134,3 +135,12 @@ def test_a_lost_link_makes_every_unanswered_order_unknown_and_says_so_once() -> 
     assert [each.code for each in said if isinstance(each, AlertRaised)] == ["SLU-132", "SLU-130"]
     up = say(core, VenueLinkChanged(at_ns=6, is_up=True))
     assert up == [BookQueried(at_ns=6, request_id="round-1", since_ns=0)]
+
+
+@pytest.mark.req("X-10")
+def test_what_a_cancel_says_was_filled_counts_until_its_execution_is_told() -> None:
+    core = resting()
+    say(core, VenueCanceled(at_ns=1, order_id=O1, leaves=dec(1)))  # 9 of 10 were filled before
+    book = core.describe(2)
+    counted = [view.order.quantity - view.filled for view in book.open_orders]
+    assert (counted, book.is_reconciled) == ([dec(10)], False)

@@ -18,7 +18,6 @@ from tests.gate_rig import (
     reading,
     refused,
     rejected,
-    replaced,
     view,
 )
 from tests.rules_rig import RulesRig, known
@@ -382,7 +381,7 @@ def test_what_can_no_longer_fill_is_given_back_and_what_has_filled_is_not() -> N
     rig.cancelled(orders[1], "15")
     rig.tell(rejected(orders[2], at_ns=rig.now_ns))
     rig.tell(refused(orders[3], at_ns=rig.now_ns))
-    rig.tell(replaced(orders[4], "another", at_ns=rig.now_ns))
+    rig.replaced(orders[4])
     assert rig.access.parents.used(SESSION, SignalId("p")) == dec(25)
     assert rig.decide(sliced(rig, "b", "76")).rule == "slices_conserved"
     assert rig.decide(sliced(rig, "c", "75")).rule == "all"

@@ -45,6 +45,22 @@ def test_orders_pass_from_the_ns_of_the_open_to_the_last_before_the_close(
     assert rules(first - 1, first, end - 1, end) == ["market_hours", "all", "all", "market_hours"]
 
 
+def test_the_pause_at_noon_is_kept_also_by_a_gate_that_was_asked_before() -> None:
+    stock = instrument(IBM, calendar="XTKS")
+    day, tokyo = "2025-11-19", "Asia/Tokyo"
+    rig = MarketRig(at(f"{day} 09:00", tokyo), stock=stock)
+    begins_ns, ends_ns = at(f"{day} 11:30", tokyo), at(f"{day} 12:30", tokyo)
+    verdicts = []
+    for number, now_ns in enumerate((rig.now_ns, begins_ns - 1, begins_ns, ends_ns - 1, ends_ns)):
+        rig.go(now_ns)
+        rig.quote()
+        verdicts.append(rig.verdict(f"s{number}"))
+    assert verdicts == ["all", "all", "market_hours", "market_hours", "all"]
+    rig.go(at(f"{day} 15:30", tokyo))
+    rig.quote()
+    assert rig.verdict("closed") == "market_hours"
+
+
 @pytest.mark.req("S-07")
 @pytest.mark.parametrize("when", ["2025-11-27 12:00", "2025-11-22 12:00", "2025-11-19 02:00"])
 def test_on_holidays_weekends_and_at_night_nothing_passes(when: str) -> None:

@@ -134,8 +134,9 @@ def test_a_limit_by_fraction_needs_an_equity_that_is_known() -> None:
     rig.pass_time(1)
     assert needed(rig.ask("c")) == ("value_at_risk", "no price for sim:BETA")
     rig.mark("100000")
+    rig.pass_time(1)
+    rig.fill(rig.approve("held", quantity="1"), "1", "x1")
     rig.pass_time(12)
-    rig.quote()
     said = ("value_at_risk", "no valuation of the account for more than 10 s")
     assert needed(rig.ask("d")) == said
 

@@ -11,7 +11,7 @@ from services.gate.config_portfolio import ONE, PortfolioLimits, Sampling, Tight
 from services.gate.dynamic_limits import Ladder, is_scaled
 from services.gate.dynamic_limits_paths import numbers_in
 from tests.builders import ACCOUNT, ALPHA, BETA, S_NS, dec, quote
-from tests.gate_rig import NOW_NS
+from tests.gate_rig import NOW_NS, Rig
 from tests.limits_rig import DRAWDOWN_STEPS, GROSS, LimitsRig, marked, with_portfolio
 
 pytestmark = pytest.mark.req("G-12")
@@ -49,13 +49,18 @@ def test_until_the_drawdown_is_known_limits_are_at_their_tightest() -> None:
     assert rig.limit("gross_notional_max") == 7_500
 
 
-def test_a_valuation_that_no_longer_comes_tightens_too() -> None:
-    rig = LimitsRig(with_portfolio(DRAWDOWN))
+def test_a_valuation_that_no_longer_comes_tightens_while_something_is_held() -> None:
+    rig = Rig(with_portfolio(DRAWDOWN))
     rig.tell(marked("0"))
-    rig.wake(NOW_NS + 10 * S_NS)
-    assert rig.limit("gross_notional_max") == 30_000
-    rig.wake(NOW_NS + 11 * S_NS)
-    assert rig.limit("gross_notional_max") == 7_500
+    limits = rig.gate.state.accounts[ACCOUNT].lanes[ALPHA].limits
+    gross = []
+    for second in range(60):
+        if second == 30:
+            rig.fill(rig.approve("a"), "10", "x1")
+        rig.now_ns += S_NS
+        rig.quote()
+        gross.append(limits.gross_notional_max.value)
+    assert gross == [30_000] * 40 + [7_500] * 20, "nothing held: nothing to value anew"
 
 
 def test_what_is_tightened_is_said_with_the_reason_and_once() -> None:

@@ -135,3 +135,12 @@ def test_what_cannot_stand_in_a_line_is_kept_as_base64(data: bytes) -> None:
 
 def test_a_subject_with_quotes_does_not_break_the_line() -> None:
     assert read_line(line_of(Head(), message(subject='a."b"'))).subject == 'a."b"'
+
+
+@pytest.mark.req("R-01")
+def test_a_byte_that_is_no_text_any_more_is_damage_like_any_other() -> None:
+    message = Message("CONTROL", 1, "control.halt", 1, b'{"reason":"drill"}', 1)
+    line = bytearray(line_of(Head(), message))
+    line[line.index(b"control.halt")] ^= 0x80
+    found = verify([bytes(line)], after=Head(), until=Head(1, hash_of(bytes(line))))
+    assert isinstance(found, Damage)
