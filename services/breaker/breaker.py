@@ -154,7 +154,7 @@ class Breaker:
         """Return what the strictest level that is reached calls for, unless it was said already."""
         found: LevelSetting | None = None
         for level in reversed(self.levels):
-            if self.about.text_of(level.at) in self.tripped:
+            if self.tripped and self.about.text_of(level.at) in self.tripped:
                 return None
             is_asleep = self.about.is_for_trading and not is_trading
             if is_asleep and level.response is not Response.WARN:

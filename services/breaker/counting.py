@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from itertools import takewhile
 
 import msgspec
 
@@ -62,6 +63,7 @@ class Counting(Breaker):
         self.hears = frozenset(read)
         self.window_ns = window_s * NS_PER_S
         self.entries: dict[str, BreakerCounted] = {}
+        self._is_by_source = False  # whether any entry says who reported it
         self._read = read
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
@@ -88,6 +90,7 @@ class Counting(Breaker):
             return
         self.entries.pop(event.key, None)
         self.entries[event.key] = event
+        self._is_by_source = self._is_by_source or bool(event.source)
         while len(self.entries) > 1:
             key, oldest = next(iter(self.entries.items()))
             if len(self.entries) <= KEPT_MAX and self._is_inside(oldest, event.at_ns):
@@ -103,7 +106,14 @@ class Counting(Breaker):
         return [entry for entry in self.entries.values() if self._is_inside(entry, now_ns)]
 
     def value(self, now_ns: int) -> Decimal | None:
-        """Return how many there are; of what several report, the most that one of them told."""
+        """Return how many there are; of what several report, the most that one of them told.
+
+        Entries are in the order of their times, so only those that have left are looked at.
+        """
+        if not self._is_by_source:
+            entries = self.entries.values()
+            gone = sum(1 for _ in takewhile(lambda e: not self._is_inside(e, now_ns), entries))
+            return Decimal(len(self.entries) - gone)
         plain, by_source = 0, dict[str, int]()
         for entry in self.inside(now_ns):
             if entry.source:

@@ -70,6 +70,8 @@ class Panel:
         }
         self._timed = [b for b in every if type(b).due_ns is not Breaker.due_ns]
         self.is_trading = False
+        self._due_ns: dict[str, int | None] = {}
+        """When each timed breaker is to be looked at; left out where it has to be asked anew."""
 
     def hear(self, event: Event, now_ns: int) -> list[Event]:
         """Take one event in; return facts to keep, and what was passed because of it."""
@@ -79,6 +81,8 @@ class Panel:
         hearers = self._hearers.get(type(event), ())
         for breaker in hearers:
             said += breaker.handle(event, now_ns)
+        is_turn = isinstance(event, EpochStarted | EpochEnded)
+        self._forget_due(self.breakers.values() if is_turn else hearers)
         looked = self.breakers.values() if isinstance(event, EpochStarted) else hearers
         return [*said, *self._check(looked, now_ns)]
 
@@ -96,18 +100,27 @@ class Panel:
 
     def wake(self, now_ns: int) -> list[Event]:
         """Look at those whose time has come."""
+        self._forget_due(self._timed)
         return self._check(self._timed, now_ns)
 
     def deadline_ns(self, now_ns: int) -> int | None:
         """Return when to wake next: always after now; None while only news can change anything."""
-        due = [at for b in self._timed if (at := b.due_ns(now_ns)) is not None]
-        soonest = min(due, default=None)
+        for breaker in self._timed:
+            if breaker.name not in self._due_ns:
+                self._due_ns[breaker.name] = breaker.due_ns(now_ns)
+        soonest = min((at for at in self._due_ns.values() if at is not None), default=None)
         if soonest is not None and soonest <= now_ns:
             return now_ns + LOOK_AGAIN_NS
         return soonest
 
+    def _forget_due(self, breakers: Iterable[Breaker]) -> None:
+        """Ask these again: what they heard, or the time, may have moved their deadlines."""
+        for breaker in breakers:
+            self._due_ns.pop(breaker.name, None)
+
     def fold(self, event: Event) -> bool:
         """Fold one kept fact in, ours or the arbiter's; return whether a reset began anew."""
+        self._due_ns.clear()
         is_reset = False
         match event:
             case BreakerStateChanged(state=BreakerState.NORMAL):
@@ -125,6 +138,7 @@ class Panel:
     ) -> list[Event]:
         """Put levels in the place of a breaker's own, for `who` = operator and reason."""
         breaker = self.breakers[name]
+        self._due_ns.clear()
         changed = BreakerLevelsChanged(
             at_ns=now_ns,
             breaker=name,
