@@ -6,9 +6,17 @@ like any other. The rules are those of the control protocol in the architecture 
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from schemas.base import NS_PER_MS, NS_PER_S, BootId, Event
+from schemas.base import (
+    NS_PER_MS,
+    NS_PER_S,
+    AccountId,
+    BootId,
+    Event,
+    InstrumentId,
+    SessionId,
+)
 from schemas.control import (
     EpochEnded,
     EpochStarted,
@@ -16,9 +24,20 @@ from schemas.control import (
     HaltRequested,
     LeaseAnswered,
     LeaseAsked,
+    Member,
     TradingState,
 )
 from schemas.health import HealthReported, LinkChanged
+from schemas.restrictions import (
+    ALL,
+    Level,
+    LocksChanged,
+    Restriction,
+    RestrictionAcknowledged,
+    RestrictionRequested,
+    known_scope,
+    scopes_over,
+)
 from services.core import NOTHING
 
 LEASE_NS = NS_PER_S
@@ -40,10 +59,22 @@ class ControlGuard:
         epoch: highest epoch accepted; served only while it is above `fence`.
         epoch_max: highest epoch ever seen, accepted or not.
         gate_token: fencing token of the epoch's gate.
+        restrictions: what is forbidden beside a halt, by scope and level; it is replaced and
+            never changed, for a core reads it on another thread.
+        restriction_count: restrictions heard since this process started.
+        is_locked: whether the arbiter said last that a person must unlock; for people to see.
     """
 
     hears: frozenset[type[Event]] = frozenset(
-        {HaltRequested, EpochStarted, EpochEnded, LeaseAnswered, LinkChanged}
+        {
+            HaltRequested,
+            RestrictionRequested,
+            EpochStarted,
+            EpochEnded,
+            LeaseAnswered,
+            LinkChanged,
+            LocksChanged,
+        }
     )
     keeps: frozenset[type[Event]] = frozenset()
 
@@ -61,6 +92,10 @@ class ControlGuard:
         self.gate_token = 0
         self.is_link_up = True
         self.lease_until_ns = 0
+        self.restrictions: Mapping[tuple[str, Level], Restriction] = {}
+        self.restriction_count = 0
+        self.is_locked = False
+        self._heard: dict[tuple[str, Level], int] = {}  # as the how-manieth
         self._lease_ns = lease_ns
         self._has_been_leased = False
         self._asks_at_ns = 0
@@ -85,8 +120,42 @@ class ControlGuard:
     def trading_state(self, now_ns: int) -> TradingState:
         """Return the state word for people; a lapsed lease shows as ARMED."""
         if self.is_halted:
-            return TradingState.HALTED
-        return TradingState.ARMED if self.permits(now_ns) else TradingState.RUNNING
+            return TradingState.LOCKED if self.is_locked else TradingState.HALTED
+        if self.permits(now_ns):
+            return TradingState.ARMED
+        is_reducing = (ALL, Level.REDUCE) in self.restrictions
+        return TradingState.REDUCING if is_reducing else TradingState.RUNNING
+
+    def restriction_on(
+        self, account: AccountId, session: SessionId, instrument: InstrumentId
+    ) -> Restriction | None:
+        """Return the strongest restriction that an order of these is under, the widest of them."""
+        known = self.restrictions
+        scopes = scopes_over(account, session, instrument) if known else ()
+        for level in (Level.HALT, Level.REDUCE):
+            for scope in scopes:
+                if (found := known.get((scope, level))) is not None:
+                    return found
+        return None
+
+    def restrict(self, scope: str, level: Level) -> None:
+        """Forbid, now: before a byte is decoded, like a halt. An unknown scope is everything."""
+        self.restriction_count += 1
+        self._heard[known_scope(scope), level] = self.restriction_count
+        more = [Restriction(scope=scope, level=level)]
+        self.restrictions = self._with(self.restrictions, more)
+
+    def restriction_acknowledgement(
+        self, scope: str, level: Level, now_ns: int
+    ) -> RestrictionAcknowledged:
+        """Return what to publish once nothing that it forbids can be sent any more."""
+        return RestrictionAcknowledged(
+            at_ns=now_ns,
+            component=self.component,
+            boot_id=self.boot_id,
+            scope=scope,
+            level=level,
+        )
 
     def halt(self) -> None:
         """Halt, now: before a byte is decoded, without storage, whoever asked (I10)."""
@@ -111,15 +180,19 @@ class ControlGuard:
             case HaltRequested():
                 self.halt()
                 return [self.acknowledgement(now_ns)]
+            case RestrictionRequested(scope=scope, level=level):
+                self.restrict(scope, level)
+                return [self.restriction_acknowledgement(scope, level, now_ns)]
             case EpochStarted():
                 return self._on_epoch(event, now_ns)
             case EpochEnded(epoch=epoch) if epoch == self.epoch:
-                self.fence = max(self.fence, epoch)
-                self.lease_until_ns, self.wake_at_ns = 0, None
+                self._end_epoch(epoch)
             case LeaseAnswered():
                 self._on_lease(event)
             case LinkChanged(is_up=is_up):
                 self._on_link(is_up, now_ns)
+            case LocksChanged(locks=locks):
+                self.is_locked = bool(locks)
         return NOTHING
 
     def wake(self, now_ns: int) -> Sequence[Event]:
@@ -165,17 +238,50 @@ class ControlGuard:
         highest = max(self.epoch, self.fence)
         self.epoch_max = max(self.epoch_max, event.epoch)
         member = event.members.get(self.component)
-        if member is None or event.epoch <= highest:
+        if event.epoch <= highest:
             return NOTHING
-        if member.boot_id != self.boot_id or member.halts != self.halts:
+        if member is None or member.boot_id != self.boot_id or member.halts != self.halts:
+            self._end_epoch(self.epoch)  # a newer one that is not ours ends the one we serve
             return NOTHING
         # The epoch comes last: a core reads on another thread, and an old lease is none for it.
         self.lease_until_ns, self._has_been_leased = 0, False
         self.gate_token = event.gate_token
+        self._restrict_anew(event, member)
+        if member.halts != self.halts:
+            return NOTHING
+        self.is_locked = False
         self.epoch = event.epoch
         self._asks_at_ns = now_ns + ASK_EVERY_NS
         self._set_alarm()
         return [self._question(now_ns)]
+
+    def _end_epoch(self, epoch: int) -> None:
+        """Serve this epoch no more: that its lease lapses then is no sign of trouble."""
+        self.fence = max(self.fence, epoch)
+        self.lease_until_ns, self.wake_at_ns = 0, None
+
+    def _restrict_anew(self, event: EpochStarted, member: Member) -> None:
+        """Take over the epoch's restrictions, and keep what was heard after preparing for it.
+
+        The epoch was decided on what the arbiter knew then; what came since may not be in it.
+        """
+        since = member.restriction_count
+        self._heard = {key: count for key, count in self._heard.items() if count > since}
+        kept = {key: self.restrictions[key] for key in self._heard}
+        self.restrictions = self._with(kept, event.restrictions)
+
+    def _with(
+        self, known: Mapping[tuple[str, Level], Restriction], more: Iterable[Restriction]
+    ) -> Mapping[tuple[str, Level], Restriction]:
+        """Return what is in force with `more` of them; one of everything is a halt."""
+        found = dict(known)
+        for each in more:
+            key = (known_scope(each.scope), each.level)
+            if key == (ALL, Level.HALT):
+                self.halt()
+            elif key not in found or found[key].number < each.number:
+                found[key] = each
+        return found
 
     def _on_link(self, is_up: bool, now_ns: int) -> None:
         """Deny while nothing can be heard; what passed unheard may have been a halt.
@@ -192,6 +298,8 @@ class ControlGuard:
         is_mine = answer.boot_id == self.boot_id and answer.component == self.component
         if not is_mine or answer.epoch != self.epoch or self.is_halted:
             return
+        if answer.restrictions:
+            self.restrictions = self._with(self.restrictions, answer.restrictions)
         if not answer.is_granted:
             self.lease_until_ns = 0
             return

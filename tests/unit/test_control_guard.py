@@ -321,6 +321,15 @@ def test_the_end_of_its_epoch_halts_and_the_end_of_another_does_not() -> None:
     assert (it.permits(3), it.halts, it.wake_at_ns) == ("halted", 0, None)
 
 
+@pytest.mark.req("O-04")
+def test_an_epoch_of_another_gate_ends_ours_without_a_lapse() -> None:
+    it = running()
+    it.handle(epoch(2, boot=OTHER), 100)
+    assert (it.permits(100), it.wake_at_ns) == ("halted", None)
+    assert let_pass(it, 10 * S_NS) == []
+    assert it.halts == 0
+
+
 def test_a_new_epoch_while_running_waits_for_its_own_lease() -> None:
     it = running()
     it.handle(epoch(2, token=8), 5)
