@@ -65,6 +65,7 @@ class Scopes:
         self._numbered: dict[int, tuple[str, Level]] = {}
         self._resets: dict[str, tuple[tuple[str, Level], int]] = {}
         self._cleared_ns: dict[tuple[str, Level], int] = {}
+        self._told_ns: dict[tuple[str, int], int] = {}
 
     def rows(self) -> Rows:
         """Return what it wants to see."""
@@ -74,6 +75,7 @@ class Scopes:
             (EXECUTOR, True, RestrictionAcknowledged): self._on_acknowledged,
             (EXECUTOR, True, OrderPlaced): self._on_sent,
             (VENUE, False, OrderPlaced): self._on_arrived,
+            (BREAKER, False, RestrictionRequested): self._on_asked,
             (BREAKER, True, EpochStarted): self._on_epoch,
             (BREAKER, True, EpochProposed): self._on_proposal,
             (BREAKER, True, LeaseAnswered): self._on_list,
@@ -157,6 +159,10 @@ class Scopes:
         for each in restrictions:
             self._numbered[each.number] = (each.scope, each.level)
 
+    def _on_asked(self, event: RestrictionRequested, moment: Moment) -> None:
+        """Note when the arbiter knew of it: a server that is slow may store it after its reset."""
+        self._told_ns.setdefault((event.src, event.seq), moment.true_ns)
+
     def _on_reset(self, event: ResetAsked, moment: Moment) -> None:
         """Note that it may be cleared: an arbiter that dies before it answers may have done it."""
         key = self._numbered.get(event.request.halt)
@@ -176,7 +182,8 @@ class Scopes:
             asked = record.event
             if isinstance(asked, RestrictionRequested):
                 key = (asked.scope, asked.level)
-                is_cleared = self._cleared_ns.get(key, -1) >= record.at_ns
+                known_ns = self._told_ns.get((asked.src, asked.seq), record.at_ns)
+                is_cleared = self._cleared_ns.get(key, -1) >= min(known_ns, record.at_ns)
                 said = f"epoch {event.epoch} was started without {asked.level} of {asked.scope}"
                 require(is_cleared or key in given, "kept", said)
 
