@@ -115,8 +115,11 @@ class Outcome(enum.StrEnum):
     REJECTED = "rejected"
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One check as the gate read it. Value and limit are in the unit that the check documents."""
+class Reading(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One check as the gate read it. Value and limit are in the unit that the check documents.
+
+    A decision carries dozens of them; none can be part of a cycle, so the collector skips them.
+    """
 
     check: str
     is_ok: bool
@@ -147,6 +150,9 @@ class SignalDecided(Event, frozen=True, kw_only=True):
 
     approved_quantity: Decimal = Decimal(0)
     readings: tuple[Reading, ...] = ()
+    """Every check that was made, in order. One that is not in force for the account and instrument,
+    by their configuration, is not made."""
+
     took_ns: int = 0
     """Time the decision took. Stamped by the runtime, 0 in `fused`."""
 

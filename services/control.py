@@ -140,8 +140,12 @@ class ControlGuard:
 
     def restrict(self, scope: str, level: Level) -> None:
         """Forbid, now: before a byte is decoded, like a halt. An unknown scope is everything."""
+        key = (known_scope(scope), level)
         self.restriction_count += 1
-        self._heard[known_scope(scope), level] = self.restriction_count
+        if key == (ALL, Level.HALT):
+            self.halt()
+            return
+        self._heard[key] = self.restriction_count
         more = [Restriction(scope=scope, level=level)]
         self.restrictions = self._with(self.restrictions, more)
 

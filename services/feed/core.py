@@ -18,6 +18,7 @@ from schemas.market import (
     QuoteReceived,
     Trading,
 )
+from schemas.market_rules import MarketWideHaltDeclared
 from services.core import NOTHING
 from services.feed.book import Applied
 from services.feed.tops import CheckedBook
@@ -69,6 +70,7 @@ class FeedCore:
         self._counts: dict[str, int] = {}
         self._heard_ns: dict[InstrumentId, int] = {}
         self._stale: dict[InstrumentId, int] = {}
+        self._trading: dict[InstrumentId, Trading] = {}
         self._quotes: dict[InstrumentId, QuoteReceived] = {}
         self._books: dict[InstrumentId, CheckedBook] = {}
         self._position_count = 0
@@ -131,6 +133,9 @@ class FeedCore:
                 self._end()
                 said.append(event)
                 continue
+            if isinstance(event, MarketWideHaltDeclared):
+                said.append(event)
+                continue
             instrument = event.instrument
             if instrument not in heard_ns or instrument in stale:
                 said.append(self._came_back(instrument, now_ns))
@@ -143,6 +148,8 @@ class FeedCore:
                     said.append(self._differs(event, book, now_ns))
             elif isinstance(event, BookChanged):
                 said += self._on_book(event, now_ns)
+            elif isinstance(event, InstrumentStatusChanged):
+                self._trading[instrument] = event.trading
         if read.events:
             self._count(read, now_ns)
         said += self._mark(read, now_ns)
@@ -219,8 +226,10 @@ class FeedCore:
     def _came_back(self, instrument: InstrumentId, now_ns: int) -> InstrumentStatusChanged:
         is_back = self._stale.pop(instrument, None) is not None
         reason = "market data is back" if is_back else "first market data"
+        # A halt outlasts a silence: what the venue said last still holds.
+        trading = self._trading.get(instrument, Trading.OPEN)
         return InstrumentStatusChanged(
-            at_ns=now_ns, instrument=instrument, trading=Trading.OPEN, reason=reason
+            at_ns=now_ns, instrument=instrument, trading=trading, reason=reason
         )
 
     def _end(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from schemas.instruments import AssetClass, Instrument, instrument_id
+from services.calendars.named import ALL_DAY
 from services.feed.lines import unreadable
 
 ASSETS = {
@@ -183,6 +184,7 @@ def _instrument(
         tick_size=tick,
         lot_size=lot,
         multiplier=multiplier,
+        calendar=ALL_DAY,  # a recording is replayed at any hour of the day
     )
 
 

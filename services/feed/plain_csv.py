@@ -43,6 +43,7 @@ from schemas.market import (
     Trading,
 )
 from schemas.orders import Side
+from services.calendars.named import ALL_DAY
 from services.feed.lines import Counts, finite, missing, unreadable
 from services.feed.steps import in_units, step_of_units
 
@@ -215,10 +216,11 @@ class CsvSeries:
 
     def _described(self, text: str, number: int) -> Instrument:
         try:
-            return msgspec.json.decode(text.removeprefix(DECLARES), type=Instrument)
+            found = msgspec.json.decode(text.removeprefix(DECLARES), type=Instrument)
         except msgspec.MsgspecError as error:
             where = f"{self.path}:{number}"
             raise unreadable(where, error, WANTED_INSTRUMENT) from error
+        return found if found.calendar else msgspec.structs.replace(found, calendar=ALL_DAY)
 
     @cached_property
     def _instruments(self) -> tuple[Instrument, ...]:
@@ -296,4 +298,5 @@ def _guessed(instrument: InstrumentId, price_units: int, size_units: int) -> Ins
         currency="USD",
         tick_size=step_of_units(price_units),
         lot_size=step_of_units(size_units),
+        calendar=ALL_DAY,  # a recording is replayed at any hour of the day
     )

@@ -14,6 +14,7 @@ from schemas.base import NS_PER_MS, NS_PER_S, InstrumentId
 from schemas.instruments import AssetClass, Instrument, instrument_id
 from schemas.market import MarketEvent, PlaybackMarked, QuoteReceived, TradeReceived
 from schemas.orders import Side
+from services.calendars.named import ALL_DAY
 from services.feed.lines import Counts
 
 VENUE = "sim"
@@ -252,4 +253,5 @@ def _instrument(symbol: str) -> Instrument:
         lot_size=Decimal(1),
         maker_fee_bps=Decimal("0.5"),
         taker_fee_bps=Decimal(1),
+        calendar=ALL_DAY,
     )

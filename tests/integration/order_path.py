@@ -174,9 +174,11 @@ class OrderPath(Arbiter):
 
 
 @asynccontextmanager
-async def order_path(folder: Path, server: GuardedServer) -> AsyncIterator[OrderPath]:
+async def order_path(
+    folder: Path, server: GuardedServer, kind: type[OrderPath] = OrderPath
+) -> AsyncIterator[OrderPath]:
     """Run all of it until the block ends."""
-    rig = OrderPath(folder, server)
+    rig = kind(folder, server)
     await rig.open()
     try:
         await rig.make_stream()

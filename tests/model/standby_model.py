@@ -32,7 +32,6 @@ class Protocol(NamedTuple):
     """The safeguards; a mutant has one of them switched off."""
 
     names_one_gate: bool = True
-    token_grows: bool = True
     executor_keeps_token: bool = True
     """In its journal, across a restart."""
 
@@ -104,9 +103,9 @@ def _arbiter(s: State, protocol: Protocol, bounds: Bounds) -> Iterator[Step[Stat
     if is_locked and s.preparing and protocol.lock_refuses_start:
         yield "a lock refuses the start", s._replace(preparing=NOBODY)
         return
-    if not s.preparing and s.epoch_highest < bounds.epoch_max:
-        if not is_locked or not protocol.lock_refuses_start:
-            yield "all are asked to prepare", s._replace(preparing="?")
+    may_start = not is_locked or not protocol.lock_refuses_start
+    if not s.preparing and may_start and s.epoch_highest < bounds.epoch_max:
+        yield "all are asked to prepare", s._replace(preparing="?")
     if s.preparing == "?":
         for gate in GATES:
             yield f"gate {gate} answers first", s._replace(preparing=gate)
@@ -116,13 +115,12 @@ def _arbiter(s: State, protocol: Protocol, bounds: Bounds) -> Iterator[Step[Stat
 
 def _announces(s: State, protocol: Protocol, *, is_locked: bool) -> Step[State]:
     epoch = s.epoch + 1
-    token = epoch if protocol.token_grows else 1
     named = s.preparing if protocol.names_one_gate else "*"
     after = s._replace(
         epoch=epoch,
         epoch_highest=max(s.epoch_highest, epoch),
         preparing=NOBODY,
-        starts=s.starts | {(epoch, token, named)},
+        starts=s.starts | {(epoch, epoch, named)},
     )
     broken = "L1" if is_locked else "I12" if epoch <= s.epoch_highest else ""
     return f"epoch {epoch} is announced", _breaks(after, broken)

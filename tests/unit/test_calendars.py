@@ -1,10 +1,13 @@
 """When markets are open: every session, the edges to the ns, and what lies beyond the tables."""
 
+import importlib
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.base import InstrumentId
 from schemas.errors import UserError
@@ -17,6 +20,7 @@ from services.calendars.named import (
     TABLES,
     calendar_named,
     calendar_of,
+    parse,
 )
 from tests.builders import S_NS, instrument
 
@@ -47,6 +51,41 @@ def test_every_session_is_the_one_that_exchange_calendars_has(name: str) -> None
         rest = tuple(row[each].value for each in pause) if has_pause else None
         wanted.append((row["open"].value, closes, rest))
     assert [(each.open_ns, each.close_ns, each.break_ns) for each in calendar.sessions] == wanted
+
+
+@pytest.mark.parametrize("name", ["XNYS", "XHKG", "CMES", "FX"])
+@pytest.mark.filterwarnings("ignore")  # of the package's own use of pandas
+def test_the_compiler_makes_the_tables_that_are_here(name: str) -> None:
+    pytest.importorskip("exchange_calendars")
+    compiler = importlib.import_module("services.calendars.compiler")
+    made = parse(name, compiler.text_of(name))
+    assert made.sessions == calendar_named(name).sessions
+    assert (made.from_ns, made.until_ns) == (
+        calendar_named(name).from_ns,
+        calendar_named(name).until_ns,
+    )
+
+
+@given(
+    name=st.sampled_from(TABLES),
+    now_ns=st.integers(at("2009-12-01 00:00", "UTC"), at("2031-02-01 00:00", "UTC")),
+)
+def test_every_time_has_the_phase_that_a_walk_through_the_table_finds(
+    name: str, now_ns: int
+) -> None:
+    calendar = calendar_named(name)
+    found = [
+        each.phase_at(now_ns)
+        for each in calendar.sessions
+        if each.pre_open_ns <= now_ns < each.post_close_ns
+    ]
+    wanted = found[0] if found else Phase.CLOSED
+    assert calendar.phase_at(now_ns) is (wanted if calendar.knows(now_ns) else Phase.UNKNOWN)
+    if calendar.knows(now_ns) and now_ns >= calendar.sessions[0].open_ns:
+        opens = [each.open_ns for each in calendar.sessions]
+        assert calendar.day_open_ns(now_ns) == max(each for each in opens if each <= now_ns)
+        later = [each for each in opens if each > now_ns]
+        assert calendar.next_open_ns(now_ns) == min(later, default=calendar.until_ns)
 
 
 def test_the_table_of_the_new_york_exchange_has_the_pre_and_post_market_of_each_day() -> None:
@@ -170,6 +209,8 @@ def test_the_session_of_a_time_runs_from_pre_market_to_post_market() -> None:
     following = NYSE.session_after(day)
     assert following is not None
     assert following.open_ns == at("2025-12-01 09:30")
+    assert NYSE.session_before(following) == day
+    assert NYSE.session_before(NYSE.sessions[0]) is None
 
 
 @pytest.mark.req("S-07")

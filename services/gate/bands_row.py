@@ -1,0 +1,208 @@
+"""Limit up-limit down and short-sale restriction of one instrument."""
+
+from decimal import Decimal
+
+from schemas.base import Event
+from schemas.instruments import AssetClass, Instrument
+from schemas.market import QuoteReceived
+from schemas.market_rules import MarketRule, MarketRuleInvoked, PriceBandPublished
+from schemas.subjects import subject_of
+from services.calendars.named import market_of
+from services.gate.bands_state import BandPhase, LimitBands
+from services.gate.config_market import LimitTier, MarketRules, ShortSaleRule
+from services.gate.exposure import ZERO, is_plain
+from services.gate.market_rows import Closing, Days, is_us, missing
+
+FALL = Decimal("0.10")
+"""A fall from the closing price of the day before that restricts short sales (Rule 201(b)(1))."""
+
+_LEFT = 1 - FALL
+
+
+class BandsRow:
+    """What one instrument's own prices have brought about.
+
+    Attributes:
+        bands: the plan's state; None where the instrument is not under it.
+        closing: of the day before.
+        restricted_until_ns: end of the short-sale restriction; 0 when there never was one.
+        is_watched: whether trades are of any interest.
+        market: the market it is listed in, by the calendar's table.
+        may_be_restricted: whether short sales are of any interest.
+    """
+
+    __slots__ = (
+        "_days",
+        "_instrument",
+        "_pending",
+        "_rule",
+        "_told_ns",
+        "_told_pause_ns",
+        "bands",
+        "closing",
+        "is_luld_missing",
+        "is_watched",
+        "market",
+        "may_be_restricted",
+        "restricted_until_ns",
+    )
+
+    def __init__(self, instrument: Instrument, rules: MarketRules) -> None:
+        tier, rule = rules.luld_tier, rules.short_sale_rule
+        is_equity = is_us(instrument, AssetClass.EQUITY)
+        self._instrument = instrument.id
+        self._rule = rule
+        self._days = Days(instrument)
+        self.is_luld_missing = tier is None and is_equity
+        is_banded = tier is not None and tier is not LimitTier.NONE
+        self.bands = LimitBands(tier) if tier is not None and is_banded else None
+        self.may_be_restricted = rule is not ShortSaleRule.NONE and (is_equity or rule is not None)
+        self.is_watched = is_banded or rule is ShortSaleRule.RULE_201
+        self.closing = Closing(instrument.id, self._days)
+        self.market = market_of(self._days.calendar)
+        self.restricted_until_ns = self._told_ns = self._told_pause_ns = 0
+        self._pending: list[Event] = []
+
+    def quoted(self, quote: QuoteReceived, now_ns: int) -> None:
+        """Take the best bid and ask in; nothing outside regular hours."""
+        bands = self._begun(now_ns)
+        if bands is not None:
+            bands.quoted(quote, now_ns)
+
+    def published(self, lower: Decimal, upper: Decimal, now_ns: int) -> None:
+        """Take published bands in; nothing outside regular hours."""
+        bands = self._begun(now_ns)
+        if bands is not None:
+            bands.publish(lower, upper, now_ns)
+
+    @property
+    def bands_subject(self) -> str:
+        """Where bands of this instrument are published."""
+        return subject_of(
+            PriceBandPublished(at_ns=0, instrument=self._instrument, lower=ZERO, upper=ZERO)
+        )
+
+    def forget_published(self) -> None:
+        """Go back to computed bands until the next ones are published."""
+        if self.bands is not None:
+            self.bands.published = None
+
+    def traded(self, price: Decimal, now_ns: int) -> None:
+        """Take a trade in; nothing outside regular hours."""
+        session = self._days.regular(now_ns)
+        if session is None or not is_plain(price):
+            return
+        noted = self.closing.note(now_ns)
+        if noted is not None:
+            self._pending.append(noted)
+        self.closing.traded(session, price)
+        closing = self.closing.of_day_before(session)
+        if self.bands is not None:
+            self.bands.begin(session, closing)
+            self.bands.traded(price, now_ns)
+        is_fallen = closing is not None and price <= closing * _LEFT
+        if self._rule is ShortSaleRule.RULE_201 and is_fallen:
+            self._fell(price, now_ns)
+
+    def phase_at(self, now_ns: int) -> BandPhase | None:
+        """Return the state of the bands; None outside regular hours, and where there are none.
+
+        Raises:
+            LimitMissingError: nobody has chosen a tier, and the instrument is a US equity.
+        """
+        if self.is_luld_missing:
+            raise missing(self._instrument, "luld_tier")
+        bands = self._begun(now_ns)
+        return None if bands is None else bands.phase_at(now_ns)
+
+    def doubt(self, now_ns: int) -> str:
+        """Return why a short sale is restricted at that time; empty when it is not.
+
+        Raises:
+            LimitMissingError: nobody has chosen a rule, and the instrument is a US equity.
+        """
+        if self._rule is None:
+            raise missing(self._instrument, "short_sale_rule")
+        if now_ns < self.restricted_until_ns:
+            return f"short sales restricted until {self.restricted_until_ns} ns"
+        session = self._days.regular(now_ns)
+        if session is None or self._told_ns >= session.pre_open_ns:
+            return ""
+        is_known = self.closing.of_day_before(session) is not None
+        return "" if is_known else "no closing price of the day before"
+
+    def restrict(self, *, is_restricted: bool, now_ns: int) -> None:
+        """Take the word of the listing market."""
+        self._told_ns = now_ns
+        self.restricted_until_ns = self._days.end_of_next(now_ns) if is_restricted else 0
+
+    def recall(self, event: MarketRuleInvoked) -> None:
+        """Take in again what was found out before a restart."""
+        if event.rule is MarketRule.SHORT_SALE:
+            self.restricted_until_ns = max(self.restricted_until_ns, event.until_ns)
+        else:
+            self.pause(event.from_ns, event.until_ns)
+
+    def pause(self, from_ns: int, until_ns: int) -> None:
+        """Pause between those times; without an end, until that day's close."""
+        session = self._days.at(from_ns)
+        end_ns = until_ns or (session.close_ns if session else from_ns)
+        if self.bands is not None:
+            self.bands.pause(from_ns, end_ns)
+            self._told_pause_ns = self.bands.pause_from_ns
+
+    @property
+    def due_ns(self) -> int | None:
+        """When there is something to be said; None when nothing is due."""
+        if self._pending:
+            return self._pending[0].at_ns
+        limit_ns = None if self.bands is None else self.bands.due_ns
+        close_ns = self.closing.due_ns
+        dues_ns = [each for each in (limit_ns, close_ns) if each is not None]
+        return min(dues_ns, default=None)
+
+    def due(self, now_ns: int) -> list[Event]:
+        """Return what is to be kept: a pause that began, a restriction, a closing price."""
+        said: list[Event] = [*self._pending]
+        self._pending.clear()
+        bands = self.bands
+        if bands is not None and bands.due_ns is not None and bands.due_ns <= now_ns:
+            bands.phase_at(now_ns)
+        if bands is not None and bands.pause_from_ns > self._told_pause_ns:
+            self._told_pause_ns = bands.pause_from_ns
+            said.append(
+                self._invoked(
+                    MarketRule.LIMIT_PAUSE, bands.pause_from_ns, bands.pause_until_ns, ZERO, now_ns
+                )
+            )
+        noted = self.closing.note(now_ns)
+        return said if noted is None else [*said, noted]
+
+    def _begun(self, now_ns: int) -> LimitBands | None:
+        """Return the bands, told what day it is; None outside regular hours."""
+        bands = self.bands
+        session = None if bands is None else self._days.regular(now_ns)
+        if bands is None or session is None:
+            return None
+        bands.begin(session, self.closing.of_day_before(session))
+        return bands
+
+    def _fell(self, price: Decimal, now_ns: int) -> None:
+        until_ns = self._days.end_of_next(now_ns)
+        if until_ns > self.restricted_until_ns:
+            self.restricted_until_ns = until_ns
+            self._pending.append(
+                self._invoked(MarketRule.SHORT_SALE, now_ns, until_ns, price, now_ns)
+            )
+
+    def _invoked(
+        self, rule: MarketRule, from_ns: int, until_ns: int, price: Decimal, now_ns: int
+    ) -> MarketRuleInvoked:
+        return MarketRuleInvoked(
+            at_ns=now_ns,
+            rule=rule,
+            instrument=self._instrument,
+            from_ns=from_ns,
+            until_ns=until_ns,
+            price=price,
+        )
