@@ -47,7 +47,8 @@ class FusedTerms(msgspec.Struct, frozen=True, kw_only=True):
     strategy: StrategyConfig = StrategyConfig()
     executor: ExecutorConfig = ExecutorConfig()
     venue: VenueConfig = VenueConfig()
-    breaker: BreakerConfig = BreakerConfig()
+    breaker: BreakerConfig = BreakerConfig(levels={"stale_data": ()})
+    """All breakers of the live system but one: a recording has gaps that are nobody's fault."""
 
 
 class _Operator:

@@ -67,16 +67,17 @@ class MarketRig(gate_rig.Rig):
         stock: Instrument = STOCK,
         **rules: Any,
     ) -> None:
-        super().__init__(gate_rig.config(**(RULES | rules)), kind)
+        self.config = gate_rig.config(**(RULES | rules))
+        self.kind = kind
+        self.guard = gate_rig.running_guard()
         self.known = {IBM: stock, SPX: INDEX}
         self.now_ns = now_ns
-        self.kept.clear()
+        self.kept: list[Event] = []
         self.restart()
 
     def restart(self) -> None:
         """Go on with a new process that has what was kept, a book and a quote."""
-        known: dict[InstrumentId, Instrument] = getattr(self, "known", gate_rig.INSTRUMENTS)
-        self.gate = self.kind(self.config, known, self.guard)
+        self.gate = self.kind(self.config, self.known, self.guard)
         for event in self.kept:
             self.gate.restore(event)
         self.tell(gate_rig.book(at_ns=self.now_ns))

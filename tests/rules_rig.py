@@ -10,6 +10,7 @@ from schemas.executions import OrderReplaced
 from schemas.orders import CancelRequested, Order, Side
 from schemas.sessions import SessionCreated
 from services.gate.access import AccountAccess
+from services.gate.access_windows import SumWindow
 from services.gate.compliance_account import AccountCompliance
 from services.gate.compliance_days import date_ns
 from services.gate.core import GateCore
@@ -176,11 +177,24 @@ class RulesRig(Rig):
 def known(rig: RulesRig) -> dict[str, Any]:
     """Return what a restart must bring back of what the account sent and did."""
     access, rules = rig.access, rig.rules
+    row = rig.config.accounts[ACCOUNT]
+    period_ms, window_ms = row.period_ms or 0, row.execution_window_ms or 0
+    for strategy in access.throttle.entries():
+        access.throttle.count(strategy, rig.now_ns, window_ms)
+
+    def entries(window: SumWindow) -> tuple[tuple[int, Decimal], ...]:
+        window.total(rig.now_ns, period_ms)  # what is out of it counts no more
+        return window.entries()
+
     return {
-        "quantities": {k: w.entries() for k, w in access.session_quantities.items()},
-        "of the account": {k: w.entries() for k, w in access.account_quantities.items()},
-        "notionals": {k: w.entries() for k, w in access.session_notionals.items()},
-        "notional": access.account_notional.entries(),
+        "quantities": {
+            (session, key): entries(window)
+            for session, sent in access.sessions.items()
+            for key, window in sent.quantities.items()
+        },
+        "of the account": {k: entries(w) for k, w in access.sent.quantities.items()},
+        "notionals": {k: entries(sent.notional) for k, sent in access.sessions.items()},
+        "notional": entries(access.sent.notional),
         "stopped": dict(access.throttle.stopped),
         "executed": access.throttle.entries(),
         "parents": {k: repr(each) for k, each in access.parents.parents.items()},

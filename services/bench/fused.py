@@ -12,6 +12,7 @@ from schemas.instruments import Instrument
 from schemas.market import QuoteReceived
 from services.bench.gate import ACCOUNT, gate_config
 from services.bench.result import Result, middle
+from services.breaker.config import BreakerConfig
 from services.core import NOTHING, tell
 from services.feed.simulated import Simulated, synthetic_quotes
 from services.strategy.config import StrategyConfig
@@ -56,6 +57,7 @@ def system(instruments: Sequence[Instrument]) -> FusedSystem:
         instruments={each.id: each for each in instruments},
         gate=gate_config(),
         strategy=StrategyConfig(parameters={"ema_cross": SPAN}, classes={"idle": IDLE}),
+        breaker=BreakerConfig(levels=dict.fromkeys(("order_rate", "stale_data"), ())),
     )
     return FusedSystem(terms)
 

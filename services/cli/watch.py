@@ -10,8 +10,7 @@ from cyclopts import Parameter
 
 from schemas.base import Event
 from schemas.errors import WireError
-from schemas.subjects import HALT
-from schemas.wire import decode, halt_from
+from schemas.wire import decode, halt_from, is_halting
 from services.cli.desk import Desk, at_desk
 from services.cli.exits import Exit
 from services.cli.locate import Place
@@ -84,7 +83,7 @@ class _View:
                 return
 
     def _lines(self, subject: str, data: bytes) -> list[str]:
-        if subject == HALT or subject.startswith(f"{HALT}."):
+        if is_halting(subject):
             events: tuple[Event, ...] = (halt_from(data, subject=subject, at_ns=0),)
         else:
             try:

@@ -1,10 +1,20 @@
 """Run the gate: `python -m services.gate --config run/config.json`."""
 
+from schemas import subjects
+from schemas.limits import LimitsAsked, LimitsRequest
 from services.control import ControlGuard
 from services.gate.books import BookQuery
 from services.gate.config import GateConfig
 from services.gate.core import GateCore
+from services.runtime.live import RequestKind
 from services.runtime.serve import Context, Service, serve
+
+
+def _limits(request_id: str, request: LimitsRequest, now_ns: int) -> LimitsAsked:
+    return LimitsAsked(at_ns=now_ns, request_id=request_id, request=request)
+
+
+REQUESTS = {subjects.LIMITS: RequestKind(LimitsRequest, _limits, "limits")}
 
 
 def build(context: Context) -> Service:
@@ -12,7 +22,9 @@ def build(context: Context) -> Service:
     settings = context.settings
     guard = ControlGuard("gate", context.boot_id, settings.limits_hash)
     core = GateCore(settings.section("gate", GateConfig), settings.instruments, guard)
-    return Service(core=core, adapter=BookQuery(context.connection), guard=guard)
+    return Service(
+        core=core, adapter=BookQuery(context.connection), requests=REQUESTS, guard=guard
+    )
 
 
 def main() -> None:

@@ -14,9 +14,14 @@ from schemas.executions import (
     OrderSubmitted,
 )
 from schemas.instruments import Instrument
-from schemas.orders import Order
+from schemas.orders import Order, Side
+from schemas.sessions import SessionCreated
 from services.gate.config import GateConfig
+from services.gate.config_compliance import rules_of
+from services.gate.config_portfolio import DEFAULT_ROW
 from services.gate.exposure import ZERO, Lane, Market, OpenOrder, Totals
+from services.gate.groups import Groups
+from services.gate.holders import Holders
 from services.gate.limits import Bound, Limits
 from services.gate.memory import IdMemory, MessageWindow
 from services.portfolio import Portfolio, Position
@@ -28,11 +33,18 @@ class Account:
     """Everything that a decision about one account reads.
 
     Attributes:
+        totals: what all of it adds up to.
         lanes: exposure by instrument; every configured instrument has one.
+        sectors, asset_classes, venues: the groups that may have limits of their own.
+        sector_of, asset_class_of, venue_of: the group of each instrument; empty where groups of
+            that kind have no limits.
+        holders: its sessions and their strategies.
         orders: what may still fill: on its way, resting, or of unknown fate.
         doubt: why exposure is not known; empty when it is. Only a reconciled book empties it.
         messages: orders and cancels of all sessions.
         sessions: the same, by session.
+        rules: of compliance, as configured; None where `[gate.compliance]` has no row for it.
+        has_portfolio_row: whether `[gate.portfolio]` says anything about it.
     """
 
     def __init__(
@@ -40,22 +52,45 @@ class Account:
     ) -> None:
         self.id = id_
         self.totals = Totals()
+        row = config.accounts[id_]
+        path = f"gate.accounts.{id_}"
+        known = _instruments(markets)
+        self.sectors = Groups(row.sectors, f"{path}.sectors")
+        self.asset_classes = Groups(row.asset_classes, f"{path}.asset_classes")
+        self.venues = Groups(row.venues, f"{path}.venues")
+        self.sector_of = self.sectors.by_instrument(known, _sector)
+        self.asset_class_of = self.asset_classes.by_instrument(known, _asset_class)
+        self.venue_of = self.venues.by_instrument(known, _venue)
         bounds: dict[str, Bound[Any]] = {}
-        self.lanes = {
-            key: Lane(market, Limits(config, id_, market.instrument, bounds), self.totals)
-            for key, market in markets.items()
-        }
+        limits = {k: Limits(config, id_, each, bounds) for k, each in known.items()}
+        self.lanes = {k: Lane(markets[k], limits[k], self._totals(k)) for k in markets}
+        self.holders = Holders(row, path, self.lanes)
         self.orders: dict[OrderId, OpenOrder] = {}
         self.doubt = NO_BOOK
-        self.portfolio = Portfolio(_instruments(markets), ZERO)
-        self._row = config.accounts[id_]
-        self.messages = MessageWindow(self._row.account_messages_max or 0)
+        self.portfolio = Portfolio(known, ZERO)
+        hard = config.hard.account  # limits may be moved up to it: windows must count as far
+        most = max(row.account_messages_max or 0, hard.account_messages_max or 0)
+        self.messages = MessageWindow(most)
+        self._session_messages_most = max(
+            row.session_messages_max or 0, hard.session_messages_max or 0
+        )
         self.sessions: dict[SessionId, MessageWindow] = {}
+        self.rules = rules_of(config.compliance, id_)
+        self.has_portfolio_row = bool({id_, DEFAULT_ROW} & config.portfolio.keys())
         self._heard = ("", 0)
         """Who told the last news, and its time by the teller's clock."""
 
         self._book = ("", 0)
         """The same of the book that was folded last."""
+
+    def _totals(self, instrument: InstrumentId) -> tuple[Totals, ...]:
+        """Return every sum that an instrument's exposure is part of."""
+        tables = (self.sector_of, self.asset_class_of, self.venue_of)
+        return (self.totals, *(each[instrument].totals for each in tables if instrument in each))
+
+    def create(self, event: SessionCreated) -> None:
+        """Learn what a session runs, and its own limits."""
+        self.holders.create(event, self.orders.values())
 
     def approve(self, order: Order, at_ns: int) -> None:
         """Count an approval of our own: from now on it may fill."""
@@ -99,6 +134,12 @@ class Account:
         if not self.portfolio.apply(event):
             return
         lane.hold(self.portfolio.quantity(event.instrument))
+        entry = self.orders.get(event.order_id)
+        signed = event.quantity if event.side is Side.BUY else -event.quantity
+        holders = self.holders
+        holders.told(event.order_id, event.quantity)
+        holders.fill(event.session, lane, signed, entry.order if entry else None)
+        holders.settle(lane)
         self._shrink(event.order_id, event.quantity)
 
     def ended(self, event: OrderCanceled | OrderExpired) -> None:
@@ -149,9 +190,12 @@ class Account:
         self.doubt = "" if book.is_reconciled else f"the executor's book is not reconciled{detail}"
         self._hold(book)
         self.orders = {}
+        self.holders.close_orders()
+        self.holders.catch_up((*book.recent_orders, *book.open_orders))
         for lane in self.lanes.values():
-            lane.clear()
+            lane.close_orders()
             lane.hold(self.portfolio.quantity(lane.instrument.id))
+            self.holders.settle(lane)
         for order, leaves in _open_in(book):
             self._open(order, leaves, is_heard=True)
             ids.approve(order.order_id, order.expires_at_ns)
@@ -172,8 +216,10 @@ class Account:
         if lane is None:
             self.doubt = f"order {order.order_id} in {order.instrument}, which is not configured"
             return
-        self.orders[order.order_id] = OpenOrder(order, lane, leaves, is_heard)
-        lane.order(order.side, leaves)
+        lanes = self.holders.lanes(order.session, lane)
+        self.orders[order.order_id] = OpenOrder(order, lanes, leaves, is_heard)
+        for each in lanes:
+            each.order(order.side, leaves)
 
     def _shrink(self, order_id: OrderId, quantity: Decimal) -> None:
         entry = self.orders.get(order_id)
@@ -184,7 +230,7 @@ class Account:
         self.messages.add(at_ns)
         window = self.sessions.get(session)
         if window is None:
-            window = self.sessions[session] = MessageWindow(self._row.session_messages_max or 0)
+            window = self.sessions[session] = MessageWindow(self._session_messages_most)
         window.add(at_ns)
 
     def _on_their_way(self, book: BookReported) -> list[OpenOrder]:
@@ -216,6 +262,18 @@ class Account:
 
 def _instruments(markets: Mapping[InstrumentId, Market]) -> dict[InstrumentId, Instrument]:
     return {key: market.instrument for key, market in markets.items()}
+
+
+def _sector(instrument: Instrument) -> str:
+    return instrument.sector
+
+
+def _asset_class(instrument: Instrument) -> str:
+    return instrument.asset_class
+
+
+def _venue(instrument: Instrument) -> str:
+    return instrument.venue
 
 
 def _is_same(teller: str, other: str) -> bool:

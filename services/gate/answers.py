@@ -5,10 +5,20 @@ from typing import Any
 from schemas.base import NS_PER_S, Event, SessionId
 from schemas.health import AlertRaised, GateReported, Severity
 from schemas.instruments import TOKEN, symbol_of, venue_of
-from schemas.orders import CancelRequested, Order, OrderApproved, Outcome, Reading, SignalDecided
+from schemas.orders import (
+    CancelApproved,
+    CancelRequested,
+    Order,
+    OrderApproved,
+    Outcome,
+    Reading,
+    SignalDecided,
+    SignalRaised,
+)
 from services.control import ControlGuard
 from services.gate.case import Case
 from services.gate.check import Check
+from services.gate.dynamic_limits_report import views
 from services.gate.state import GateState
 
 _APPROVED = Outcome.APPROVED
@@ -20,25 +30,60 @@ ALERT_EVERY_NS = 60 * NS_PER_S
 """An error of one kind in one check is alerted once in this time; every signal is denied."""
 
 
-def approval(case: Case, readings: tuple[Reading, ...], epoch: int, gate_token: int) -> list[Event]:
-    """Return the decision and the order that follow when every check has passed."""
+def approval(
+    case: Case,
+    readings: tuple[Reading, ...],
+    epoch: int,
+    gate_token: int,
+    asked: SignalRaised | None = None,
+    denial: "Denial | None" = None,
+) -> list[Event]:
+    """Return the decision and the order that follow when every check has passed.
+
+    Args:
+        case: the order that passed.
+        readings: of every check.
+        epoch: the epoch that the order is of.
+        gate_token: fencing token of this gate.
+        asked: the signal as it was raised, where the order was made smaller.
+        denial: what the signal, as it was raised, was denied for.
+    """
     signal, now_ns = case.signal, case.now_ns
+    outcome, rule, detail, wanted = _APPROVED, "all", "", signal.quantity
+    if asked is not None and denial is not None:
+        outcome, rule, wanted = Outcome.REDUCED, denial.rule, asked.quantity
+        detail = f"made smaller, from {asked.quantity} to {signal.quantity}: {denial.detail}"
     decided = SignalDecided(
         at_ns=now_ns,
         signal_id=signal.signal_id,
         account=signal.account,
         session=signal.session,
         instrument=signal.instrument,
-        outcome=_APPROVED,
+        outcome=outcome,
         order_id=case.order_id,
-        rule="all",
+        rule=rule,
+        detail=detail,
         epoch=epoch,
         side=signal.side,
-        quantity=signal.quantity,
+        quantity=wanted,
         approved_quantity=signal.quantity,
         readings=readings,
     )
-    order = Order(
+    order = _order_of(case)
+    approved = OrderApproved(
+        at_ns=now_ns,
+        order=order,
+        epoch=epoch,
+        gate_token=gate_token,
+        notional=case.notional(),
+    )
+    return [decided, approved]
+
+
+def _order_of(case: Case) -> Order:
+    """Return the one order that the signal can become."""
+    signal = case.signal
+    return Order(
         order_id=case.order_id,
         account=signal.account,
         session=signal.session,
@@ -55,8 +100,9 @@ def approval(case: Case, readings: tuple[Reading, ...], epoch: int, gate_token: 
         expires_at_ns=signal.expires_at_ns,
         replaces=signal.replaces,
         leg=signal.leg,
+        parent_id=signal.parent_id,
+        parent_quantity=signal.parent_quantity,
     )
-    return [decided, OrderApproved(at_ns=now_ns, order=order, epoch=epoch, gate_token=gate_token)]
 
 
 class Denial:
@@ -163,6 +209,18 @@ def nowhere(cancel: CancelRequested, now_ns: int) -> AlertRaised:
     )
 
 
+def uncounted(cancel: CancelApproved, error: Exception) -> AlertRaised:
+    """Return the alert of a cancel that was passed on although counting it raised (LT-007)."""
+    return AlertRaised(
+        at_ns=cancel.at_ns,
+        severity=Severity.CRITICAL,
+        component="gate",
+        code="LT-007",
+        message=f"counting a cancel raised {type(error).__name__}: {error}; it was passed on",
+        fields={"order": cancel.order_id, "account": cancel.account},
+    )
+
+
 def report(
     state: GateState, limits: dict[str, Any], guard: ControlGuard, now_ns: int
 ) -> GateReported:
@@ -184,4 +242,6 @@ def report(
         rejected_by_rule=rejected,
         exposure=exposure,
         limits=limits,
+        limits_change_seq=state.dynamic.changes.change_seq,
+        in_force=views(state),
     )

@@ -1,10 +1,16 @@
 """One row of the gate's table of checks."""
 
 from collections.abc import Callable
+from decimal import Decimal
 
 import msgspec
 
+from services.gate.account import Account
 from services.gate.case import Case, Verdict
+from services.gate.exposure import Lane
+
+CLOSED = "G-09, fail-closed gate"
+ACCESS = "G-07, market access controls (SEC 15c3-5, MiFID II RTS 6)"
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -27,6 +33,14 @@ class Check(msgspec.Struct, frozen=True):
 
     source: str
     """Where the rule comes from."""
+
+    room: Callable[[Case], Decimal] | None = None
+    """The largest quantity that this check lets pass, at most 0 where none does; None where a
+    smaller order would not help. One made smaller is judged by the whole table again."""
+
+    applies: Callable[[Account, Lane], bool] | None = None
+    """Whether the check can ever have anything to say about an instrument of an account, by what
+    never changes while the gate runs; asked once for each. None: it always can."""
 
     @property
     def name(self) -> str:

@@ -11,16 +11,32 @@ from schemas.executions import BookAdopted, BookReported
 from schemas.health import GapSeen, GateReported, LinkChanged
 from schemas.ids import order_id_of
 from schemas.instruments import Instrument
+from schemas.limits import LimitsAsked, LimitsChanged, LimitsTightened, PricesSampled
 from schemas.market import InstrumentStatusChanged, QuoteReceived, Trading
-from schemas.orders import CancelApproved, CancelRequested, OrderApproved, Reading, SignalRaised
+from schemas.orders import (
+    CancelApproved,
+    CancelRequested,
+    OrderApproved,
+    SignalDecided,
+    SignalRaised,
+)
+from schemas.sessions import PositionsAdopted, SessionCreated
 from services.control import ControlGuard
 from services.core import NOTHING
 from services.gate.account import Account
-from services.gate.answers import Alarms, Denial, approval, is_addressable, nowhere, report
-from services.gate.case import PASS, Case
+from services.gate.answers import (
+    Alarms,
+    Denial,
+    approval,
+    is_addressable,
+    nowhere,
+    report,
+    uncounted,
+)
+from services.gate.case import Case
 from services.gate.check import Check
 from services.gate.config import GateConfig
-from services.gate.limits import LimitMissingError
+from services.gate.judge import Judge
 from services.gate.preparation import Preparation
 from services.gate.state import EXECUTIONS, GateState
 from services.gate.table import CHECKS, MEASURES_EXPOSURE
@@ -29,6 +45,19 @@ ASK_AGAIN_NS = NS_PER_S
 """How often the executor's book is asked for while exposure is not known."""
 
 _UNKNOWN = Trading.UNKNOWN
+SAID: frozenset[type[Event]] = frozenset(
+    {
+        SignalDecided,
+        OrderApproved,
+        CancelApproved,
+        BookAdopted,
+        LimitsChanged,
+        LimitsTightened,
+        PricesSampled,
+    }
+)
+"""What the gate says itself: families are told of it here, not by the bus."""
+
 RESTARTED = "this process restarted, and the executor has not reported its book since"
 
 
@@ -53,12 +82,24 @@ class GateCore:
             HaltRequested,
             GapSeen,
             LinkChanged,
+            SessionCreated,
+            PositionsAdopted,
         }
     )
     keeps: frozenset[type[Event]] = frozenset(
-        {*EXECUTIONS, OrderApproved, BookAdopted, InstrumentStatusChanged}
+        {
+            *EXECUTIONS,
+            OrderApproved,
+            BookAdopted,
+            InstrumentStatusChanged,
+            SessionCreated,
+            PositionsAdopted,
+        }
     )
     """Cancels are not kept: a full disk must not stand in their way (I9)."""
+
+    fsyncs: frozenset[type[Event]] = frozenset({LimitsChanged})
+    """Whoever was told that a limit is in force finds it in force after a power failure."""
 
     def __init__(
         self,
@@ -68,16 +109,17 @@ class GateCore:
     ) -> None:
         self.wake_at_ns: int | None = None
         self.state = GateState(config, instruments)
-        self._limits: dict[str, Any] = msgspec.to_builtins(config)
+        families = self.state.families
+        self.hears |= frozenset().union(*(family.hears for family in families)) - SAID
+        self.keeps |= frozenset().union(*(family.keeps for family in families))
         self._guard = guard
         self._markets = self.state.markets
         self._alarms = Alarms()
         self._preparation = Preparation(self.state, guard)
         self._halted_by = ""
         self._asks_overdue_at_ns = 0
-        self._rows = tuple(
-            (check.name, check.read, Reading(check=check.name, is_ok=True)) for check in self.checks
-        )
+        self._asks_at_ns: int | None = None
+        self._judge = Judge(self.checks, self.state.accounts)
         self._answers: dict[type[Event], Callable[[Any, int], Sequence[Event]]] = {
             SignalRaised: self._on_signal,
             CancelRequested: self._on_cancel,
@@ -86,7 +128,11 @@ class GateCore:
             HaltRequested: self._on_halt,
             GapSeen: self._on_loss,
             LinkChanged: self._on_loss,
+            LimitsAsked: self._on_limits,
         }
+        self._hearers = self.state.hearers
+        self._quote_hearers = self._hearers.get(QuoteReceived, ())
+        self._set_alarm()
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
         """Take one event in; a signal is answered by its decision and, approved, its order."""
@@ -94,16 +140,42 @@ class GateCore:
             market = self._markets.get(event.instrument)
             if market is not None:
                 market.take(event, now_ns)
+            for family in self._quote_hearers:
+                family.apply(event, now_ns)
+                due_ns, wake_ns = family.wake_at_ns, self.wake_at_ns
+                if due_ns is not None and (wake_ns is None or due_ns < wake_ns):
+                    self.wake_at_ns = due_ns
             return NOTHING
         answer = self._answers.get(type(event))
-        if answer is not None:
-            return answer(event, now_ns)
-        self.state.apply(event)
-        return NOTHING
+        if answer is None:
+            self.state.apply(event, now_ns)
+            said = NOTHING
+        else:
+            said = answer(event, now_ns)
+        self._set_alarm()
+        return said
 
     def wake(self, now_ns: int) -> Sequence[Event]:
-        """Ask for the executor's book again while exposure is not known."""
-        return self._ask(now_ns)
+        """Ask for the executor's book again while exposure is not known; wake families."""
+        said: list[Event] = []
+        if self._asks_at_ns is not None and self._asks_at_ns <= now_ns:
+            said += self._ask(now_ns)
+        for family in self.state.families:
+            if family.wake_at_ns is not None and family.wake_at_ns <= now_ns:
+                for event in family.wake(now_ns):
+                    self.state.apply(event, now_ns, said_by=family)
+                    said.append(event)
+        self._set_alarm(now_ns + 1)
+        return said
+
+    def _set_alarm(self, earliest_ns: int = 0) -> None:
+        """Wake when the first of all deadlines comes, though not before `earliest_ns`."""
+        first_ns = self._asks_at_ns
+        for family in self.state.families:
+            due_ns = family.wake_at_ns
+            if due_ns is not None and (first_ns is None or due_ns < first_ns):
+                first_ns = due_ns
+        self.wake_at_ns = None if first_ns is None else max(first_ns, earliest_ns)
 
     def restore(self, event: Event) -> None:
         """Fold one kept event in. What was missed meanwhile nobody knows: only a book helps.
@@ -112,12 +184,13 @@ class GateCore:
         """
         is_blindness = isinstance(event, InstrumentStatusChanged) and event.trading is _UNKNOWN
         if not is_blindness:
-            self.state.apply(event)
+            self.state.restore(event)
         self.state.distrust(RESTARTED)
 
     def describe(self, now_ns: int) -> GateReported:
         """Return counts by rule, the worst case of each instrument, and the limits."""
-        return report(self.state, self._limits, self._guard, now_ns)
+        limits = msgspec.to_builtins(self.state.dynamic.changes.config)
+        return report(self.state, limits, self._guard, now_ns)
 
     def _on_signal(self, signal: SignalRaised, now_ns: int) -> Sequence[Event]:
         # Read before the guard is asked: an epoch that starts in between must not be the order's.
@@ -125,41 +198,40 @@ class GateCore:
         order_id = order_id_of(signal.account, signal.session, signal.signal_id, signal.leg)
         state = self.state
         account = state.accounts.get(signal.account)
-        case = Case(signal, order_id, now_ns, self._refusal(now_ns), state.ids, account)
-        readings: list[Reading] = []
-        denial = self._judge(case, readings)
+        restriction = (
+            self._guard.restriction_on(signal.account, signal.session, signal.instrument)
+            if self._guard.restrictions
+            else None
+        )
+        refusal = self._refusal(now_ns)
+        case = Case(signal, order_id, now_ns, refusal, state, account, restriction)
+        readings, denial = self._judge.judge(case)
         if denial is None:
             said = approval(case, tuple(readings), epoch, gate_token)
         else:
+            said = self._reduced(case, denial, epoch, gate_token)
+        if denial is not None and not said:
             said = denial.events(case, tuple(readings), epoch)
             if denial.error is not None:
                 said += self._alarms.raised(denial, case)
             elif denial.rule in MEASURES_EXPOSURE:
                 said += self._doubt_overdue(case.account, now_ns)
         for fact in said:
-            state.apply(fact)
+            state.apply(fact, now_ns)
         return said
 
-    def _judge(self, case: Case, readings: list[Reading]) -> Denial | None:
-        """Return the denial, or None; `readings` gets every check up to the one that decided."""
-        try:
-            for name, read, passed in self._rows:
-                verdict = read(case)
-                if verdict is PASS:
-                    readings.append(passed)
-                    continue
-                is_ok, value, limit = verdict
-                readings.append(Reading(check=name, is_ok=is_ok, value=value, limit=limit))
-                if not is_ok:
-                    return Denial.by(self.checks[len(readings) - 1], value, limit)
-        except LimitMissingError as missing:
-            readings.append(Reading(check=self.checks[len(readings)].name, is_ok=False))
-            return Denial("limit_missing", str(missing))
-        except Exception as error:  # whatever it is, nothing may pass because of it
-            name = self.checks[len(readings)].name
-            readings.append(Reading(check=name, is_ok=False))
-            return Denial.after(name, error)
-        return None
+    def _reduced(self, case: Case, denial: Denial, epoch: int, gate_token: int) -> list[Event]:
+        """Return the approval of as much of a denied order as fits; nothing where none does."""
+        if not case.is_instrument_known or not case.limits.is_reduced:
+            return []
+        quantity = self._judge.fitted(case, denial)
+        if not quantity:
+            return []
+        smaller = case.of(quantity)
+        readings, objection = self._judge.judge(smaller)
+        if objection is not None:
+            return []
+        return approval(smaller, tuple(readings), epoch, gate_token, case.signal, denial)
 
     def _doubt_overdue(self, account: Account, now_ns: int) -> Sequence[Event]:
         """Ask for the book when approvals that got lost on their way may be what is in the way.
@@ -186,30 +258,43 @@ class GateCore:
             instrument=event.instrument,
             order_id=event.order_id,
         )
-        self.state.apply(passed)
+        try:
+            self.state.apply(passed, now_ns)
+        except Exception as error:  # counting it may fail; passing it on may not
+            return [passed, uncounted(passed, error)]
         return [passed]
 
     def _on_book(self, book: BookReported, now_ns: int) -> Sequence[Event]:
         said: list[Event] = []
+        self.state.apply(book, now_ns)
         account = self.state.accounts.get(book.account)
         if account is not None and account.needs(book):
             adopted = BookAdopted(at_ns=now_ns, book=book)
-            self.state.apply(adopted)
+            self.state.apply(adopted, now_ns)
             said.append(adopted)
         said += self._preparation.booked(book, now_ns)
         return said
 
     def _on_prepare(self, event: PrepareAsked, now_ns: int) -> Sequence[Event]:
+        self.state.apply(event, now_ns)
         self._halted_by = ""  # who starts has seen the halt; a new one brings its own name
         return self._preparation.asked(event, now_ns)
 
     def _on_halt(self, event: HaltRequested, now_ns: int) -> Sequence[Event]:
         """Note who it was, for the denials to come. It is the guard that denies."""
+        self.state.apply(event, now_ns)
         self._halted_by = f" by {event.operator or 'nobody named'}: {event.reason or 'no reason'}"
         return NOTHING
 
+    def _on_limits(self, event: LimitsAsked, now_ns: int) -> Sequence[Event]:
+        """Have an operator's change judged, and fold it in when it may be."""
+        said = self.state.dynamic.ask(event, now_ns)
+        for fact in said:
+            self.state.apply(fact, now_ns)
+        return said
+
     def _on_loss(self, event: GapSeen | LinkChanged, now_ns: int) -> Sequence[Event]:
-        self.state.apply(event)
+        self.state.apply(event, now_ns)
         return self._ask(now_ns)
 
     def _ask(self, now_ns: int) -> Sequence[Event]:
@@ -218,5 +303,5 @@ class GateCore:
             for account in self.state.accounts.values()
             if account.doubt
         ]
-        self.wake_at_ns = now_ns + ASK_AGAIN_NS if wanted else None
+        self._asks_at_ns = now_ns + ASK_AGAIN_NS if wanted else None
         return wanted

@@ -78,75 +78,66 @@ class Market:
 
 
 class Totals:
-    """What the lanes of one account add up to.
+    """What some lanes add up to, in the account's currency.
 
     Attributes:
-        gross: worst-case notional of all instruments, in the account's currency.
-        unpriced: instruments with exposure and without a price; then `gross` is not the truth.
+        gross: worst-case notional of all of them.
+        long: what they would be long less what they are short if all buys and no sells filled.
+        short: the same the other way round; `-short <= net <= long`, whatever fills.
+        unpriced: instruments with exposure and without a price; then the sums are not the truth.
     """
 
-    __slots__ = ("gross", "unpriced")
+    __slots__ = ("gross", "long", "short", "unpriced")
 
     def __init__(self) -> None:
-        self.gross = ZERO
+        self.gross = self.long = self.short = ZERO
         self.unpriced: dict[str, None] = {}
 
 
-class OpenOrder(msgspec.Struct):
-    """One order that may still fill."""
-
-    order: Order
-    lane: "Lane"
-    leaves: Decimal
-    """What of it may still fill, in the instrument's units."""
-
-    is_heard: bool
-    """Whether the executor has told of it; until then it may not even have arrived there."""
-
-    is_unknown: bool = False
-    """Whether its fate is; it counts in full either way."""
-
-    def shrink(self, quantity: Decimal) -> bool:
-        """Take what has filled, or never will, off; return whether nothing is left."""
-        taken = min(quantity, self.leaves)
-        self.leaves -= taken
-        self.lane.order(self.order.side, -taken)
-        return not self.leaves
-
-
 class Lane:
-    """One instrument in one account.
+    """What is held and may still be traded of one instrument: in an account, or a part of one.
 
     Attributes:
         position: signed quantity held, in the instrument's units.
         buys, sells: quantity that open orders may still buy and sell.
         worst: the larger of what would be long if all buys and no sells filled, and what would
             be short if all sells and no buys did; 0 or more.
-        notional: `worst` at the market's price, in the account's currency.
+        long, short: those two at the market's price, in the account's currency; one may be
+            below 0.
+        notional: the larger of them.
+        owned: how much of `position` is some session's; of an account's own lanes only.
         unit_value: what one unit at a price of 1 counts for; None where the currency is not known.
+        venue: where the instrument trades.
     """
 
     __slots__ = (
+        "_long_value",
+        "_short_value",
         "_totals",
-        "_worst_value",
         "buys",
         "instrument",
         "limits",
+        "long",
         "market",
         "notional",
+        "owned",
         "position",
         "sells",
+        "short",
         "unit_value",
+        "venue",
         "worst",
     )
 
-    def __init__(self, market: Market, limits: Limits, totals: Totals) -> None:
+    def __init__(self, market: Market, limits: Limits, totals: tuple[Totals, ...]) -> None:
         self.market = market
         self.instrument = market.instrument
+        self.venue = market.instrument.venue
         self.limits = limits
-        self.position = self.buys = self.sells = self.worst = self.notional = ZERO
+        self.position = self.buys = self.sells = self.owned = ZERO
+        self.worst = self.notional = self.long = self.short = ZERO
         self._totals = totals
-        self._worst_value = ZERO
+        self._long_value = self._short_value = ZERO
         try:
             self.unit_value: Decimal | None = self.value_of_one()
         except LimitMissingError:
@@ -173,41 +164,77 @@ class Lane:
         self.position = position
         self._refresh()
 
-    def clear(self) -> None:
-        """Forget position and orders."""
-        self.position = self.buys = self.sells = ZERO
+    def close_orders(self) -> None:
+        """Forget all open orders; the position stays."""
+        self.buys = self.sells = ZERO
         self._refresh()
+
+    def room(self, side: Side) -> Decimal:
+        """Return how much of a side only reduces what is held, open orders counted; may be < 0."""
+        return -self.position - self.buys if side is _BUY else self.position - self.sells
 
     def _refresh(self) -> None:
         """Follow a change of position or orders through to the worst case and its value."""
         long, short = self.position + self.buys, self.sells - self.position
         worst, before = long if long > short else short, self.worst
-        if worst == before:
-            return
-        market = self.market
-        if not before:
-            market.exposed.append(self)
-            market.moves()
-        elif not worst:
-            market.exposed.remove(self)
         self.worst = worst
-        self._worst_value = worst * (self.unit_value or ZERO)
+        if not before:
+            if not worst:
+                return
+            self.market.exposed.append(self)
+            self.market.moves()
+        elif not worst:
+            self.market.exposed.remove(self)
+        unit = self.unit_value
+        if unit is not None:
+            self._long_value, self._short_value = long * unit, short * unit
         self.value()
 
     def value(self) -> None:
-        """Value the worst case at the market's price, and move the account's total along."""
-        price, totals = self.market.price, self._totals
+        """Value the worst case at the market's price, and move all sums along."""
+        price = self.market.price
         if price is None or self.unit_value is None:
             self._mark_unpriced()
             return
-        notional = self._worst_value * price
-        totals.gross += notional - self.notional
-        self.notional = notional
-        if totals.unpriced:
-            totals.unpriced.pop(self.instrument.id, None)
+        long, short = self._long_value * price, self._short_value * price
+        notional = long if long > short else short
+        raised, longer, shorter = notional - self.notional, long - self.long, short - self.short
+        self.notional, self.long, self.short = notional, long, short
+        for totals in self._totals:
+            totals.gross += raised
+            totals.long += longer
+            totals.short += shorter
+            if totals.unpriced:
+                totals.unpriced.pop(self.instrument.id, None)
 
     def _mark_unpriced(self) -> None:
-        if self.worst:
-            self._totals.unpriced[self.instrument.id] = None
-        else:
-            self._totals.unpriced.pop(self.instrument.id, None)
+        for totals in self._totals:
+            if self.worst:
+                totals.unpriced[self.instrument.id] = None
+            else:
+                totals.unpriced.pop(self.instrument.id, None)
+
+
+class OpenOrder(msgspec.Struct):
+    """One order that may still fill."""
+
+    order: Order
+    lanes: tuple[Lane, ...]
+    """Where it counts: in its account, its session, and its session's strategy."""
+
+    leaves: Decimal
+    """What of it may still fill, in the instrument's units."""
+
+    is_heard: bool
+    """Whether the executor has told of it; until then it may not even have arrived there."""
+
+    is_unknown: bool = False
+    """Whether its fate is; it counts in full either way."""
+
+    def shrink(self, quantity: Decimal) -> bool:
+        """Take what has filled, or never will, off; return whether nothing is left."""
+        taken = min(quantity, self.leaves)
+        self.leaves -= taken
+        for lane in self.lanes:
+            lane.order(self.order.side, -taken)
+        return not self.leaves

@@ -1,16 +1,27 @@
 """The gate's part in a start: exposure rebuilt from the executor's book, then `Prepared`."""
 
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 
 from schemas.base import Event
 from schemas.control import PrepareAsked, Prepared, StartRequest
 from schemas.errors import FieldError
 from schemas.executions import BookReported
 from schemas.instruments import symbol_of
+from schemas.sessions import SessionLimits
 from services.control import ControlGuard
 from services.core import NOTHING
 from services.gate.account import Account
+from services.gate.exposure import Lane
 from services.gate.state import GateState
+from services.session_limits import PATH, session_limits
+
+_LIKE = {
+    "order_notional_max": ("order_notional_max",),
+    "position_notional_max": ("position_notional_max", "session_position_notional_max"),
+    "gross_notional_max": ("gross_notional_max", "session_gross_notional_max"),
+}
+"""What a session's own limits are compared with, by name."""
 
 
 class Preparation:
@@ -47,6 +58,7 @@ class Preparation:
             boot_id=guard.boot_id,
             limits_hash=guard.limits_hash,
             halts=guard.halts,
+            restriction_count=guard.restriction_count,
             epoch_max=guard.epoch_max,
             is_reconciled=book.is_reconciled,
             errors=errors,
@@ -55,12 +67,8 @@ class Preparation:
 
     def _errors(self, request: StartRequest, book: BookReported) -> Iterator[FieldError]:
         """Yield everything that would make the gate deny what this start asks for."""
-        if request.risk_limits:
-            yield FieldError(
-                path="$.risk_limits",
-                found=", ".join(request.risk_limits),
-                wanted="nothing: limits are chosen in the gate's configuration",
-            )
+        own, wrong = session_limits(request.risk_limits)
+        yield from wrong
         account = self._state.accounts.get(book.account)
         if account is None:
             path = f"gate.accounts.{book.account}"
@@ -75,10 +83,34 @@ class Preparation:
                 found=account.doubt,
                 wanted="a reconciled book of configured instruments",
             )
-        yield from _missing(account, request.symbols)
-
-
-def _missing(account: Account, symbols: Sequence[str]) -> Iterator[FieldError]:
-    for key, lane in account.lanes.items():
-        if key in symbols or symbol_of(key) in symbols:
+        lanes = _asked_for(account, request.symbols)
+        for lane in lanes:
             yield from lane.limits.errors()
+            yield from self._state.hours.unchosen.get(lane.instrument.id, ())
+        yield from _looser(own, lanes)
+
+
+def _asked_for(account: Account, symbols: Sequence[str]) -> list[Lane]:
+    return [
+        lane for key, lane in account.lanes.items() if key in symbols or symbol_of(key) in symbols
+    ]
+
+
+def _looser(own: SessionLimits, lanes: Sequence[Lane]) -> Iterator[FieldError]:
+    """Yield each limit of a session that is looser than its account's: it would hold nothing.
+
+    A limit that the account has by instrument is compared with that of the loosest one.
+    """
+    for name, of_account in _LIKE.items():
+        chosen: Decimal | None = getattr(own, name)
+        limits = [
+            min((getattr(lane.limits, each) for each in of_account), key=lambda bound: bound.value)
+            for lane in lanes
+            if not lane.limits.errors()
+        ]
+        if chosen is None or not limits:
+            continue
+        most = max(limits, key=lambda bound: bound.value)
+        if chosen > most.value:
+            wanted = f"at most {most.text}: the tightest of the account's {', '.join(of_account)}"
+            yield FieldError(path=f"{PATH}.{name}", found=str(chosen), wanted=wanted)

@@ -20,10 +20,20 @@ from schemas.health import GapSeen, LinkChanged
 from schemas.instruments import Instrument
 from schemas.market import InstrumentStatusChanged
 from schemas.orders import CancelApproved, OrderApproved, Outcome, SignalDecided
+from schemas.sessions import PositionsAdopted, SessionCreated
+from services.gate.access import Access
 from services.gate.account import Account
+from services.gate.bands import Bands
+from services.gate.compliance import Compliance
 from services.gate.config import GateConfig
+from services.gate.data_quality import DataQuality
+from services.gate.dynamic_limits import DynamicLimits
 from services.gate.exposure import Market
+from services.gate.family import Family, Silent
+from services.gate.hours import Hours
+from services.gate.market_wide import MarketWide
 from services.gate.memory import IdMemory
+from services.gate.portfolio_risk import PortfolioRisk
 
 EXECUTIONS: frozenset[type[Event]] = frozenset(
     {
@@ -49,6 +59,9 @@ class GateState:
         ids: order ids that are used up.
         decided_count: signals decided since this process started.
         rejected_counts: rejections since this process started, by rule.
+        risk, dynamic, hours, bands, market_wide, quality, access, compliance: what families of
+            checks remember.
+        families: those of them that remember anything, in the order in which they are told.
     """
 
     def __init__(self, config: GateConfig, instruments: Mapping[InstrumentId, Instrument]) -> None:
@@ -67,14 +80,44 @@ class GateState:
             BookAdopted: self._on_book,
             GapSeen: self._on_gap,
             LinkChanged: self._on_link,
+            SessionCreated: self._on_session,
+            PositionsAdopted: self._on_takeover,
             **dict.fromkeys(EXECUTIONS, self._on_execution),
         }
+        made_from = (config, self.markets, self.accounts)
+        self.risk = PortfolioRisk(*made_from)
+        self.dynamic = DynamicLimits(config, self.accounts, self.risk)
+        self.hours = Hours(*made_from)
+        self.bands = Bands(*made_from)
+        self.market_wide = MarketWide(*made_from)
+        self.quality = DataQuality(*made_from)
+        self.access = Access(*made_from)
+        self.compliance = Compliance(*made_from)
+        self.families = self._speaking()
+        self.hearers = _by_type(self.families, lambda family: family.hears | family.keeps)
+        self._keepers = _by_type(self.families, lambda family: family.keeps)
 
-    def apply(self, event: Event) -> None:
-        """Fold one event in. Repeats, and events of no concern, change nothing."""
-        fold = self._folds.get(type(event))
+    def apply(self, event: Event, now_ns: int, *, said_by: Family | None = None) -> None:
+        """Fold one event in. Repeats, and events of no concern, change nothing.
+
+        A family that says something has folded it in itself.
+        """
+        kind = type(event)
+        fold = self._folds.get(kind)
         if fold is not None:
             fold(event)
+        for family in self.hearers.get(kind, ()):
+            if family is not said_by:
+                family.apply(event, now_ns)
+
+    def restore(self, event: Event) -> None:
+        """Fold one kept event in again, at its own time; a family hears what it keeps."""
+        kind = type(event)
+        fold = self._folds.get(kind)
+        if fold is not None:
+            fold(event)
+        for family in self._keepers.get(kind, ()):
+            family.apply(event, event.at_ns)
 
     def distrust(self, reason: str) -> None:
         """Deny for all accounts until the executor's next reconciled book."""
@@ -85,6 +128,19 @@ class GateState:
     def is_doubtful(self) -> bool:
         """Whether the exposure of any account is not known."""
         return any(account.doubt for account in self.accounts.values())
+
+    def _speaking(self) -> tuple[Family, ...]:
+        families: tuple[Family, ...] = (
+            self.risk,
+            self.dynamic,
+            self.hours,
+            self.bands,
+            self.market_wide,
+            self.quality,
+            self.access,
+            self.compliance,
+        )
+        return tuple(family for family in families if not isinstance(family, Silent))
 
     def _on_approval(self, event: OrderApproved) -> None:
         order = event.order
@@ -115,6 +171,16 @@ class GateState:
         if account is not None:
             account.adopt(event.book, self.ids)
 
+    def _on_session(self, event: SessionCreated) -> None:
+        account = self.accounts.get(event.account)
+        if account is not None:
+            account.create(event)
+
+    def _on_takeover(self, event: PositionsAdopted) -> None:
+        for account in self.accounts.values():
+            if event.session in account.holders.strategy_of:
+                account.holders.claim(event.session, event.positions)
+
     def _on_gap(self, event: GapSeen) -> None:
         if event.subject.startswith(("exec.", "order.")):
             missing = f"{event.expected_seq} to {event.got_seq - 1}"
@@ -139,3 +205,14 @@ class GateState:
                 account.closed(event.order_id)
             case OrderMarkedUnknown():
                 account.lost(event.order_id, self.ids)
+
+
+def _by_type(
+    families: tuple[Family, ...], kinds_of: Callable[[Family], frozenset[type[Event]]]
+) -> dict[type[Event], tuple[Family, ...]]:
+    """Return who is to be told of each type of event, in the order of the families."""
+    found: dict[type[Event], tuple[Family, ...]] = {}
+    for family in families:
+        for kind in sorted(kinds_of(family), key=lambda kind: kind.__name__):
+            found[kind] = (*found.get(kind, ()), family)
+    return found

@@ -11,6 +11,7 @@ from schemas.control import StartRequest
 from schemas.errors import FieldError
 from schemas.instruments import Instrument, symbol_of
 from schemas.sessions import SessionCreated
+from services.session_limits import session_limits
 from services.strategy.catalogue import STRATEGY, Catalogue, slug_of
 from services.strategy.config import StrategyConfig
 from services.strategy.interface import Parameters, Strategy, wanted_of
@@ -57,7 +58,8 @@ class Starts:
         else:
             parameters, wrong = self._parameters(strategy, request, symbols)
             found += wrong
-        found += [*_capital(request.initial_capital), *_words(request), *_limits(request)]
+        limits, unfit = session_limits(request.risk_limits)
+        found += [*_capital(request.initial_capital), *_words(request), *unfit]
         if found or parameters is None or request.initial_capital is None:
             return None, found
         created = SessionCreated(
@@ -72,6 +74,7 @@ class Starts:
             execution_mode=request.execution_mode,
             parameters=msgspec.to_builtins(parameters),
             operator=request.operator,
+            risk_limits=limits,
         )
         return created, []
 
@@ -167,12 +170,3 @@ def _words(request: StartRequest) -> list[FieldError]:
         wanted = "AUTO: confirming signals by hand is not offered by this version"
         found.append(FieldError(path="$.execution_mode", found=mode, wanted=wanted))
     return found
-
-
-def _limits(request: StartRequest) -> list[FieldError]:
-    """Refuse limits that nobody would hold: one that is taken and ignored is worse than none."""
-    wanted = "{}: limits of single sessions are not offered by this version; [gate] has limits"
-    return [
-        FieldError(path=f"$.risk_limits.{name}", found=repr(value), wanted=wanted)
-        for name, value in request.risk_limits.items()
-    ]

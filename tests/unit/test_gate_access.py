@@ -7,9 +7,10 @@ from msgspec.structs import replace as replace_fields
 
 from schemas.base import SessionId, SignalId
 from schemas.health import AlertRaised
-from schemas.orders import Order, OrderApproved, OrderType, Side, SignalRaised
+from schemas.orders import Order, OrderApproved, OrderType, Outcome, Side, SignalRaised
 from services.gate.access_parents import REMEMBERED_NS, Parents
 from services.gate.access_windows import ENTRIES_MAX, SumWindow
+from services.gate.config_groups import OnExcess
 from tests.builders import ALPHA, BETA, MS_NS, S_NS, SESSION, dec
 from tests.gate_rig import (
     NOW_NS,
@@ -475,3 +476,33 @@ def test_the_windows_of_one_session_do_not_count_for_another() -> None:
     rules = [rig.rule(f"greedy{number}") for number in range(20)]
     assert rules.count("session_period_quantity") == 18
     assert [rig.rule(f"b{number}", session=OTHER) for number in range(2)] == ["all", "all"]
+
+
+@pytest.mark.req("G-01", "G-07")
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"session_period_quantity_max": dec(25)},
+        {"account_period_quantity_max": dec(25)},
+        {"session_period_notional_max": dec(2_550)},
+        {"account_period_notional_max": dec(2_550)},
+        {"credit_limit_max": dec(2_550)},
+    ],
+)
+def test_what_is_too_much_in_a_period_is_reduced_to_what_fits_where_that_is_chosen(
+    limit: dict[str, Any],
+) -> None:
+    rig = RulesRig(period_ms=1_000, on_excess=OnExcess.REDUCE, **limit)
+    rig.approve("a")
+    decided = rig.decide(rig.signal("b", quantity="30"))
+    assert (decided.outcome, decided.approved_quantity) == (Outcome.REDUCED, dec(15))
+    assert rig.rule("c", quantity="1") != "all"
+
+
+@pytest.mark.req("G-01", "X-03")
+def test_a_slice_that_is_too_large_is_reduced_to_what_its_parent_has_left() -> None:
+    rig = RulesRig(on_excess=OnExcess.REDUCE)
+    slice_of(rig, "a", "60")
+    decided = rig.decide(sliced(rig, "b", "70"))
+    assert (decided.outcome, decided.approved_quantity) == (Outcome.REDUCED, dec(40))
+    assert rig.access.parents.used(SESSION, SignalId("p")) == dec(100)

@@ -235,10 +235,17 @@ def test_fifteen_seconds_begin_anew_with_each_limit_state() -> None:
 
 
 def test_the_reference_price_stands_still_in_a_limit_state() -> None:
-    found = in_limit()
-    for second in range(1, 14):
-        found.traded(dec(95), NOON_NS + second * S_NS)
-    assert (found.reference, found.bands_at(NOON_NS)) == (dec(100), (dec("95.00"), dec("105.00")))
+    found = state()
+    found.traded(dec(100), NOON_NS - 60 * S_NS)
+    assert quoted(found, "94.90", "95.00", NOON_NS) is BandPhase.LIMIT
+    found.traded(dec(95), NOON_NS + S_NS)
+    assert found.phase_at(NOON_NS + 14 * S_NS) is BandPhase.LIMIT
+    assert found.reference == dec(100)
+    assert quoted(found, "95.90", "96.00", NOON_NS + 14 * S_NS) is BandPhase.NORMAL
+    assert (found.phase_at(NOON_NS + 14 * S_NS), found.reference) == (
+        BandPhase.NORMAL,
+        dec("97.5"),
+    )
 
 
 @pytest.mark.parametrize(

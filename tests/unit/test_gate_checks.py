@@ -11,7 +11,7 @@ from schemas.health import GapSeen, LinkChanged
 from schemas.market import InstrumentStatusChanged, Trading
 from schemas.orders import OrderType, Reading, Side, SignalRaised
 from services.gate.table import CHECKS
-from tests.builders import ALPHA, BETA, MS_NS, S_NS, dec
+from tests.builders import ACCOUNT, ALPHA, BETA, MS_NS, S_NS, dec
 from tests.gate_rig import Rig, book, config, halt, reading, resting, view
 
 NAMES = [check.name for check in CHECKS]
@@ -23,9 +23,13 @@ def status(trading: Trading) -> InstrumentStatusChanged:
 
 
 @pytest.mark.req("G-08")
-def test_an_approval_shows_every_check_of_the_table_in_its_order() -> None:
-    decided = Rig().decide(Rig().signal())
-    assert [each.check for each in decided.readings] == NAMES
+def test_an_approval_shows_every_check_in_force_in_the_order_of_the_table() -> None:
+    rig = Rig()
+    decided = rig.decide(rig.signal())
+    account = rig.gate.state.accounts[ACCOUNT]
+    lane = account.lanes[ALPHA]
+    asked = [c.name for c in CHECKS if c.applies is None or c.applies(account, lane)]
+    assert [each.check for each in decided.readings] == asked
     assert all(each.is_ok for each in decided.readings)
 
 

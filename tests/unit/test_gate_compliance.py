@@ -629,8 +629,10 @@ def test_covering_gives_no_locate_back_and_the_night_takes_the_rest() -> None:
     assert rig.rule("d", side=SELL, quantity="1") == "all"
     rig.on("2026-05-05")
     assert rig.rule("e", side=SELL, quantity="1") == "short_locate"
+    rig.locate("l3", "2")
     rig.locate("late", "50", at_ns=date_ns("2026-05-04") + OPEN_NS)
-    assert rig.rule("f", side=SELL, quantity="1") == "short_locate"
+    rules = [rig.rule(f"f{q}", side=SELL, quantity=q) for q in ("2", "1")]
+    assert rules == ["short_locate", "all"]  # the late one counts not, and takes nothing away
 
 
 @pytest.mark.req("G-06")

@@ -2,14 +2,19 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.base import InstrumentId, SessionId
 from schemas.executions import OrderStatus, PositionView
-from schemas.orders import Outcome, Side
+from schemas.orders import Outcome, Side, SignalDecided
 from schemas.sessions import PositionsAdopted, SessionCreated, SessionLimits
+from services.bench.gate import ACCOUNT as BENCH
+from services.bench.gate import every_group, instruments, loaded_gate
+from services.core import tell
 from services.gate.config_groups import GroupLimits
-from tests.builders import ACCOUNT, ALPHA, BETA, SESSION, dec
+from services.gate.core import GateCore
+from tests.builders import ACCOUNT, ALPHA, BETA, SESSION, dec, quote, signal
 from tests.gate_rig import (
     NOW_NS,
     Rig,
@@ -18,8 +23,10 @@ from tests.gate_rig import (
     canceled,
     config,
     filled,
+    only,
     reading,
     resting,
+    running_guard,
     view,
 )
 
@@ -274,7 +281,7 @@ def test_a_decision_shows_what_every_group_adds_up_to_and_its_limit() -> None:
     assert found["strategy_gross"] == ("1000.00", "5000")
     assert found["strategy_net"] == ("1000.00", "4000")
     assert found["session_gross"] == ("1000.00", "3000")
-    assert found["sector_gross"] == ("", ""), "sectors have no limits here"
+    assert "sector_gross" not in found, "sectors have no limits here"
 
 
 def test_a_group_with_something_unpriced_takes_no_more_of_anything() -> None:
@@ -299,3 +306,50 @@ def test_a_fill_moves_from_order_to_position_in_every_part(key: InstrumentId) ->
         lane = part.lanes[key]
         assert (int(lane.position), int(lane.buys)) == (30, 0)
     assert_sums_follow(rig.gate)
+
+
+@pytest.mark.req("G-02", "G-11")
+def test_the_sums_of_a_hundred_sessions_in_ten_sectors_are_those_of_their_orders() -> None:
+    gate = loaded_gate(200, 2_000, 100)
+    account = gate.state.accounts[BENCH]
+    assert len(account.holders.sessions) == 100
+    assert len({group.name for group in account.sector_of.values()}) == 10
+    assert_sums_follow(gate)
+
+
+@pytest.mark.req("G-02")
+@pytest.mark.parametrize(("gross", "net", "rule"), [(999, 9_999, "gross"), (9_999, 999, "net")])
+def test_a_sector_is_limited_and_another_one_is_not(gross: int, net: int, rule: str) -> None:
+    huge = rows()["default"]
+    limits = every_group().accounts[BENCH]
+    sectors = {"default": huge, **rows(gross, net, name="sector-0")}
+    row = msgspec.structs.replace(limits, sectors=sectors)
+    known = instruments(20)
+    gate = GateCore(
+        msgspec.structs.replace(every_group(), accounts={BENCH: row}),
+        known,
+        running_guard(),
+    )
+    tell(gate, msgspec.structs.replace(book(), account=BENCH), NOW_NS)
+    tell(gate, msgspec.structs.replace(created(), account=BENCH), NOW_NS)
+    decided = []
+    for number, key in enumerate(list(known)[9:11]):
+        tell(gate, quote("99.90", "100.00", instrument=key, at_ns=NOW_NS), NOW_NS)
+        raised = signal(f"a{number}", account=BENCH, instrument=key, at_ns=NOW_NS)
+        decided.append(only(SignalDecided, tell(gate, raised, NOW_NS)).rule)
+    assert decided == ["all", f"sector_{rule}"]
+
+
+@pytest.mark.req("G-01", "G-02", "G-09")
+def test_closing_everything_in_nobodys_name_passes_the_limits_of_parts() -> None:
+    """A flatten closes what several sessions hold, with one order that no session could send."""
+    rig = rig_with(session_position_notional_max=dec(5_000), strategies=rows(gross=9_000))
+    for session in (SESSION, S2):
+        rig.tell(created(session))
+        bought = rig.approve(f"a-{session}", quantity="40", session=session)
+        rig.fill(bought, "40", f"e-{session}")
+    more: dict[str, Any] = {"side": Side.SELL, "quantity": "80"}
+    flatten = SessionId("flatten-1")
+    assert rig.rule("b", session=flatten, **more) == "strategy_known"
+    assert rig.rule("d", session=flatten, is_reduce_only=True, **more) == "all"
+    assert rig.rule("e", session=flatten, is_reduce_only=True, **more) == "reduce_only"

@@ -6,9 +6,12 @@ import msgspec
 import pytest
 
 from schemas.base import AccountId, SessionId
-from schemas.orders import OrderApproved, Outcome, Side, SignalDecided, TimeInForce
+from schemas.orders import OrderApproved, Outcome, Reading, Side, SignalDecided, TimeInForce
 from schemas.restrictions import Level, RestrictionRequested
+from services.gate.answers import Denial
+from services.gate.case import Case
 from services.gate.config_groups import GroupLimits, OnExcess
+from services.gate.judge import Judge
 from tests.builders import ALPHA, BETA, SESSION, dec
 from tests.gate_rig import NOW_NS, Rig, book, config, reading, resting, view
 
@@ -241,3 +244,23 @@ def test_the_largest_notional_holds_for_an_order_of_any_kind() -> None:
     assert rig.rule("a", quantity="50000") == "order_notional"
     assert rig.rule("b", quantity="50000", side=Side.SELL) == "order_notional"
     assert rig.rule("c", quantity="10") == "all"
+
+
+@pytest.mark.req("G-01", "I8")
+def test_an_order_made_smaller_is_judged_again_whatever_was_thought_to_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Judge, "fitted", lambda self, case, denial: dec(150))
+    assert fitting().rule("a", quantity="200") == "order_quantity"
+
+
+@pytest.mark.req("G-01", "I8")
+def test_without_judging_again_too_much_goes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Judge.judge
+
+    def once(self: Judge, case: Case) -> tuple[list[Reading], Denial | None]:
+        return ([], None) if case.signal.quantity == 150 else whole(self, case)
+
+    monkeypatch.setattr(Judge, "fitted", lambda self, case, denial: dec(150))
+    monkeypatch.setattr(Judge, "judge", once)
+    assert fitting().decide(Rig().signal("a", quantity="200")).approved_quantity == 150

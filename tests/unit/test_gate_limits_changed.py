@@ -224,6 +224,14 @@ def test_a_restart_keeps_what_operators_changed() -> None:
     assert again.limit("gross_notional_max") == 25_000
 
 
+def test_a_change_that_is_told_late_and_again_does_not_undo_a_newer_one() -> None:
+    rig = LimitsRig()
+    rig.ask({GROSS: "25000"})
+    rig.ask({GROSS: "20000"})
+    rig.tell(rig.kept[0])
+    assert rig.limit("gross_notional_max") == 20_000
+
+
 def after_restart(kept: LimitsRig, file: GateConfig) -> LimitsRig:
     rig = LimitsRig(file)
     for event in kept.kept:
@@ -317,15 +325,15 @@ def test_a_row_of_a_group_that_is_not_there_is_named() -> None:
 
 
 @pytest.mark.req("G-07")
-def test_a_message_limit_that_was_raised_is_still_a_limit() -> None:
+@pytest.mark.parametrize("name", ["session_messages_max", "account_messages_max"])
+def test_a_message_limit_that_was_raised_is_still_a_limit(name: str) -> None:
     """The window remembers no more messages than its limit: it must go as far as the cap."""
     hard = HardLimits(account=AccountLimits(session_messages_max=6, account_messages_max=6))
-    base = config(session_messages_max=3, account_messages_max=3)
+    base = config(**{"session_messages_max": 6, "account_messages_max": 6, name: 3})
     rig = Rig(msgspec.structs.replace(base, hard=hard))
-    for name in ("session_messages_max", "account_messages_max"):
-        rig.tell(asked({f"gate.accounts.paper.{name}": 5}))
+    rig.tell(asked({f"gate.accounts.paper.{name}": 5}))
     rules = [rig.rule(f"s{number}", quantity="1") for number in range(7)]
-    assert rules == ["all"] * 5 + ["session_messages"] * 2
+    assert rules == ["all"] * 5 + [name.removesuffix("_max")] * 2
 
 
 def test_a_gate_says_once_which_changes_the_file_no_longer_allows() -> None:

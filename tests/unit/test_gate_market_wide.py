@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from schemas.base import Event
+from schemas.base import Event, InstrumentId
+from schemas.errors import UserError
 from schemas.instruments import AssetClass
 from schemas.market_rules import (
     ClosingPriceNoted,
@@ -250,6 +251,21 @@ def test_without_the_check_orders_go_out_in_a_market_wide_halt() -> None:
         found.trade("800", SPX)
         verdicts.append(found.verdict("a"))
     assert verdicts == ["market_wide_halt", "all"]
+
+
+@pytest.mark.parametrize(
+    ("references", "path"),
+    [
+        ({"XNYS": InstrumentId("cboe:SPY")}, "gate.market_references.XNYS"),
+        ({"XLON": SPX}, "gate.market_references.XLON"),
+    ],
+)
+def test_a_reference_that_could_halt_nothing_is_refused(
+    references: dict[str, InstrumentId], path: str
+) -> None:
+    with pytest.raises(UserError) as refused:
+        MarketRig(NOON_NS, market_references=references)
+    assert refused.value.fields["path"] == path
 
 
 def test_options_on_us_stocks_halt_with_them() -> None:

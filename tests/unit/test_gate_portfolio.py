@@ -1,5 +1,7 @@
 """The checks of portfolio risk, through the whole gate."""
 
+from typing import Any
+
 import empyrical
 import msgspec
 import numpy as np
@@ -11,9 +13,10 @@ from schemas.orders import Outcome, Side, SignalDecided
 from services.gate.config_groups import OnExcess
 from services.gate.config_portfolio import Method, PortfolioLimits
 from services.gate.core import GateCore
+from services.gate.value_at_risk import Returns
 from tests.builders import ACCOUNT, ALPHA, BETA, S_NS, dec
 from tests.gate_rig import book, reading
-from tests.risk_rig import LOAN, PERP, RiskRig, risky, value_at_risk
+from tests.risk_rig import LOAN, PERP, SAMPLING, RiskRig, risky, value_at_risk
 
 ROOMY = value_at_risk(amount_max=dec(10**9))
 
@@ -321,3 +324,57 @@ def test_what_is_not_known_has_no_room_for_a_smaller_order_either() -> None:
     rig = RiskRig(risky(ROOMY, on_excess=OnExcess.REDUCE))
     rig.pass_seconds(5)
     assert rig.ask("a").rule == "value_at_risk"
+
+
+@pytest.mark.req("G-03")
+def test_a_restart_computes_no_more_samples_than_the_window_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = RiskRig(risky(ROOMY))
+    rig.pass_seconds(250)
+    before = rig.gate.state.risk.volatilities[ALPHA]
+    computed: list[int] = []
+    plain = Returns.add
+
+    def counted(self: Returns, prices: Any, at_ns: int) -> None:
+        computed.append(at_ns)
+        plain(self, prices, at_ns)
+
+    monkeypatch.setattr(Returns, "add", counted)
+    rig.restart()
+    rig.pass_time(0.5)
+    assert len(computed) == SAMPLING.window + 1
+    again = rig.gate.state.risk.volatilities[ALPHA]
+    assert float(again) == pytest.approx(float(before), rel=0.01)
+
+
+@pytest.mark.req("G-03")
+def test_of_two_limits_on_value_at_risk_the_smaller_one_counts() -> None:
+    rig = RiskRig(risky(value_at_risk(amount_max=dec(500), fraction_max=dec("0.01"))))
+    rig.pass_seconds(40)
+    shown = []
+    for number, equity in enumerate(("40000", "90000")):
+        rig.mark(equity)
+        rig.pass_seconds(1)
+        shown.append(reading(rig.ask(f"s{number}", quantity="1"), "value_at_risk").limit)
+    assert shown == ["400.00", "500"]
+
+
+@pytest.mark.req("G-03", "G-12")
+def test_after_the_last_fill_an_old_valuation_is_not_believed_for_ever() -> None:
+    """Nothing is held any more, but what it was sold for nobody has told yet."""
+    rig = RiskRig(risky(MARGIN))
+    rig.pass_seconds(1, share=0)
+    rig.fill(rig.approve("a", quantity="10"), "10", "x1")
+    rig.mark("20000")
+    rig.fill(rig.approve("b", quantity="10", side=Side.SELL), "10", "x2")
+    risk = rig.gate.state.risk.accounts[ACCOUNT]
+    known = []
+    for _ in range(12):
+        rig.pass_time(1)
+        known.append(risk.equity is not None)
+    assert known == [True] * 10 + [False] * 2
+    rig.mark("20000")
+    for _ in range(12):
+        rig.pass_time(1)
+    assert risk.equity == 20_000

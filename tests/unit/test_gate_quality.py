@@ -181,6 +181,8 @@ def test_the_offset_is_the_least_delay_of_one_to_two_windows() -> None:
     assert watch.offset_ns(later_ns) == 20 * MS_NS
     last_ns = begin_ns + 2 * WINDOW_NS
     assert watch.offset_ns(last_ns) == 80 * MS_NS
+    watch.quoted(msgspec.structs.replace(quote(), venue_ns=last_ns), last_ns)
+    assert watch.offset_ns(last_ns) == 0
     assert watch.offset_ns(last_ns + 2 * WINDOW_NS) is None
 
 

@@ -1,18 +1,47 @@
 """What would be held if this order filled, and every order that is open or of unknown fate."""
 
-from schemas.orders import Side
-from services.gate.case import PASS, Case, Verdict
+from decimal import Decimal
 
-_BUY = Side.BUY
+from schemas.orders import Side
+from schemas.restrictions import Level
+from services.gate.case import PASS, Case, Verdict
+from services.gate.check import Check
+from services.gate.checks.order import quotient_down
+from services.gate.exposure import ZERO, Lane, Totals
+from services.gate.limits import Bound
+
+_BUY, _REDUCE = Side.BUY, Level.REDUCE
+_SESSION = "session."
+
+
+def reducing(case: Case) -> Verdict:
+    """Return whether an order under REDUCE is within what is held and not already being closed.
+
+    By quantity, open orders counted: long 1 with a sell of 1 resting lets no second sell pass.
+    """
+    restriction = case.restriction
+    if restriction is None or restriction.level is not _REDUCE:
+        return PASS
+    room, quantity = room_to_reduce(case), case.signal.quantity
+    return (quantity <= room, str(quantity), f"{room} while {restriction.scope} only reduces")
+
+
+def room_to_reduce(case: Case) -> Decimal:
+    """Return how much of the order's side only reduces what the restriction is on."""
+    restriction = case.restriction
+    if restriction is None or restriction.level is not _REDUCE:
+        return case.signal.quantity
+    if restriction.scope.startswith(_SESSION):
+        return ZERO if case.own is None else case.own.room(case.signal.side)
+    return case.lane.room(case.signal.side)
 
 
 def reduce_only(case: Case) -> Verdict:
     """Return whether a reduce-only order is within what is held and not already being closed."""
-    signal, lane = case.signal, case.lane
+    signal = case.signal
     if not signal.is_reduce_only:
         return PASS
-    is_buy = signal.side is _BUY
-    room = -lane.position - lane.buys if is_buy else lane.position - lane.sells
+    room = case.lane.room(signal.side)
     return (signal.quantity <= room, str(signal.quantity), str(room))
 
 
@@ -24,8 +53,7 @@ def position_quantity(case: Case) -> Verdict:
 
 def position_notional(case: Case) -> Verdict:
     """Return whether the position on the order's side stays small enough by value."""
-    limit = case.limits.position_notional_max
-    notional = case.reach() * case.worth()
+    limit, notional = case.limits.position_notional_max, case.value()
     return (notional <= limit.value, str(notional), limit.text)
 
 
@@ -35,11 +63,164 @@ def gross_notional(case: Case) -> Verdict:
     An order that does not raise the worst case passes although the account is over the limit:
     it must be possible to get out.
     """
-    lane, limit = case.lane, case.limits.gross_notional_max
-    totals, reach = case.account.totals, case.reach()
-    raised = reach if reach > lane.worst else lane.worst
-    gross = totals.gross - lane.notional + raised * case.worth()
-    is_raised = raised > lane.worst
-    if totals.unpriced and is_raised:
+    return gross(case, case.account.totals, case.limits.gross_notional_max)
+
+
+def net_notional(case: Case) -> Verdict:
+    """Return whether long less short stays small enough on the order's side, over all instruments.
+
+    An order that only reduces what is held in its instrument passes although that moves the net of
+    all of them: it must be possible to get out.
+    """
+    return net(case, case.account.totals, case.limits.net_notional_max)
+
+
+def gross(case: Case, totals: Totals, limit: Bound[Decimal]) -> Verdict:
+    """Return whether the worst case of a group that the account's lane is in stays small enough."""
+    raised = case.raised()
+    if not raised:
+        return (True, str(totals.gross), limit.text)
+    if totals.unpriced:
         return (False, "no price for " + ", ".join(totals.unpriced), limit.text)
-    return (gross <= limit.value or not is_raised, str(gross), limit.text)
+    found = totals.gross + raised
+    return (found <= limit.value, str(found), limit.text)
+
+
+def gross_of(
+    case: Case, totals: Totals, limit: Bound[Decimal], part: Lane | None, reach: Decimal
+) -> Verdict:
+    """Return whether the worst case of all lanes of `totals` stays small enough.
+
+    Args:
+        case: the order.
+        totals: the sums.
+        limit: the limit on the sum of worst cases.
+        part: the lane of `totals` that the order would be in; None while there is none.
+        reach: how far the order would take that lane on its side.
+    """
+    found = totals.gross
+    is_raised = part is None or reach > part.worst
+    if is_raised:
+        if totals.unpriced:
+            return (False, "no price for " + ", ".join(totals.unpriced), limit.text)
+        found += reach * case.worth()
+        if part is not None:
+            found -= part.notional
+    return (found <= limit.value or not is_raised, str(found), limit.text)
+
+
+def net(case: Case, totals: Totals, limit: Bound[Decimal]) -> Verdict:
+    """Return whether the net of a group stays small enough on the order's side."""
+    found = case.notional() + (totals.long if case.signal.side is _BUY else totals.short)
+    if case.reach() <= ZERO:
+        return (True, str(found), limit.text)
+    if totals.unpriced:
+        return (False, "no price for " + ", ".join(totals.unpriced), limit.text)
+    return (found <= limit.value, str(found), limit.text)
+
+
+def gross_room(
+    case: Case, totals: Totals, limit: Bound[Decimal], part: Lane | None, reach: Decimal
+) -> Decimal:
+    """Return the largest quantity that `gross_of` lets pass."""
+    before = reach - case.signal.quantity
+    worst, notional = (part.worst, part.notional) if part is not None else (ZERO, ZERO)
+    if totals.unpriced:
+        return worst - before
+    fits = quotient_down(limit.value - totals.gross + notional, case.worth())
+    return max(fits, worst) - before
+
+
+def net_room(case: Case, totals: Totals, limit: Bound[Decimal]) -> Decimal:
+    """Return the largest quantity that `net` lets pass."""
+    only_reduces = case.signal.quantity - case.reach()
+    if totals.unpriced:
+        return only_reduces
+    side = totals.long if case.signal.side is _BUY else totals.short
+    return max(quotient_down(limit.value - side, case.worth()), only_reduces)
+
+
+def _reduce_only_room(case: Case) -> Decimal:
+    signal = case.signal
+    return case.lane.room(signal.side) if signal.is_reduce_only else signal.quantity
+
+
+def _position_room(case: Case) -> Decimal:
+    return case.limits.position_quantity_max.value - case.reach() + case.signal.quantity
+
+
+def _position_notional_room(case: Case) -> Decimal:
+    fits = quotient_down(case.limits.position_notional_max.value, case.worth())
+    return fits - case.reach() + case.signal.quantity
+
+
+def _gross_room(case: Case) -> Decimal:
+    limit = case.limits.gross_notional_max
+    return gross_room(case, case.account.totals, limit, case.lane, case.reach())
+
+
+def _net_room(case: Case) -> Decimal:
+    return net_room(case, case.account.totals, case.limits.net_notional_max)
+
+
+_BY_QUANTITY = "REDUCE by quantity, not by side alone"
+
+ROWS: tuple[Check, ...] = (
+    Check(
+        reducing,
+        "restrictions that the control guard heard, position, open orders",
+        "quantity <= held - open orders that already reduce it; of the session alone where it is"
+        " the session that is restricted",
+        "units",
+        (),
+        "control protocol: levels; " + _BY_QUANTITY,
+        room=room_to_reduce,
+    ),
+    Check(
+        reduce_only,
+        "signal.is_reduce_only, position, open orders",
+        "quantity <= held - open orders that already reduce it",
+        "units",
+        (),
+        _BY_QUANTITY,
+        room=_reduce_only_room,
+    ),
+    Check(
+        position_quantity,
+        "position, open orders of the side",
+        "position + open + quantity <= position_quantity_max, per side",
+        "units",
+        ("position_quantity_max",),
+        "G-01, I8",
+        room=_position_room,
+    ),
+    Check(
+        position_notional,
+        "position, open orders of the side; dearest of ask, limit and stop price",
+        "(position + open + quantity) x multiplier x price x currency value"
+        " <= position_notional_max, per side",
+        "account currency",
+        ("position_notional_max", "currency_values"),
+        "G-01, I8",
+        room=_position_notional_room,
+    ),
+    Check(
+        gross_notional,
+        "positions and open orders of the account, newest prices",
+        "sum of worst cases <= gross_notional_max, or the order does not raise it",
+        "account currency",
+        ("gross_notional_max", "currency_values"),
+        "G-02, I8",
+        room=_gross_room,
+    ),
+    Check(
+        net_notional,
+        "positions and open orders of the account, newest prices",
+        "long - short, all open orders of the side filled, + the order <= net_notional_max for a"
+        " buy, short - long for a sell; or the order only reduces what is held",
+        "account currency",
+        ("net_notional_max", "currency_values"),
+        "G-02, I8",
+        room=_net_room,
+    ),
+)

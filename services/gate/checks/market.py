@@ -5,6 +5,8 @@ from decimal import ROUND_UP, Context, Decimal
 from schemas.base import NS_PER_MS
 from schemas.market import Trading
 from services.gate.case import PASS, Case, Verdict
+from services.gate.check import ACCESS, CLOSED, Check
+from services.gate.config_market import LockedMarket
 from services.gate.exposure import is_plain
 
 _OPEN = Trading.OPEN
@@ -37,9 +39,101 @@ def market_sane(case: Case) -> Verdict:
     return PASS if is_sane else (False, f"{quote.bid}/{quote.ask}", "")
 
 
+def market_locked(case: Case) -> Verdict:
+    """Return whether bid and ask differ, or may be the same."""
+    quote = case.quote
+    if quote.bid != quote.ask:
+        return PASS
+    locked = case.state.quality.of[case.signal.instrument].locked()
+    return (locked is LockedMarket.ALLOW, str(quote.bid), locked)
+
+
+def market_jump(case: Case) -> Verdict:
+    """Return whether the newest price is an accepted one."""
+    quality = case.state.quality.of[case.signal.instrument]
+    watch = quality.jump_watch()
+    if watch is None:
+        return PASS
+    objection = watch.objection()
+    return PASS if not objection else (False, objection, quality.jump_limit.text)
+
+
+def market_clock(case: Case) -> Verdict:
+    """Return whether the local clock agrees with the venue's, delay included."""
+    quality = case.state.quality.of[case.signal.instrument]
+    watch = quality.clock_watch()
+    if watch is None:
+        return PASS
+    offset_ns, limit = watch.offset_ns(case.now_ns), quality.clock_limit
+    if offset_ns is None:
+        return (False, "the venue gives no time", limit.text)
+    is_near = abs(offset_ns) <= limit.value * NS_PER_MS
+    return (is_near, str(Decimal(offset_ns) / NS_PER_MS), limit.text)
+
+
 def market_spread(case: Case) -> Verdict:
     """Return whether bid and ask are close enough for the touch to mean something."""
     quote, limit = case.quote, case.limits.spread_bps_max
     bid, ask = quote.bid, quote.ask
     spread_bps = quotient((ask - bid) * _TWICE_BPS, ask + bid)
     return (spread_bps <= limit.value, str(spread_bps), limit.text)
+
+
+ROWS: tuple[Check, ...] = (
+    Check(
+        instrument_open,
+        "newest InstrumentStatusChanged",
+        "open, or nothing said",
+        "",
+        (),
+        "G-05",
+    ),
+    Check(
+        market_fresh,
+        "newest quote, and when this process received it",
+        "now - received <= stale_after_ms",
+        "ms",
+        ("stale_after_ms",),
+        CLOSED,
+    ),
+    Check(
+        market_sane,
+        "newest quote",
+        "0 < bid <= ask, both finite",
+        "bid/ask",
+        (),
+        CLOSED,
+    ),
+    Check(
+        market_locked,
+        "newest quote",
+        "bid < ask, or locked_market allows bid = ask",
+        "price",
+        ("locked_market",),
+        CLOSED,
+    ),
+    Check(
+        market_jump,
+        "every quote since the last accepted price",
+        "|middle - last accepted| <= jump_bps_max, or jump_quotes_min quotes in a row confirm it",
+        "bps",
+        ("jump_bps_max", "jump_quotes_min"),
+        CLOSED,
+    ),
+    Check(
+        market_clock,
+        "venue time and time of receipt of the quotes of the last 1 to 2 minutes",
+        "|least (received - venue time)| <= clock_offset_ms_max",
+        "ms",
+        ("clock_offset_ms_max",),
+        "MiFID II RTS 25: business clocks; " + CLOSED,
+    ),
+    Check(
+        market_spread,
+        "newest quote",
+        "(ask - bid) / middle <= spread_bps_max",
+        "bps",
+        ("spread_bps_max",),
+        ACCESS,
+    ),
+)

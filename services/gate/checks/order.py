@@ -1,13 +1,18 @@
 """Is this one order what somebody would send on purpose."""
 
-from decimal import Decimal
+from decimal import ROUND_DOWN, Context, Decimal
 
 from schemas.orders import OrderType, Side
 from services.gate.case import PASS, Case, Verdict
+from services.gate.check import ACCESS, Check
 from services.gate.checks.market import BPS, quotient
 from services.gate.exposure import ZERO, is_plain
 
 _BUY, _MARKET, _LIMIT = Side.BUY, OrderType.MARKET, OrderType.LIMIT
+
+
+quotient_down = Context(prec=28, rounding=ROUND_DOWN).divide
+"""Return a quotient rounded down: what fits into a limit still fits when it is multiplied again."""
 
 
 def quantity_valid(case: Case) -> Verdict:
@@ -71,7 +76,7 @@ def price_collar(case: Case) -> Verdict:
 def order_notional(case: Case) -> Verdict:
     """Return whether the order is small enough by value."""
     limit = case.limits.order_notional_max
-    notional = case.signal.quantity * case.worth()
+    notional = case.notional()
     return (notional <= limit.value, str(notional), limit.text)
 
 
@@ -90,3 +95,57 @@ def replaces_own(case: Case) -> Verdict:
         and old.order.instrument == case.signal.instrument
     )
     return (is_own, replaces, "")
+
+
+ROWS: tuple[Check, ...] = (
+    Check(
+        quantity_valid,
+        "signal.quantity",
+        "quantity > 0, a multiple of the lot size",
+        "units; limit is the lot",
+        (),
+        ACCESS,
+    ),
+    Check(
+        order_quantity,
+        "signal.quantity",
+        "quantity <= order_quantity_max",
+        "units",
+        ("order_quantity_max",),
+        ACCESS,
+        room=lambda case: case.limits.order_quantity_max.value,
+    ),
+    Check(
+        price_valid,
+        "signal.order_type, limit_price, stop_price",
+        "prices as the type wants them, > 0, multiples of the tick size",
+        "price; limit is the tick",
+        (),
+        ACCESS,
+    ),
+    Check(
+        price_collar,
+        "signal.limit_price; the touch, or the order's own stop price",
+        "distance beyond the touch <= price_collar_bps",
+        "bps",
+        ("price_collar_bps",),
+        ACCESS,
+    ),
+    Check(
+        order_notional,
+        "signal.quantity; dearest of ask, limit and stop price",
+        "quantity x multiplier x price x currency value <= order_notional_max",
+        "account currency",
+        ("order_notional_max", "currency_values"),
+        ACCESS,
+        room=lambda case: quotient_down(case.limits.order_notional_max.value, case.worth()),
+    ),
+    Check(
+        replaces_own,
+        "signal.replaces, open orders",
+        "an open order of the same session and instrument",
+        "",
+        (),
+        "G-11",
+    ),
+)

@@ -2,7 +2,11 @@
 
 from schemas.base import NS_PER_MS
 from schemas.instruments import TOKEN
+from schemas.restrictions import Level
 from services.gate.case import PASS, Case, Verdict
+from services.gate.check import ACCESS, CLOSED, Check
+
+_HALT = Level.HALT
 
 
 def session_named(case: Case) -> Verdict:
@@ -16,6 +20,16 @@ def session_named(case: Case) -> Verdict:
 def trading_permitted(case: Case) -> Verdict:
     """Return whether an epoch is served, its lease runs, and the control link is up."""
     return PASS if not case.refusal else (False, case.refusal, "")
+
+
+def not_restricted(case: Case) -> Verdict:
+    """Return whether nobody has halted the part of the account or market that the order is in."""
+    restriction = case.restriction
+    if restriction is None or restriction.level is not _HALT:
+        return PASS
+    who = restriction.operator or "nobody named"
+    why = restriction.reason or "no reason"
+    return (False, f"{restriction.scope} halted by {who}: {why}", "")
 
 
 def account_known(case: Case) -> Verdict:
@@ -43,5 +57,73 @@ def signal_in_time(case: Case) -> Verdict:
 
 def signal_new(case: Case) -> Verdict:
     """Return whether no signal of this id was decided before, and there is room to remember it."""
-    objection = case.ids.objection(case.order_id, case.now_ns)
+    objection = case.state.ids.objection(case.order_id, case.now_ns)
     return PASS if not objection else (False, objection, "")
+
+
+ROWS: tuple[Check, ...] = (
+    Check(
+        session_named,
+        "signal.session",
+        "letters, digits, - and _ only",
+        "",
+        (),
+        "the bus: a name becomes part of a subject",
+    ),
+    Check(
+        trading_permitted,
+        "epoch, lease and link of the control guard",
+        "an epoch started and not halted, its lease running, the control link up",
+        "",
+        (),
+        "I1, I3, I6, " + CLOSED,
+    ),
+    Check(
+        not_restricted,
+        "restrictions that the control guard heard",
+        "no halt of the account, session, venue or symbol",
+        "",
+        (),
+        "control protocol: scopes; " + CLOSED,
+    ),
+    Check(
+        account_known,
+        "signal.account",
+        "the account has a row of limits",
+        "",
+        (),
+        CLOSED,
+    ),
+    Check(
+        exposure_known,
+        "gaps, link losses, restarts",
+        "nothing missing since the executor's last reconciled book",
+        "",
+        (),
+        "I8, I11, " + CLOSED,
+    ),
+    Check(
+        instrument_known,
+        "signal.instrument",
+        "the instrument is configured",
+        "",
+        (),
+        CLOSED,
+    ),
+    Check(
+        signal_in_time,
+        "signal.expires_at_ns, now",
+        "0 < expiry - now <= signal_life_ms_max",
+        "ms",
+        ("signal_life_ms_max",),
+        "bus: what is late is not sent",
+    ),
+    Check(
+        signal_new,
+        "id of the order: hash of account, session, signal, leg",
+        "not decided before",
+        "",
+        (),
+        "I2, " + ACCESS,
+    ),
+)

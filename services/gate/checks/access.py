@@ -1,0 +1,292 @@
+"""Market access over a time: how much, how often, how far, and whether a person should look.
+
+Sources: SEC rule 15c3-5 (17 CFR 240.15c3-5, market access), and MiFID II RTS 6 (Commission
+Delegated Regulation (EU) 2017/589), article 15. An order that can only reduce what is held passes
+the limits on size, distance and credit: it must be possible to get out.
+"""
+
+from decimal import Decimal
+
+from schemas.orders import Side
+from services.gate.access import AccountAccess, Sent, Traffic
+from services.gate.case import PASS, Case, Verdict
+from services.gate.check import Check
+from services.gate.checks.market import BPS, quotient
+from services.gate.checks.order import quotient_down
+from services.gate.limits import Bound
+
+ZERO = Decimal(0)
+_BUY = Side.BUY
+
+
+def _mine(case: Case) -> AccountAccess:
+    return case.state.access.accounts[case.signal.account]
+
+
+def slices_conserved(case: Case) -> Verdict:
+    """Return whether a slice leaves its parent's slices within the parent's quantity."""
+    signal = case.signal
+    if signal.parent_id is None and signal.parent_quantity is None:
+        return PASS
+    found, wanted = _mine(case).parents.objection(signal, case.now_ns)
+    if found:
+        return (False, found, wanted)
+    assert signal.parent_id is not None, "a slice of nothing was objected to"
+    used = _mine(case).parents.used(signal.session, signal.parent_id) + signal.quantity
+    return (True, str(used), str(signal.parent_quantity))
+
+
+def duplicate_intent(case: Case) -> Verdict:
+    """Return whether the session did not just send the same under another signal id.
+
+    A reduce-only order is bounded by what is held, and is never taken for a repeat.
+    """
+    limit, signal = case.limits.duplicate_window_ms, case.signal
+    if not limit.value or signal.is_reduce_only:
+        return PASS
+    before = _mine(case).intents.repeated(signal, case.now_ns, limit.value)
+    if before is None:
+        return PASS
+    age_ms = (case.now_ns - before.at_ns) // 1_000_000
+    return (False, f"{age_ms} after signal {before.signal_id}", limit.text)
+
+
+def execution_throttle(case: Case) -> Verdict:
+    """Return whether the strategy was not stopped for executing over and over.
+
+    Only an authorised start of the strategy ends that: no time, no restart, no reset.
+    """
+    limit, window_ms = case.limits.strategy_executions_max, case.limits.execution_window_ms
+    mine = _mine(case)
+    throttle, strategy = mine.throttle, mine.strategy_of(case.signal.session)
+    if strategy in throttle.stopped:
+        why = f"strategy {strategy} is stopped since {throttle.stopped[strategy]}"
+        return (False, f"{why}; start it again: sluice start", limit.text)
+    return (True, str(throttle.count(strategy, case.now_ns, window_ms.value)), limit.text)
+
+
+def period_collar(case: Case) -> Verdict:
+    """Return whether the order does not follow the market further than it may in a period.
+
+    The reference is the touch of `period_ms` ago on the side that the order takes.
+    """
+    limit, period_ms, signal = case.limits.period_collar_bps, case.limits.period_ms, case.signal
+    path = case.state.access.path
+    if path is None or case.reach() <= ZERO:
+        return PASS
+    side, quote = signal.side, case.quote
+    reference = path.reference(signal.instrument, side, case.now_ns, period_ms.value)
+    if reference is None:
+        return (True, "0", limit.text)
+    price = signal.limit_price or signal.stop_price or (quote.ask if side is _BUY else quote.bid)
+    beyond = price - reference if side is _BUY else reference - price
+    if beyond <= ZERO:
+        return (True, "0", limit.text)
+    beyond_bps = quotient(beyond * BPS, reference)
+    return (beyond_bps <= limit.value, str(beyond_bps), limit.text)
+
+
+def session_period_quantity(case: Case) -> Verdict:
+    """Return whether the session's orders in the instrument stay few enough in a period."""
+    limit = case.limits.session_period_quantity_max
+    return _within(case, _of_session(case) + case.signal.quantity, limit)
+
+
+def account_period_quantity(case: Case) -> Verdict:
+    """Return whether the account's orders in the instrument stay few enough in a period."""
+    limit = case.limits.account_period_quantity_max
+    return _within(case, _quantity(case, _mine(case).sent) + case.signal.quantity, limit)
+
+
+def session_period_notional(case: Case) -> Verdict:
+    """Return whether the session's orders stay small enough by value in a period."""
+    limit, sent = case.limits.session_period_notional_max, _notional_of_session(case)
+    return _within(case, sent + case.signal.quantity * case.worth(), limit)
+
+
+def account_period_notional(case: Case) -> Verdict:
+    """Return whether the account's orders stay small enough by value in a period."""
+    limit, sent = case.limits.account_period_notional_max, _notional(case, _mine(case).sent)
+    return _within(case, sent + case.signal.quantity * case.worth(), limit)
+
+
+def credit_limit(case: Case) -> Verdict:
+    """Return whether worst-case exposure and what was lost stay within the account's credit."""
+    limit, raised = case.limits.credit_limit_max, case.raised()
+    if raised <= ZERO:
+        return PASS
+    totals = case.account.totals
+    if totals.unpriced:
+        return (False, "no price for " + ", ".join(totals.unpriced), limit.text)
+    used = totals.gross + raised + _mine(case).realised.loss
+    return (used <= limit.value, str(used), limit.text)
+
+
+def strategy_messages(case: Case) -> Verdict:
+    """Return whether the strategy may send one more order in this window."""
+    mine = _mine(case)
+    traffic = mine.strategies.get(mine.strategy_of(case.signal.session))
+    return _has_room(case, traffic, case.limits.strategy_messages_max)
+
+
+def venue_messages(case: Case) -> Verdict:
+    """Return whether one more order may go to the venue in this window."""
+    traffic = _mine(case).venues.get(case.lane.venue)
+    return _has_room(case, traffic, case.limits.venue_messages_max)
+
+
+def _quantity(case: Case, sent: Sent) -> Decimal:
+    window = sent.quantities.get(case.signal.instrument)
+    return ZERO if window is None else window.total(case.now_ns, case.limits.period_ms.value)
+
+
+def _of_session(case: Case) -> Decimal:
+    sent = _mine(case).sessions.get(case.signal.session)
+    return ZERO if sent is None else _quantity(case, sent)
+
+
+def _notional(case: Case, sent: Sent) -> Decimal:
+    return sent.notional.total(case.now_ns, case.limits.period_ms.value)
+
+
+def _notional_of_session(case: Case) -> Decimal:
+    sent = _mine(case).sessions.get(case.signal.session)
+    return ZERO if sent is None else _notional(case, sent)
+
+
+def _within(case: Case, sent: Decimal, limit: Bound[Decimal]) -> Verdict:
+    return (sent <= limit.value or case.reach() <= ZERO, str(sent), limit.text)
+
+
+def _room_of_slice(case: Case) -> Decimal:
+    signal = case.signal
+    if signal.parent_id is None or signal.parent_quantity is None:
+        return ZERO
+    return signal.parent_quantity - _mine(case).parents.used(signal.session, signal.parent_id)
+
+
+def _room_of_credit(case: Case) -> Decimal:
+    lane, worth = case.lane, case.worth()
+    left = case.limits.credit_limit_max.value - _mine(case).realised.loss
+    free = quotient_down(left - case.account.totals.gross, worth) if worth else ZERO
+    return lane.worst + free - case.reach() + case.signal.quantity
+
+
+def _has_room(case: Case, traffic: Traffic | None, limit: Bound[int]) -> Verdict:
+    """Return whether an order fits, with the cancels' slice left to cancels."""
+    count = case.limits.cancel_messages_reserved.value + 1
+    if traffic is not None:
+        window_ms = case.limits.message_window_ms.value
+        if traffic.has_cancels:
+            count = max(count, traffic.cancels.count(case.now_ns, window_ms) + 1)
+        count += traffic.orders.count(case.now_ns, window_ms)
+    return (count <= limit.value, str(count), limit.text)
+
+
+_SHORT_PERIOD = "G-07; 15c3-5(c)(1)(ii), orders over a short period of time"
+_MESSAGES = "G-07; RTS 6 art. 15(1)(d)"
+
+ROWS: tuple[Check, ...] = (
+    Check(
+        slices_conserved,
+        "signal.parent_id, parent_quantity; slices approved, what of them can no longer fill",
+        "slices filled, open or on their way + quantity <= parent_quantity, same side",
+        "units; limit is the parent's quantity",
+        (),
+        "G-07, X-03; 15c3-5(c)(1)(ii), erroneous orders",
+        room=_room_of_slice,
+    ),
+    Check(
+        duplicate_intent,
+        "session, instrument, side, quantity, type and prices of approved orders",
+        "no order of the same session and terms under another signal id in duplicate_window_ms",
+        "ms",
+        ("duplicate_window_ms",),
+        "G-07; 15c3-5(c)(1)(ii), orders that indicate duplicative orders",
+    ),
+    Check(
+        execution_throttle,
+        "executions of the strategy's sessions since its last authorised start",
+        "executions in execution_window_ms never reached strategy_executions_max",
+        "executions",
+        ("strategy_executions_max", "execution_window_ms"),
+        "G-07; RTS 6 art. 15(3), repeated automated execution throttle",
+    ),
+    Check(
+        period_collar,
+        "the touch period_ms ago; limit or stop price, or the touch now",
+        "distance beyond the touch of then <= period_collar_bps, or the order only reduces",
+        "bps",
+        ("period_collar_bps", "period_ms"),
+        "G-07; RTS 6 art. 15(1)(a), collars over a period of time",
+    ),
+    Check(
+        session_period_quantity,
+        "orders of the session in the instrument, approved in period_ms",
+        "sum + quantity <= session_period_quantity_max, or the order only reduces",
+        "units",
+        ("session_period_quantity_max", "period_ms"),
+        f"{_SHORT_PERIOD}; RTS 6 art. 15(1)(c)",
+        room=lambda case: case.limits.session_period_quantity_max.value - _of_session(case),
+    ),
+    Check(
+        account_period_quantity,
+        "orders of the account in the instrument, approved in period_ms",
+        "sum + quantity <= account_period_quantity_max, or the order only reduces",
+        "units",
+        ("account_period_quantity_max", "period_ms"),
+        f"{_SHORT_PERIOD}; RTS 6 art. 15(1)(c)",
+        room=lambda case: (
+            case.limits.account_period_quantity_max.value - _quantity(case, _mine(case).sent)
+        ),
+    ),
+    Check(
+        session_period_notional,
+        "orders of the session, approved in period_ms, as valued then",
+        "sum + quantity x price <= session_period_notional_max, or the order only reduces",
+        "account currency",
+        ("session_period_notional_max", "period_ms"),
+        f"{_SHORT_PERIOD}; RTS 6 art. 15(1)(b)",
+        room=lambda case: quotient_down(
+            case.limits.session_period_notional_max.value - _notional_of_session(case), case.worth()
+        ),
+    ),
+    Check(
+        account_period_notional,
+        "orders of the account, approved in period_ms, as valued then",
+        "sum + quantity x price <= account_period_notional_max, or the order only reduces",
+        "account currency",
+        ("account_period_notional_max", "period_ms"),
+        f"{_SHORT_PERIOD}; RTS 6 art. 15(1)(b)",
+        room=lambda case: quotient_down(
+            case.limits.account_period_notional_max.value - _notional(case, _mine(case).sent),
+            case.worth(),
+        ),
+    ),
+    Check(
+        credit_limit,
+        "worst case of positions and open orders at newest prices; realised profit after fees",
+        "worst cases, the order's included, + realised loss <= credit_limit_max, or the order does"
+        " not raise the worst case",
+        "account currency",
+        ("credit_limit_max",),
+        "G-07; 15c3-5(c)(1)(i), credit or capital thresholds; RTS 6 art. 15(4)",
+        room=_room_of_credit,
+    ),
+    Check(
+        strategy_messages,
+        "orders and cancels of all sessions of the strategy in message_window_ms",
+        "orders + max(cancels, cancel_messages_reserved) + 1 <= strategy_messages_max",
+        "messages",
+        ("strategy_messages_max", "cancel_messages_reserved", "message_window_ms"),
+        _MESSAGES,
+    ),
+    Check(
+        venue_messages,
+        "orders and cancels of the account to the venue in message_window_ms",
+        "orders + max(cancels, cancel_messages_reserved) + 1 <= venue_messages_max",
+        "messages",
+        ("venue_messages_max", "cancel_messages_reserved", "message_window_ms"),
+        _MESSAGES,
+    ),
+)

@@ -1,0 +1,315 @@
+"""Limits of a part of the account: sector, asset class, venue, strategy, session.
+
+Those of sectors, asset classes, venues and strategies hold once their table has a row; a session's
+always do. Each is measured like the account's own: every open order filled, by worst case.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from services.gate.account import Account
+from services.gate.case import PASS, Case, Verdict
+from services.gate.check import Check
+from services.gate.checks.exposure import gross, gross_of, gross_room, net, net_room
+from services.gate.checks.order import quotient_down
+from services.gate.exposure import Lane
+from services.gate.groups import Group
+from services.gate.limits import Bound
+
+_Find = Callable[[Case], Group]
+
+
+def sector_gross(case: Case) -> Verdict:
+    """Return whether the sector's worst case stays small enough."""
+    group = _sector(case)
+    return gross(case, group.totals, group.gross_notional_max)
+
+
+def sector_net(case: Case) -> Verdict:
+    """Return whether the sector's net stays small enough on the order's side."""
+    group = _sector(case)
+    return net(case, group.totals, group.net_notional_max)
+
+
+def asset_class_gross(case: Case) -> Verdict:
+    """Return whether the asset class's worst case stays small enough."""
+    group = _asset_class(case)
+    return gross(case, group.totals, group.gross_notional_max)
+
+
+def asset_class_net(case: Case) -> Verdict:
+    """Return whether the asset class's net stays small enough on the order's side."""
+    group = _asset_class(case)
+    return net(case, group.totals, group.net_notional_max)
+
+
+def venue_gross(case: Case) -> Verdict:
+    """Return whether the worst case of all that is at the venue stays small enough."""
+    group = _venue(case)
+    return gross(case, group.totals, group.gross_notional_max)
+
+
+def venue_net(case: Case) -> Verdict:
+    """Return whether the net of all that is at the venue stays small enough on the order's side."""
+    group = _venue(case)
+    return net(case, group.totals, group.net_notional_max)
+
+
+def strategy_known(case: Case) -> Verdict:
+    """Return whether it is known which strategy the session runs."""
+    holder = case.holder
+    if (holder is not None and holder.group is not None) or is_nobodys(case):
+        return PASS
+    return (False, f"nobody has told what session {case.signal.session} runs", "")
+
+
+def strategy_gross(case: Case) -> Verdict:
+    """Return whether the worst case of all sessions of the strategy stays small enough."""
+    if is_nobodys(case):
+        return PASS
+    group, part = _strategy(case), _strategy_part(case)
+    reach = case.reach_of(part)
+    return gross_of(case, group.totals, group.gross_notional_max, part, reach)
+
+
+def strategy_net(case: Case) -> Verdict:
+    """Return whether the strategy's net stays small enough on the order's side."""
+    if is_nobodys(case):
+        return PASS
+    group = _strategy(case)
+    return net(case, group.totals, group.net_notional_max)
+
+
+def session_order(case: Case) -> Verdict:
+    """Return whether the order is within the limit that its session was started with."""
+    holder = case.holder
+    if holder is None or holder.order_notional_max is None:
+        return PASS
+    limit, notional = holder.order_notional_max, case.notional()
+    return (notional <= limit.value, str(notional), limit.text)
+
+
+def session_position(case: Case) -> Verdict:
+    """Return whether the session's position on the order's side stays small enough."""
+    holder, limit = case.holder, case.limits.session_position_notional_max
+    if is_nobodys(case):
+        return PASS
+    if holder is not None and holder.position_notional_max is not None:
+        limit = _tighter(limit, holder.position_notional_max)
+    notional = case.own_value()
+    return (notional <= limit.value, str(notional), limit.text)
+
+
+def session_gross(case: Case) -> Verdict:
+    """Return whether the session's worst case stays small enough, over all its instruments."""
+    holder, limit = case.holder, case.limits.session_gross_notional_max
+    if is_nobodys(case):
+        return PASS
+    if holder is None:
+        notional = case.own_value()
+        return (notional <= limit.value, str(notional), limit.text)
+    if holder.gross_notional_max is not None:
+        limit = _tighter(limit, holder.gross_notional_max)
+    return gross_of(case, holder.totals, limit, case.own, case.own_reach())
+
+
+def is_nobodys(case: Case) -> bool:
+    """Return whether the order closes positions in nobody's name, as a flatten does.
+
+    It is reduce-only, which has been checked by quantity, and its session was never created: what
+    fills is taken from the sessions that hold it, so it has no part of its own to be limited.
+    """
+    signal = case.signal
+    return signal.is_reduce_only and signal.session not in case.account.holders.strategy_of
+
+
+def _tighter(limit: Bound[Decimal], own: Bound[Decimal]) -> Bound[Decimal]:
+    return limit if limit.value <= own.value else own
+
+
+def _sector(case: Case) -> Group:
+    return case.account.sector_of[case.signal.instrument]
+
+
+def _asset_class(case: Case) -> Group:
+    return case.account.asset_class_of[case.signal.instrument]
+
+
+def _venue(case: Case) -> Group:
+    return case.account.venue_of[case.signal.instrument]
+
+
+def _strategy(case: Case) -> Group:
+    assert case.holder is not None, "strategy_known has passed"
+    assert case.holder.group is not None, "strategy_known has passed"
+    return case.holder.group
+
+
+def _strategy_part(case: Case) -> Lane | None:
+    holder = case.holder
+    if holder is None or holder.strategy is None:
+        return None
+    return holder.strategy.lanes.get(case.signal.instrument)
+
+
+def _position_limit(case: Case) -> Bound[Decimal]:
+    limit, holder = case.limits.session_position_notional_max, case.holder
+    own = None if holder is None else holder.position_notional_max
+    return limit if own is None else _tighter(limit, own)
+
+
+def _gross_limit(case: Case) -> Bound[Decimal]:
+    limit, holder = case.limits.session_gross_notional_max, case.holder
+    own = None if holder is None else holder.gross_notional_max
+    return limit if own is None else _tighter(limit, own)
+
+
+def _rooms(find: _Find) -> tuple[Callable[[Case], Decimal], Callable[[Case], Decimal]]:
+    """Return what is left of a group's gross and net limit, as functions of the case."""
+
+    def in_gross(case: Case) -> Decimal:
+        group, reach = find(case), case.reach()
+        return gross_room(case, group.totals, group.gross_notional_max, case.lane, reach)
+
+    def in_net(case: Case) -> Decimal:
+        group = find(case)
+        return net_room(case, group.totals, group.net_notional_max)
+
+    return in_gross, in_net
+
+
+def _strategy_gross_room(case: Case) -> Decimal:
+    group, part = _strategy(case), _strategy_part(case)
+    reach = case.reach_of(part)
+    return gross_room(case, group.totals, group.gross_notional_max, part, reach)
+
+
+def _session_order_room(case: Case) -> Decimal:
+    holder = case.holder
+    if holder is None or holder.order_notional_max is None:
+        return case.signal.quantity
+    return quotient_down(holder.order_notional_max.value, case.worth())
+
+
+def _session_position_room(case: Case) -> Decimal:
+    fits = quotient_down(_position_limit(case).value, case.worth())
+    return fits - case.own_reach() + case.signal.quantity
+
+
+def _session_gross_room(case: Case) -> Decimal:
+    holder, limit, reach = case.holder, _gross_limit(case), case.own_reach()
+    if holder is None:
+        return quotient_down(limit.value, case.worth()) - reach + case.signal.quantity
+    return gross_room(case, holder.totals, limit, case.own, reach)
+
+
+def _has_sector(account: Account, lane: Lane) -> bool:
+    return lane.instrument.id in account.sector_of
+
+
+def _has_asset_class(account: Account, lane: Lane) -> bool:
+    return lane.instrument.id in account.asset_class_of
+
+
+def _has_venue(account: Account, lane: Lane) -> bool:
+    return lane.instrument.id in account.venue_of
+
+
+def _has_strategies(account: Account, lane: Lane) -> bool:
+    return account.holders.groups.is_limited
+
+
+_SUMS = "positions and open orders of the {}, newest prices"
+_GROSS = "sum of worst cases <= gross_notional_max of the {}'s row, or the order does not raise it"
+_NET = (
+    "long - short, all open orders of the side filled, + the order <= net_notional_max of the {}'s"
+    " row for a buy, short - long for a sell; or the order only reduces what is held"
+)
+_MONEY, _RULE = "account currency", "G-02, I8"
+
+
+def _rows(
+    what: str,
+    table: str,
+    checks: tuple[Callable[[Case], Verdict], Callable[[Case], Verdict]],
+    rooms: tuple[Callable[[Case], Decimal], Callable[[Case], Decimal]],
+    applies: Callable[[Account, Lane], bool],
+) -> tuple[Check, Check]:
+    """Return the two rows of one kind of group."""
+    limits = (table, "currency_values")
+    reads, (in_gross, in_net) = _SUMS.format(what), rooms
+    return (
+        Check(
+            checks[0],
+            reads,
+            _GROSS.format(what),
+            _MONEY,
+            limits,
+            _RULE,
+            room=in_gross,
+            applies=applies,
+        ),
+        Check(
+            checks[1], reads, _NET.format(what), _MONEY, limits, _RULE, room=in_net, applies=applies
+        ),
+    )
+
+
+ROWS: tuple[Check, ...] = (
+    *_rows("sector", "sectors", (sector_gross, sector_net), _rooms(_sector), _has_sector),
+    *_rows(
+        "asset class",
+        "asset_classes",
+        (asset_class_gross, asset_class_net),
+        _rooms(_asset_class),
+        _has_asset_class,
+    ),
+    *_rows("venue", "venues", (venue_gross, venue_net), _rooms(_venue), _has_venue),
+    Check(
+        strategy_known,
+        "SessionCreated of the session",
+        "it names the strategy, where strategies have limits; or the order is reduce-only and of"
+        " nobody's session",
+        "",
+        ("strategies",),
+        "G-02, fail closed",
+        applies=_has_strategies,
+    ),
+    *_rows(
+        "strategy",
+        "strategies",
+        (strategy_gross, strategy_net),
+        (_strategy_gross_room, _rooms(_strategy)[1]),
+        _has_strategies,
+    ),
+    Check(
+        session_order,
+        "signal.quantity; dearest of ask, limit and stop price; risk_limits of the start",
+        "quantity x multiplier x price x currency value <= the session's own order_notional_max",
+        _MONEY,
+        ("currency_values",),
+        "G-01, S-08",
+        room=_session_order_room,
+    ),
+    Check(
+        session_position,
+        "position and open orders of the session, and what no session accounts for;"
+        " risk_limits of the start",
+        "(position + open + quantity) x multiplier x price x currency value"
+        " <= session_position_notional_max, or the session's own limit, per side",
+        _MONEY,
+        ("session_position_notional_max", "currency_values"),
+        "G-01, S-08, I8",
+        room=_session_position_room,
+    ),
+    Check(
+        session_gross,
+        "positions and open orders of the session, newest prices; risk_limits of the start",
+        "sum of worst cases <= session_gross_notional_max, or the session's own limit,"
+        " or the order does not raise it",
+        _MONEY,
+        ("session_gross_notional_max", "currency_values"),
+        "G-01, G-11, S-08, I8",
+        room=_session_gross_room,
+    ),
+)

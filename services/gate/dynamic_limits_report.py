@@ -1,0 +1,134 @@
+"""The limits in force as people see them: from what, tightened by what, and how far away."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from schemas.base import InstrumentId
+from schemas.limits import LimitView
+from services.gate.account import Account
+from services.gate.dynamic_limits import ACCOUNT_LIMITS, INSTRUMENT_LIMITS, DynamicLimits, is_scaled
+from services.gate.dynamic_limits_paths import Limit, Number, chosen_at, path_of
+from services.gate.exposure import Lane
+from services.gate.limits import LimitMissingError, Limits
+from services.gate.portfolio_risk import AccountRisk
+from services.gate.state import GateState
+
+UNKNOWN = "unknown"
+LARGEST_COUNT = 50
+"""Of how many instruments the limits are shown because something is held or open in them."""
+
+
+def views(state: GateState) -> tuple[LimitView, ...]:
+    """Return every limit of accounts, and those of instruments that are of interest now.
+
+    Those are the ones with the largest exposure, and those with a change or a regime of their own:
+    a thousand instruments at their configured limits would hide them.
+    """
+    return tuple(
+        view for account in state.accounts.values() for view in _of_account(state, account)
+    )
+
+
+def _of_account(state: GateState, account: Account) -> Iterator[LimitView]:
+    dynamic = state.dynamic
+    lanes = account.lanes.items()
+    for _, lane in list(lanes)[:1]:  # the limits of the account stand in each of its lanes
+        for name in ACCOUNT_LIMITS:
+            value = account.totals.gross if name == "gross_notional_max" else None
+            unknown = bool(account.totals.unpriced)
+            row = ("accounts", str(account.id), name)
+            yield _view(dynamic, account, row, lane.limits, value=UNKNOWN if unknown else value)
+    held = sorted((lane for _, lane in lanes if lane.worst), key=lambda lane: -lane.notional)
+    largest = {lane.instrument.id: None for lane in held[:LARGEST_COUNT]}
+    for key, lane in lanes:
+        if key in largest or dynamic.is_moved(account.id, key):
+            for name in INSTRUMENT_LIMITS:
+                path = ("instruments", key, name)
+                yield _view(dynamic, account, path, lane.limits, key, _held(lane, name))
+    risk = state.risk.accounts.get(account.id)
+    if risk is not None:
+        yield from _of_risk(account, risk)
+
+
+def _held(lane: Lane, name: str) -> Decimal | str | None:
+    """Return what counts against a limit of one instrument; None where it is per order."""
+    if name == "position_quantity_max":
+        return lane.worst
+    if name == "position_notional_max":
+        is_priced = lane.market.price is not None and lane.unit_value is not None
+        return lane.notional if is_priced or not lane.worst else UNKNOWN
+    return None
+
+
+def _view(
+    dynamic: DynamicLimits,
+    account: Account,
+    tokens: tuple[str, ...],
+    limits: Limits,
+    instrument: InstrumentId | None = None,
+    value: Decimal | str | None = None,
+) -> LimitView:
+    name = tokens[-1]
+    try:
+        in_force: Number | None = getattr(limits, name).value
+    except LimitMissingError:
+        in_force = None
+    is_tightened = is_scaled(name)
+    factor = dynamic.factor(account.id, instrument) if is_tightened else Decimal(1)
+    by = dynamic.why(account.id, instrument) if is_tightened else ""
+    limit = Limit(tokens, Decimal, is_floor=False)
+    said = (dynamic.changes.said_of(path_of(tokens)), by)
+    return LimitView(
+        name=name,
+        account=account.id,
+        instrument=instrument,
+        in_force="missing" if in_force is None else str(in_force),
+        configured=_text(chosen_at(dynamic.changes.static, limit)),
+        factor=str(factor),
+        why="; ".join(each for each in said if each),
+        value=_text(value),
+        distance=_distance(in_force, value),
+    )
+
+
+def _of_risk(account: Account, risk: AccountRisk) -> Iterator[LimitView]:
+    row = risk.row
+    if row.value_at_risk is not None:
+        limit, figure = risk.value_limit, risk.value_at_risk
+        value = UNKNOWN if figure is None else figure + risk.added
+        yield LimitView(
+            name="value_at_risk",
+            account=account.id,
+            in_force=UNKNOWN if limit is None else limit.text,
+            configured=_text(row.value_at_risk.amount_max)
+            or f"{row.value_at_risk.fraction_max} of the equity",
+            factor=str(risk.factor),
+            why=risk.equity_unknown if limit is None else risk.value_unknown,
+            value=_text(value),
+            distance=_distance(None if limit is None else limit.value, value),
+        )
+    if row.margin_ratio_min is not None:
+        why = risk.equity_unknown or risk.margin_unknown
+        ratio = UNKNOWN if why or risk.equity is None else _ratio(risk.equity, risk.margined)
+        yield LimitView(
+            name="margin_ratio_min",
+            account=account.id,
+            in_force=str(row.margin_ratio_min),
+            configured=str(row.margin_ratio_min),
+            why=why,
+            value=ratio,
+        )
+
+
+def _ratio(equity: Decimal, margined: Decimal) -> str:
+    return f"{equity / margined:.4f}" if margined else "nothing is margined"
+
+
+def _distance(limit: Number | None, value: Decimal | str | None) -> str:
+    if value is None:
+        return ""
+    return UNKNOWN if limit is None or isinstance(value, str) else str(limit - value)
+
+
+def _text(value: Number | str | None) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,70 @@
+"""A halt of one symbol in a whole system: it stops, the others trade on, whoever dies meanwhile."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.system import System
+
+SYMBOL = "sim:ALPHA"
+SCOPE = "symbol.sim.ALPHA"
+pytestmark = pytest.mark.req("G-09", "O-05", "B-05")
+
+
+@pytest.fixture
+def trading(tmp_path: Path) -> Iterator[System]:
+    system = System(tmp_path).up()
+    try:
+        system.wait_for_fills(3)
+        yield system
+    finally:
+        system.close()
+
+
+def placed(system: System) -> Counter[str]:
+    """Return how many orders the venue was sent, by instrument, from its own journal."""
+    journal = system.data_dir / "state" / "venue.jsonl"
+    events = (json.loads(line)["event"] for line in journal.read_text().splitlines())
+    return Counter(e["order"]["instrument"] for e in events if e["type"] == "OrderPlaced")
+
+
+def trades_on_without_it(system: System) -> None:
+    """Wait for more orders of the others; the halted symbol must get none."""
+    before = placed(system)
+    others = sum(before.values()) - before[SYMBOL]
+    system.wait_until(lambda _: sum(placed(system).values()) >= before[SYMBOL] + others + 5)
+    assert placed(system)[SYMBOL] == before[SYMBOL]
+
+
+def kill_and_wait(system: System, service: str) -> None:
+    old_pid = system.kill(service)
+
+    def is_back(status: dict[str, Any]) -> bool:
+        view = status["services"].get(service, {})
+        return view.get("state") == "running" and view.get("pid") not in (0, None, old_pid)
+
+    system.wait_until(is_back)
+
+
+def start_again(system: System) -> None:
+    done = system.run("start", "--reason", "go on")
+    assert done.returncode == 0, done.stdout + done.stderr
+    system.wait_until(lambda s: s["trading_state"] == "RUNNING")
+
+
+def test_a_halted_symbol_stays_halted_through_kills_until_reset_and_start(trading: System) -> None:
+    halted = trading.run("halt", "odd", "prices", "--scope", SCOPE)
+    assert halted.returncode == 0, halted.stdout + halted.stderr
+    trades_on_without_it(trading)
+    for service in ("gate", "executor", "breaker"):
+        kill_and_wait(trading, service)
+        start_again(trading)
+        trades_on_without_it(trading)
+    before = placed(trading)[SYMBOL]
+    assert trading.run("reset", "--halt", "1", "--reason", "prices are fine").returncode == 0
+    start_again(trading)
+    trading.wait_until(lambda _: placed(trading)[SYMBOL] > before)
