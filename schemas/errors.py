@@ -92,7 +92,7 @@ SLU-163 | supervisor | HIGH | a system runs on this data folder already | stop i
 SLU-175 | gate | HIGH | a limit changed while running is left out | see the file; change it again
 SLU-161 | runtime | CRITICAL | a service ended itself: a rule that must hold did not | see its log
 SLU-180 | calendars | HIGH | a trading calendar does not reach that far | install a newer release
-SLU-185 | gate | CRITICAL | a strategy is stopped: it executed too often | look at it; then start again
+SLU-185 | gate | CRITICAL | a strategy executed too often and is stopped | look at it; then start
 SLU-186 | gate | HIGH | an intraday margin deficit | deposit or reduce before it is due
 SLU-187 | gate | MEDIUM | an order makes a wash sale | see the decision; the loss is deferred
 SLU-190 | breaker | MEDIUM | a breaker warns | look at its inputs: `sluice explain breaker`

@@ -22,9 +22,7 @@ def build(context: Context) -> Service:
     settings = context.settings
     guard = ControlGuard("gate", context.boot_id, settings.limits_hash)
     core = GateCore(settings.section("gate", GateConfig), settings.instruments, guard)
-    return Service(
-        core=core, adapter=BookQuery(context.connection), requests=REQUESTS, guard=guard
-    )
+    return Service(core=core, adapter=BookQuery(context.connection), requests=REQUESTS, guard=guard)
 
 
 def main() -> None:

@@ -203,8 +203,8 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Portfolio risk, margin and limits that move, by account id; `default` for those without."""
 
     compliance: dict[AccountId, ComplianceRules] = {}
-    """Day trading, wash sales, locates, own orders and the restricted list, by account id; `default`
-    for those without."""
+    """Day trading, wash sales, locates, own orders and the restricted list, by account id;
+    `default` for those without."""
 
     sampling: Sampling = Sampling()
     """The returns that volatility and value at risk are computed from."""
