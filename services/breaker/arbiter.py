@@ -61,6 +61,9 @@ REDUCING = (Response.REDUCE, Response.FLATTEN)
 
 _Forbidding = HaltRequested | RestrictionRequested | ControlRecordRead
 
+HAS_STANDBYS = "gate"
+"""The only member there may be two of: everyone else holds what only one process can hold."""
+
 
 class Arbiter:
     """Say who may trade. What survives a restart is `state`; the rest are questions on their way.
@@ -339,7 +342,7 @@ class Arbiter:
     def _on_health(self, health: HealthReported, now_ns: int) -> list[Event]:
         """Watch the recorder; a member that is another process than it was ends the epoch.
 
-        Another process beside a member that goes on asking for its lease is a standby.
+        Another gate beside one that goes on asking for its lease is a standby.
         """
         if health.service == "recorder":
             self.watch.on_recorder(health, now_ns)
@@ -347,7 +350,8 @@ class Arbiter:
         member = None if epoch is None else epoch.members.get(health.service)
         if member is None or member.boot_id == health.boot_id:
             return []
-        if self._leases.is_alive(health.service, member.boot_id, now_ns):
+        is_alive = self._leases.is_alive(health.service, member.boot_id, now_ns)
+        if health.service == HAS_STANDBYS and is_alive:
             return []
         return self.state.end_epoch(f"{health.service} restarted", now_ns)
 
