@@ -27,6 +27,9 @@ from services.bench.server import nats_server
 SERVICES = ("recorder", "venue", "breaker", "executor", "gate", "strategy")
 ORDER_PATH = ("venue", "executor", "gate", "strategy")
 MODULES = {"venue": "services.executor.venues.paper"}
+UNWATCHED = ("order_rate", "stale_data", "message_lag")
+"""Breakers without levels here: a benchmark is meant to send too much, too late."""
+
 READY_TIMEOUT_S = 30.0
 
 
@@ -133,6 +136,7 @@ def _config(url: str, folder: Path, symbols: int) -> bytes:
         "instruments": listed,
         "paths": {"data_dir": str(folder / "var")},
         "gate": gate_config(),
+        "breaker": {"levels": {name: [] for name in UNWATCHED}},
     }
     empty = ("feed", "strategy", "executor", "venue", "breaker", "recorder")
     return msgspec.json.encode({key: {} for key in empty} | made)

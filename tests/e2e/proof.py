@@ -23,6 +23,7 @@ from schemas.health import ArbiterReported
 from schemas.subjects import HALT, RESET, START, SUBJECTS
 from schemas.wire import decode
 from services.bench.gate import ACCOUNT, gate_config, instruments
+from services.bench.stand import UNWATCHED
 from tests.conftest import NatsServer
 from tests.e2e.freezing_proxy import FreezingProxy
 
@@ -234,6 +235,7 @@ class Proof:
             "instruments": list(instruments(10).values()),
             "paths": {"data_dir": str(self.data_dir)},
             "gate": gate_config(),
+            "breaker": {"levels": {name: [] for name in UNWATCHED}},
         }
         empty = ("feed", "strategy", "executor", "venue", "breaker", "recorder")
         return msgspec.json.encode({key: {} for key in empty} | made)
