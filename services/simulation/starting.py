@@ -30,7 +30,8 @@ class Starting:
     """Follows starts from the operator's look at the state to the record on the stream.
 
     I4 no start is stored over a halt that came after it was prepared. I7 no start is stored over a
-    halt its operator had not seen. I12 epochs only grow.
+    halt its operator had not seen. Where the stream had lost its end meanwhile and gave out its
+    numbers again, no such start is announced. I12 epochs only grow.
 
     Args:
         stored: what stands on the control stream now.
@@ -46,6 +47,8 @@ class Starting:
         self._prepared_ns: dict[str, int] = {}
         self._start_of: dict[int, str] = {}
         self._proposed_max = self._started_max = 0
+        self._newest: list[Stored] = []
+        self._void: dict[int, None] = {}
 
     def rows(self) -> Rows:
         """Return what it wants to see."""
@@ -80,17 +83,24 @@ class Starting:
         require(number > self._proposed_max, "I12", f"epoch {number} after {self._proposed_max}")
         self._proposed_max = number
         self._start_of[number] = event.start.start_id
+        self._note_newest()
 
     def _on_stored(self, event: EpochStored, moment: Moment) -> None:
         self._sending.stored_ns[event.epoch] = moment.true_ns
         start_id = self._start_of[event.epoch]
         prepared_ns = self._prepared_ns[start_id]
         looked_ns = self._looked_ns.get(start_id, 0)
+        is_reused = self._has_lost_newest()
+        self._newest.clear()
+        self._note_newest()
         for record in reversed(self._stored()):
             if not isinstance(record.event, HaltRequested):
                 continue
             if record.at_ns < min(looked_ns, prepared_ns):
                 return
+            if is_reused:
+                self._void[event.epoch] = None
+                continue
             said = f"epoch {event.epoch} was stored over a halt"
             require(record.at_ns < prepared_ns, "I4", said)
             require(record.at_ns < looked_ns, "I7", f"{said} that its operator had not seen")
@@ -99,6 +109,16 @@ class Starting:
         is_higher = event.epoch > self._started_max
         require(is_higher, "I12", f"epoch {event.epoch} after {self._started_max}")
         self._started_max = event.epoch
+        require(event.epoch not in self._void, "I4", f"epoch {event.epoch} was announced")
+
+    def _note_newest(self) -> None:
+        """Remember the stream's newest record: when it is gone, the stream has lost its end."""
+        self._newest += self._stored()[-1:]
+
+    def _has_lost_newest(self) -> bool:
+        """Return whether numbers of the stream may have been given out twice."""
+        stored = self._stored()
+        return any(record not in stored for record in self._newest)
 
 
 class Promptness:
