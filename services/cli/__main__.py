@@ -7,7 +7,6 @@ from schemas.errors import SluiceError
 from services.cli.exits import Exit, exit_of
 
 INTERRUPTED = 130
-HALT_HELP = {"--help", "-h"}
 
 
 def main() -> None:

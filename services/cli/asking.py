@@ -1,6 +1,7 @@
 """Ask the owner of a control request, and print the answer."""
 
 import sys
+from typing import Any
 
 import msgspec
 
@@ -41,6 +42,14 @@ def is_confirmed(question: str, is_sure: bool, output: Output) -> bool:
     if is_sure or output.is_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return True
     return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+def silent(output: Output, service: str, document: dict[str, Any]) -> Exit:
+    """Say that a service does not answer, and so that nobody knows; never guess."""
+    output.data({**document, "silent": [service]})
+    output.line(f"the {service} service does not answer: what it would say is not known")
+    output.next_step("sluice status", "sluice doctor")
+    return Exit.SILENT
 
 
 def is_open(arbiter: ArbiterReported | None) -> bool:

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
 
 from schemas.executions import OrderView, PositionView
+from services.cli.asking import silent
 from services.cli.desk import at_desk, gather
 from services.cli.exits import Exit
 from services.cli.locate import Place
@@ -40,7 +41,7 @@ async def _positions(place: Place) -> Exit:
         arbiter, book, feed = await gather(desk.arbiter(), desk.book(), desk.feed())
     output.banner(arbiter)
     if book is None:
-        return _silent(output, "executor", {"positions": None})
+        return silent(output, "executor", {"positions": None})
     held = [_marked(each, feed.quotes if feed else {}) for each in book.positions]
     output.data(
         {
@@ -66,7 +67,7 @@ async def _orders(place: Place, last: int) -> Exit:
         arbiter, book = await gather(desk.arbiter(), desk.book())
     output.banner(arbiter)
     if book is None:
-        return _silent(output, "executor", {"open": None, "closed": None})
+        return silent(output, "executor", {"open": None, "closed": None})
     closed = book.recent_orders[-last:] if last > 0 else ()
     output.data({"open": book.open_orders, "closed": closed, "orders": book.order_count})
     output.table(f"open: {len(book.open_orders)}", _COLUMNS, _rows(book.open_orders))
@@ -81,7 +82,7 @@ async def _sessions(place: Place) -> Exit:
         arbiter, found = await gather(desk.arbiter(), desk.sessions())
     output.banner(arbiter)
     if found is None:
-        return _silent(output, "strategy", {"sessions": None})
+        return silent(output, "strategy", {"sessions": None})
     output.data({"sessions": found.sessions})
     rows = [
         (s.session, s.strategy, s.state, " ".join(s.instruments), s.signal_count, s.detail)
@@ -121,10 +122,3 @@ def _rows(views: Sequence[OrderView]) -> list[tuple[object, ...]]:
         )
         for view in views
     ]
-
-
-def _silent(output: Output, service: str, document: dict[str, Any]) -> Exit:
-    output.data({**document, "silent": [service]})
-    output.line(f"the {service} service does not answer")
-    output.next_step("sluice status", "sluice doctor")
-    return Exit.SILENT

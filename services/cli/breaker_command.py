@@ -11,10 +11,10 @@ from schemas import subjects
 from schemas.breakers import BreakerRequest, LevelSetting
 from schemas.control import Response
 from schemas.errors import UserError
-from schemas.health import ArbiterReported, BreakerView
-from services.cli.asking import exit_of_answer, put
+from schemas.health import BreakerView
+from services.cli.asking import exit_of_answer, put, silent
 from services.cli.config_types import did_you_mean
-from services.cli.desk import Desk, at_desk
+from services.cli.desk import at_desk
 from services.cli.exits import Exit
 from services.cli.locate import Place
 from services.cli.operators import operator_name
@@ -67,21 +67,13 @@ def _level(text: str) -> LevelSetting:
         raise UserError("SLU-103", path="breaker set", found=repr(text), wanted=wanted) from error
 
 
-async def _arbiter(desk: Desk, output: Output) -> ArbiterReported | None:
-    arbiter = await desk.arbiter()
-    output.banner(arbiter)
-    if arbiter is None:
-        output.data({"breakers": None, "silent": ["breaker"]})
-        output.next_step("sluice status", "sluice doctor")
-    return arbiter
-
-
 async def _show(place: Place) -> Exit:
     output = Output(place.as_json)
     async with at_desk(place) as desk:
-        arbiter = await _arbiter(desk, output)
+        arbiter = await desk.arbiter()
+    output.banner(arbiter)
     if arbiter is None:
-        return Exit.SILENT
+        return silent(output, "breaker", {"breakers": None})
     output.data({"breakers": arbiter.breakers})
     rows = [
         (view.name, _state(view), view.value, view.limit, view.distance or UNKNOWN, view.unit)
@@ -103,9 +95,10 @@ def _state(view: BreakerView) -> str:
 async def _explain(place: Place, name: str | None) -> Exit:
     output = Output(place.as_json)
     async with at_desk(place) as desk:
-        arbiter = await _arbiter(desk, output)
+        arbiter = await desk.arbiter()
+    output.banner(arbiter)
     if arbiter is None:
-        return Exit.SILENT
+        return silent(output, "breaker", {"breakers": None})
     chosen = _chosen(arbiter.breakers, name)
     output.data({"breakers": chosen})
     for view in chosen:

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Collection
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
@@ -193,8 +193,3 @@ TOPICS: dict[str, tuple[str, str, Callable[[Place], Rows]]] = {
         _streams,
     ),
 }
-
-
-def known_topics() -> dict[str, Any]:
-    """Return the topics with their titles, for completion and tests."""
-    return {name: title for name, (title, _, _) in TOPICS.items()}

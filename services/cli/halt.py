@@ -9,16 +9,16 @@ from cyclopts import Parameter
 
 from schemas.base import Event
 from schemas.control import HaltAcknowledged, HaltConfirmed
-from schemas.health import HealthReported, SupervisorReported
-from schemas.restrictions import ALL, Level, RestrictionRequested
+from schemas.health import HealthReported
+from schemas.restrictions import ALL, Level, RestrictionRequested, known_scope
 from schemas.subjects import HALT
 from services.cli.desk import Desk, at_desk
 from services.cli.exits import Exit
-from services.cli.listening import FLUSH_TIMEOUT_S, Listening
+from services.cli.listening import FLUSH_TIMEOUT_S, MUST_ACKNOWLEDGE, Listening, is_absent
 from services.cli.locate import Place
 from services.cli.operators import operator_name
 from services.cli.output import Output
-from services.cli.restrict import MUST_ACKNOWLEDGE, WANTED, known_scope, restrict
+from services.cli.restrict import WANTED, restrict
 
 ACKNOWLEDGE_TIMEOUT_S = 3.0
 """Longer than a health report takes to come: who is alive has said so by then."""
@@ -63,13 +63,12 @@ def halt(
 ) -> Exit:
     """Halt all trading now; wait until gate and executor have acknowledged it."""
     where, reason, who = place or Place(), " ".join(words), operator or operator_name()
-    part = known_scope(scope)
-    if part is None:  # who mistypes in a hurry wants something stopped: unknown means all
+    if scope != known_scope(scope):  # who mistypes in a hurry wants something stopped
         Output(where.as_json).line(f"--scope {scope!r} is none of {WANTED}: halting ALL")
-    if part is None or part == ALL:
+    if known_scope(scope) == ALL:
         return asyncio.run(_halt(where, reason, who))
     request = RestrictionRequested(
-        at_ns=0, level=Level.HALT, scope=part, reason=reason, operator=who
+        at_ns=0, level=Level.HALT, scope=scope, reason=reason, operator=who
     )
     return asyncio.run(restrict(where, request))
 
@@ -115,7 +114,9 @@ class _Watch:
             await self._listening.until(self._is_clear, CONFIRM_TIMEOUT_S)
         report = await supervisor
         missing = [name for name in MUST_ACKNOWLEDGE if name not in self._acknowledged]
-        absent = [name for name in missing if self._is_absent(name, report)]
+        absent = [
+            name for name in missing if is_absent(name, self._seen, self._acknowledged, report)
+        ]
         silent = [name for name in missing if name not in absent]
         confirmed = self._confirmed
         return HaltResult(
@@ -126,15 +127,6 @@ class _Watch:
             resting_count=confirmed.resting_count if confirmed else None,
             cancelled_count=confirmed.cancelled_count if confirmed else None,
         )
-
-    def _is_absent(self, name: str, report: SupervisorReported | None) -> bool:
-        """Return whether it is certain that `name` sends nothing; doubt counts as silence."""
-        if name in self._seen:
-            return False
-        if report is not None:
-            return not any(view.name == name and view.pid for view in report.services)
-        # Without a supervisor to ask: the bus works, its partner spoke, and this one never did.
-        return any(other in self._acknowledged for other in MUST_ACKNOWLEDGE)
 
     def _is_acknowledged(self) -> bool:
         return all(name in self._acknowledged for name in MUST_ACKNOWLEDGE)

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from schemas import subjects
 from schemas.errors import UserError
 from schemas.limits import LimitsRequest
-from services.cli.asking import exit_of_answer, put
+from services.cli.asking import exit_of_answer, put, silent
 from services.cli.desk import at_desk
 from services.cli.exits import Exit
 from services.cli.locate import Place
@@ -68,10 +68,7 @@ async def _show(place: Place) -> Exit:
         arbiter, gate = await desk.arbiter(), await desk.gate()
     output.banner(arbiter)
     if gate is None:
-        output.data({"limits": None, "silent": ["gate"]})
-        output.line("the gate does not answer: nobody knows which limits are in force")
-        output.next_step("sluice status", "sluice doctor")
-        return Exit.SILENT
+        return silent(output, "gate", {"limits": None})
     output.data({"limits": gate.in_force, "limits_change_seq": gate.limits_change_seq})
     rows = [
         (v.account, v.instrument or "", v.name, v.in_force, v.value, v.distance, v.why)

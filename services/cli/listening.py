@@ -2,15 +2,42 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from schemas.base import Event
 from schemas.errors import WireError
+from schemas.health import SupervisorReported
 from schemas.subjects import subjects_of
 from schemas.wire import decode
 from services.cli.desk import Desk
 
 FLUSH_TIMEOUT_S = 2
+
+
+MUST_ACKNOWLEDGE = ("gate", "executor")
+"""Who could send an order: each of them has to say that it does not."""
+
+
+def is_absent(
+    name: str,
+    heard: Collection[str],
+    acknowledged: Collection[str],
+    report: SupervisorReported | None,
+) -> bool:
+    """Return whether it is certain that `name` sends nothing; doubt counts as silence.
+
+    Args:
+        name: who has not acknowledged.
+        heard: who was heard of meanwhile.
+        acknowledged: who has.
+        report: the supervisor's, where there is one to ask.
+    """
+    if name in heard:
+        return False
+    if report is not None:
+        return not any(view.name == name and view.pid for view in report.services)
+    # Without a supervisor to ask: the bus works, its partner spoke, and this one never did.
+    return any(other in acknowledged for other in MUST_ACKNOWLEDGE)
 
 
 class Listening:

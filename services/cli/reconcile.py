@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from schemas import subjects
 from schemas.errors import UserError
 from schemas.reconciliation import ReconcileAction, ReconcileRequest
-from services.cli.asking import exit_of_answer, is_confirmed, put
+from services.cli.asking import exit_of_answer, is_confirmed, put, silent
 from services.cli.desk import at_desk
 from services.cli.exits import Exit
 from services.cli.locate import Place
@@ -67,10 +67,7 @@ async def _show(place: Place) -> Exit:
         arbiter, book = await desk.arbiter(), await desk.book()
     output.banner(arbiter)
     if book is None:
-        output.data({"differences": None, "silent": ["executor"]})
-        output.line("the executor does not answer: nobody knows whether the books agree")
-        output.next_step("sluice status", "sluice doctor")
-        return Exit.SILENT
+        return silent(output, "executor", {"differences": None})
     output.data({"is_reconciled": book.is_reconciled, "differences": book.differences})
     rows = [(d.id, d.name, d.ours, d.theirs, _standing(d.ignored_by)) for d in book.differences]
     if rows:

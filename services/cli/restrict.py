@@ -10,28 +10,24 @@ from cyclopts import Parameter
 from schemas.base import Event
 from schemas.errors import UserError
 from schemas.health import HealthReported, SupervisorReported
-from schemas.instruments import TOKEN
 from schemas.restrictions import (
     ALL,
     Level,
     RestrictionAcknowledged,
     RestrictionCleared,
     RestrictionRequested,
+    known_scope,
 )
 from schemas.subjects import subject_of
 from services.cli.desk import Desk, at_desk
 from services.cli.exits import Exit
-from services.cli.listening import FLUSH_TIMEOUT_S, Listening
+from services.cli.listening import FLUSH_TIMEOUT_S, MUST_ACKNOWLEDGE, Listening, is_absent
 from services.cli.locate import Place
 from services.cli.operators import operator_name
 from services.cli.output import Output
 
-MUST_ACKNOWLEDGE = ("gate", "executor")
 ACKNOWLEDGE_TIMEOUT_S = 3.0
 CLEAR_TIMEOUT_S = 3.0
-SCOPES = {"account": 1, "session": 1, "venue": 1, "symbol": 2}
-"""Kind of a scope, and how many names follow it."""
-
 WANTED = "account.ID, session.ID, venue.NAME or symbol.VENUE.SYMBOL"
 
 
@@ -83,17 +79,9 @@ def checked_scope(scope: str) -> str:
     Raises:
         UserError: SLU-103 it is none.
     """
-    known = known_scope(scope)
-    if known is None:
+    if scope != known_scope(scope):
         raise UserError("SLU-103", path="--scope", found=repr(scope), wanted=f"{WANTED}, or all")
-    return known
-
-
-def known_scope(scope: str) -> str | None:
-    """Return the scope; None if it is none that a component would know."""
-    kind, *names = scope.split(".")
-    is_good = SCOPES.get(kind) == len(names) and all(TOKEN.fullmatch(each) for each in names)
-    return scope if scope == ALL or is_good else None
+    return scope
 
 
 async def restrict(place: Place, request: RestrictionRequested) -> Exit:
@@ -148,7 +136,9 @@ class _Heard:
 
     def result(self, report: SupervisorReported | None, warning: str) -> RestrictionResult:
         missing = [name for name in MUST_ACKNOWLEDGE if name not in self.acknowledged]
-        absent = [name for name in missing if self._is_absent(name, report)]
+        absent = [
+            name for name in missing if is_absent(name, self._seen, self.acknowledged, report)
+        ]
         silent = [name for name in missing if name not in absent]
         cleared = self._cleared
         return RestrictionResult(
@@ -162,12 +152,6 @@ class _Heard:
             resting_count=cleared.resting_count if cleared else None,
             warning=warning,
         )
-
-    def _is_absent(self, name: str, report: SupervisorReported | None) -> bool:
-        """Return whether it is certain that `name` sends nothing; doubt counts as silence."""
-        if name in self._seen or report is None:
-            return False
-        return not any(view.name == name and view.pid for view in report.services)
 
 
 async def _warning(desk: Desk, scope: str) -> str:

@@ -117,11 +117,7 @@ def instrument_of(file: LeanFile, member: str) -> Instrument:
     try:
         return _MAKERS[file.asset](file, member)
     except (KeyError, ValueError, ArithmeticError, IndexError) as error:
-        wanted = (
-            "a member named by right, strike and expiry, or by expiry; a future of "
-            + ", ".join(FUTURES)
-        )
-        raise unreadable(f"{file.path}: {member}", error, wanted) from error
+        raise unreadable(f"{file.path}: {member}", error, WANTED_MEMBER) from error
 
 
 def _resolution_index(parts: tuple[str, ...]) -> int | None:

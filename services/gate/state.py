@@ -124,11 +124,6 @@ class GateState:
         for account in self.accounts.values():
             account.doubt = reason
 
-    @property
-    def is_doubtful(self) -> bool:
-        """Whether the exposure of any account is not known."""
-        return any(account.doubt for account in self.accounts.values())
-
     def _speaking(self) -> tuple[Family, ...]:
         families: tuple[Family, ...] = (
             self.risk,

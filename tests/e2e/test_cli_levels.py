@@ -111,7 +111,7 @@ def test_a_venue_kill_asks_the_venue_itself(trading: System) -> None:
     trading.wait_until(lambda s: s["services"]["executor"]["restarts"] == 0 and not s["silent"])
 
 
-@pytest.mark.req("B-01", "B-03", "O-01")
+@pytest.mark.req("B-01", "B-03")
 def test_each_breaker_shows_its_value_and_distance(trading: System) -> None:
     views = {each["name"]: each for each in said(trading, "breaker", "list")["breakers"]}
     assert {"drawdown", "daily_loss", "order_rate", "order_errors", "manual"} <= set(views)

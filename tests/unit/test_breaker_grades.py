@@ -58,7 +58,7 @@ def view(rig: ControlRig, name: str = "drawdown") -> BreakerView:
     return next(b for b in rig.core.describe(rig.now_ns).breakers if b.name == name)
 
 
-@pytest.mark.req("B-08", "B-09")
+@pytest.mark.req("B-08")
 def test_each_level_does_its_own_and_the_restriction_or_halt_goes_first() -> None:
     rig = trading()
     assert responses(be_worth(rig, "98000")) == ["warned", "alert: warning"]
@@ -107,7 +107,7 @@ def test_a_level_that_only_reduces_ends_no_epoch() -> None:
     assert found.epoch == 1
 
 
-@pytest.mark.req("B-08", "B-10")
+@pytest.mark.req("B-08")
 def test_no_level_speaks_twice_however_the_value_jumps_about() -> None:
     """Field note 20: a flood of alerts is as bad as none."""
     rig = trading()

@@ -330,6 +330,34 @@ def test_an_epoch_of_another_gate_ends_ours_without_a_lapse() -> None:
     assert it.halts == 0
 
 
+class Clinging(ControlGuard):
+    """The safeguard taken away: it goes on with its epoch although a newer one is another's."""
+
+    def _end_epoch(self, epoch: int) -> None:
+        pass
+
+
+def taken_over_three_times(kind: type[ControlGuard]) -> list[Event]:
+    """Serve, be replaced, serve again, three times within a minute; return what was said."""
+    it, said = guard(kind), list[Event]()
+    for number in (1, 3, 5):
+        at_ns = number * 5 * S_NS
+        it.handle(epoch(number), at_ns)
+        it.handle(answer(at_ns, number=number), at_ns)
+        it.handle(epoch(number + 1, boot=OTHER), at_ns + 1)
+        said += let_pass(it, at_ns + 2 * S_NS)
+    return said
+
+
+@pytest.mark.req("O-04")
+def test_a_gate_that_clings_to_its_epoch_halts_everybody_after_three_takeovers() -> None:
+    halts = [
+        event for event in taken_over_three_times(Clinging) if isinstance(event, HaltRequested)
+    ]
+    assert len(halts) == 1
+    assert taken_over_three_times(ControlGuard) == []
+
+
 def test_a_new_epoch_while_running_waits_for_its_own_lease() -> None:
     it = running()
     it.handle(epoch(2, token=8), 5)

@@ -20,8 +20,9 @@ from schemas.venue import (
     VenueLinkChanged,
     VenueOrderStatus,
 )
-from services.core import tell
+from services.core import NOTHING, tell
 from services.executor.core import ExecutorCore
+from services.executor.fates import Fates
 from tests.builders import MS_NS, S_NS, dec, order
 from tests.executor_builders import filled, say
 from tests.executor_rig import O1, accepted, refused, resting, status, submitted, unknown
@@ -144,3 +145,13 @@ def test_what_a_cancel_says_was_filled_counts_until_its_execution_is_told() -> N
     book = core.describe(2)
     counted = [view.order.quantity - view.filled for view in book.open_orders]
     assert (counted, book.is_reconciled) == ([dec(10)], False)
+
+
+def test_without_counting_the_untold_a_reconciled_book_hides_what_was_filled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Fates, "of_untold", lambda *given: NOTHING)
+    core = resting()
+    say(core, VenueCanceled(at_ns=1, order_id=O1, leaves=dec(1)))
+    book = core.describe(2)  # a gate that adopts this knows of nothing, and 9 were bought
+    assert (book.open_orders, book.positions, book.is_reconciled) == ((), (), True)

@@ -189,7 +189,7 @@ def test_a_sessions_gross_is_limited_over_its_instruments() -> None:
     assert_sums_follow(rig.gate)
 
 
-@pytest.mark.req("S-01", "S-08")
+@pytest.mark.req("S-01")
 @pytest.mark.parametrize(
     ("limit", "rule"),
     [

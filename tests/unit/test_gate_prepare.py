@@ -126,7 +126,7 @@ def test_an_account_without_a_row_refuses_the_start() -> None:
     assert rig.tell(book(request_id="start-1")) == [prepared(error)]
 
 
-@pytest.mark.req("S-01", "S-08")
+@pytest.mark.req("S-01")
 def test_limits_in_a_request_that_nobody_can_hold_are_refused_all_at_once() -> None:
     rig = Rig()
     given = {
@@ -147,7 +147,7 @@ def test_limits_in_a_request_that_nobody_can_hold_are_refused_all_at_once() -> N
     assert rig.tell(book(request_id="start-1")) == [prepared(*wrong)]
 
 
-@pytest.mark.req("S-01", "S-08")
+@pytest.mark.req("S-01")
 def test_a_sessions_own_limit_is_refused_where_it_is_looser_than_the_accounts() -> None:
     rig = Rig(config(session_gross_notional_max=dec(25_000)))
     given = {"order_notional_max": "10000.01", "gross_notional_max": "25001"}
