@@ -12,7 +12,7 @@ from schemas.base import NS_PER_S
 from schemas.errors import StateError
 from services.recorder.chain import Message
 from services.recorder.events import EventLine, event_lines
-from services.recorder.journal import last_line
+from services.recorder.reader import last_line
 
 SUFFIX = "_events.jsonl"
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_APPEND

@@ -20,6 +20,7 @@ from services.recorder.chain import (
     read_line,
     verify,
 )
+from services.recorder.reader import last_line, lines, records, segment_name, segments
 
 NOTE = "head.json"
 LOCK = "lock"
@@ -103,7 +104,7 @@ class Journal:
             StateError: SLU-141, the disk did not take it.
         """
         head, places = self.head, dict(self.places)
-        lines: list[bytes] = []
+        written: list[bytes] = []
         made: list[tuple[int, Message]] = []
         misses: list[Miss] = []
         for message in messages:
@@ -116,10 +117,10 @@ class Journal:
             places[message.stream] = Place(message.stream_seq, message.stored_ns)
             line = line_of(head, message)
             head = Head(head.n + 1, hash_of(line))
-            lines.append(line)
+            written.append(line)
             made.append((head.n, message))
-        if lines:
-            self._write(b"\n".join(lines) + b"\n")
+        if written:
+            self._write(b"\n".join(written) + b"\n")
             self.head, self.places = head, places
         return made, misses
 
@@ -152,13 +153,8 @@ class Journal:
 
     def since(self, n: int) -> Iterator[tuple[int, Record]]:
         """Yield the records after `n`, oldest first; the first read is the file that holds it."""
-        files = _files(self._folder)
-        later = [path for path in files if _first_n(path) > n + 1]
-        for path in files[len(files) - len(later) - 1 :] if files else []:
-            for line in _lines(path):
-                record = read_line(line)
-                if record.n > n:
-                    yield record.n, record
+        for record in records(self._folder, after_n=n):
+            yield record.n, record
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -166,7 +162,7 @@ class Journal:
         os.close(self._lock)
 
     def _find_end(self) -> None:
-        files = _files(self._folder)
+        files = segments(self._folder)
         self._path = files[-1] if files else self._named(1)
         if files:
             self.cut_bytes = _cut_torn_line(files[-1])
@@ -195,7 +191,7 @@ class Journal:
 
     def _follow(self, path: Path, offset_bytes: int) -> None:
         """Take in the records of a file that no note knows of yet."""
-        for line in _lines(path, offset_bytes):
+        for line in lines(path, offset_bytes):
             found = verify([line], after=self.head)
             if isinstance(found, Damage):
                 raise _damaged(path, found)
@@ -235,7 +231,7 @@ class Journal:
             self._file = -1
 
     def _named(self, first_n: int) -> Path:
-        return self._folder / f"chain-{first_n:012d}.jsonl"
+        return self._folder / segment_name(first_n)
 
 
 def verify_folder(folder: Path) -> Head | Damage:
@@ -246,8 +242,8 @@ def verify_folder(folder: Path) -> Head | Damage:
     """
     note = _read_note(folder)
     until = None if note is None else Head(note.n, note.hash)
-    lines = (line for path in _files(folder) for line in _lines(path))
-    return verify(lines, after=Head(), until=until)
+    found = (line for path in segments(folder) for line in lines(path))
+    return verify(found, after=Head(), until=until)
 
 
 def _locked(folder: Path) -> int:
@@ -272,40 +268,6 @@ def _locked(folder: Path) -> int:
 def _is_repeat(message: Message, place: Place) -> bool:
     """Whether it was recorded before; a used number with a newer time is not a repeat."""
     return message.stream_seq <= place.seq and message.stored_ns <= place.stored_ns
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("chain-*.jsonl"))
-
-
-def _first_n(path: Path) -> int:
-    return int(path.stem.partition("-")[2])
-
-
-def _lines(path: Path, offset_bytes: int = 0) -> Iterator[bytes]:
-    """Yield the whole lines of a file; a torn last one is left out."""
-    with path.open("rb") as file:
-        file.seek(offset_bytes)
-        for line in file:
-            if line.endswith(b"\n"):
-                yield line[:-1]
-
-
-def last_line(path: Path, offset_bytes: int) -> bytes:
-    """Return what stands after the last newline before `offset_bytes`.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    with path.open("rb") as file:
-        size = 4_096
-        while True:
-            start = max(0, offset_bytes - size)
-            file.seek(start)
-            _, newline, tail = file.read(offset_bytes - start).rpartition(b"\n")
-            if newline or start == 0:
-                return tail
-            size *= 8
 
 
 def _cut_torn_line(path: Path) -> int:

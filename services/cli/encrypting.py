@@ -1,0 +1,138 @@
+"""Files that leave this machine encrypted: age, to a public key, and never in the clear on a disk.
+
+`writing(path, encrypt_to="age1...")` is what every export writes through: with a recipient the
+bytes are encrypted as they come; without one it is a plain file. Either way the file is there whole
+or not at all, and only its owner can read it.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+from cyclopts import Parameter
+
+from schemas.errors import UserError
+from services.cli.private_files import PRIVATE_FILE, make_folder
+
+EncryptTo = Annotated[
+    str | None, Parameter(help="An age recipient, age1...: only its owner can read the file.")
+]
+"""The option of every command that exports."""
+
+_RECIPIENT = "an age recipient, age1... (make one: age-keygen)"
+
+
+def recipient_of(text: str) -> Any:
+    """Return the age recipient that a person named.
+
+    Raises:
+        UserError: it is none.
+    """
+    from pyrage import RecipientError, x25519
+
+    try:
+        return x25519.Recipient.from_str(text.strip())
+    except RecipientError as error:
+        raise UserError("SLU-103", path="--encrypt-to", found=text, wanted=_RECIPIENT) from error
+
+
+@contextlib.contextmanager
+def writing(path: Path, *, encrypt_to: str | None) -> Iterator[BinaryIO]:
+    """Yield a file to write to; when the block ends it stands at `path`, synced.
+
+    When the block raises, nothing is left, and what stood at `path` is as it was.
+
+    Raises:
+        UserError: the recipient is none, or the file cannot be written.
+    """
+    recipient = None if encrypt_to is None else recipient_of(encrypt_to)
+    make_folder(path.parent)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
+        with os.fdopen(descriptor, "wb") as file:
+            with _encrypting(file, recipient) if recipient else contextlib.nullcontext(file) as to:
+                yield to
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise _unwritable(path, error) from error
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def decrypt_file(path: Path, identity_file: Path, to: Path) -> None:
+    """Decrypt a file with the identity in a file, as age-keygen writes it.
+
+    Raises:
+        UserError: a file cannot be read or written, or this identity is not meant.
+    """
+    from pyrage import DecryptError, decrypt_io
+
+    with _opened(path) as source, writing(to, encrypt_to=None) as target:
+        try:
+            decrypt_io(source, target, [_identity(identity_file)])
+        except DecryptError as error:
+            wanted = "a file encrypted to this identity, whole and unchanged"
+            raise UserError("SLU-102", path=path, found=error, wanted=wanted) from error
+
+
+@contextlib.contextmanager
+def _encrypting(file: BinaryIO, recipient: Any) -> Iterator[BinaryIO]:
+    """Yield a pipe whose other end is encrypted into `file` by a thread."""
+    from pyrage import encrypt_io
+
+    read_end, write_end = os.pipe()
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        with os.fdopen(read_end, "rb") as source:
+            try:
+                encrypt_io(source, file, [recipient])
+            except BaseException as error:  # told to the one who writes: threads have no caller
+                failed.append(error)
+
+    thread = threading.Thread(target=work, name="encrypting")
+    thread.start()
+    try:
+        with os.fdopen(write_end, "wb") as pipe:
+            yield pipe
+    finally:
+        thread.join()
+    if failed:
+        raise failed[0] if isinstance(failed[0], OSError) else OSError(str(failed[0]))
+
+
+def _identity(path: Path) -> Any:
+    from pyrage import IdentityError, x25519
+
+    with _opened(path) as file:
+        texts = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines()]
+    for text in texts:
+        if text and not text.startswith("#"):
+            with contextlib.suppress(IdentityError):
+                return x25519.Identity.from_str(text)
+    wanted = "an age identity, AGE-SECRET-KEY-1..., as age-keygen writes it"
+    raise UserError("SLU-102", path=path, found="no identity in it", wanted=wanted)
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise UserError(
+            "SLU-102", path=path, found=found, wanted="a file that can be read"
+        ) from error
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(
+        "SLU-102", path=path, found=error.strerror or str(error), wanted="a file to write"
+    )

@@ -1,0 +1,80 @@
+"""Read a chained journal: the files of a folder, their lines, their records. Changes nothing.
+
+Whoever reads the record from its files (verification, search, queries, reports, backup) does it
+through this module. A folder that is being written to can be read: a line is there whole or not
+at all, and what came after the reading began may or may not be seen.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from services.recorder.chain import Record, read_line
+
+
+def records(folder: Path, *, after_n: int = 0) -> Iterator[Record]:
+    """Yield the records of a journal after number `after_n`, oldest first, one at a time.
+
+    A number is never given twice. The first record may have a higher number than `after_n + 1`:
+    retention takes whole files away. Nothing is verified: `audit verify` does that.
+
+    Raises:
+        msgspec.DecodeError: a line is no record.
+        OSError: a file cannot be read.
+    """
+    for path in files_after(folder, after_n):
+        for line in lines(path):
+            record = read_line(line)
+            if record.n > after_n:
+                yield record
+
+
+def segments(folder: Path) -> list[Path]:
+    """Return the journal's files, oldest first; their names carry their first record's number."""
+    return sorted(folder.glob("chain-*.jsonl"))
+
+
+def segment_name(first_n: int) -> str:
+    """Return the name of the file that begins with record `first_n`."""
+    return f"chain-{first_n:012d}.jsonl"
+
+
+def first_n(path: Path) -> int:
+    """Return the number of a file's first record."""
+    return int(path.stem.partition("-")[2])
+
+
+def files_after(folder: Path, n: int) -> list[Path]:
+    """Return the files that hold what comes after record `n`, oldest first."""
+    files = segments(folder)
+    later = [path for path in files if first_n(path) > n + 1]
+    return files[max(0, len(files) - len(later) - 1) :]
+
+
+def lines(path: Path, offset_bytes: int = 0) -> Iterator[bytes]:
+    """Yield the whole lines of a file without their newlines; a torn last one is left out.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        file.seek(offset_bytes)
+        for line in file:
+            if line.endswith(b"\n"):
+                yield line[:-1]
+
+
+def last_line(path: Path, offset_bytes: int) -> bytes:
+    """Return what stands after the last newline before `offset_bytes`.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        size = 4_096
+        while True:
+            start = max(0, offset_bytes - size)
+            file.seek(start)
+            _, newline, tail = file.read(offset_bytes - start).rpartition(b"\n")
+            if newline or start == 0:
+                return tail
+            size *= 8

@@ -1,0 +1,82 @@
+"""Exports are encrypted as they are written: whole or not at all, readable by one alone."""
+
+from pathlib import Path
+
+import pyrage
+import pytest
+
+from schemas.errors import UserError
+from services.cli.encrypting import decrypt_file, writing
+
+pytestmark = pytest.mark.req("R-06")
+SECRET = b"order 17: sold 500 ALPHA\n" * 20_000
+
+
+def identity(folder: Path) -> tuple[Path, str]:
+    """Return a file with a fresh identity, and its recipient."""
+    made = pyrage.x25519.Identity.generate()
+    path = folder / "identity.txt"
+    path.write_text(f"# public key: {made.to_public()}\n{made}\n")
+    return path, str(made.to_public())
+
+
+def test_what_was_encrypted_can_be_read_by_its_owner_and_is_nowhere_in_the_clear(
+    tmp_path: Path,
+) -> None:
+    key, recipient = identity(tmp_path)
+    path = tmp_path / "orders.csv.age"
+    with writing(path, encrypt_to=recipient) as file:
+        for at in range(0, len(SECRET), 1_000):
+            file.write(SECRET[at : at + 1_000])
+    assert all(b"sold 500" not in each.read_bytes() for each in tmp_path.iterdir())
+    decrypt_file(path, key, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == SECRET
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_another_identity_reads_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+    _, recipient = identity(tmp_path)
+    path = tmp_path / "orders.age"
+    with writing(path, encrypt_to=recipient) as file:
+        file.write(SECRET)
+    other, _ = identity(tmp_path)
+    with pytest.raises(UserError, match="encrypted to this identity"):
+        decrypt_file(path, other, tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def write_half(path: Path, recipient: str | None) -> None:
+    with writing(path, encrypt_to=recipient) as file:
+        file.write(SECRET)
+        raise ValueError("broken")
+
+
+@pytest.mark.parametrize("is_encrypted", [True, False])
+def test_an_export_that_fails_leaves_what_was_there(tmp_path: Path, is_encrypted: bool) -> None:
+    _, recipient = identity(tmp_path)
+    path = tmp_path / "orders.csv"
+    path.write_bytes(b"older")
+    with pytest.raises(ValueError, match="broken"):
+        write_half(path, recipient if is_encrypted else None)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["identity.txt", "orders.csv"]
+    assert path.read_bytes() == b"older"
+
+
+def test_what_is_no_recipient_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match="age1"),
+        writing(tmp_path / "sub" / "file", encrypt_to="ssh-rsa AAA"),
+    ):
+        pass
+    assert not (tmp_path / "sub").exists()
+
+
+def test_a_disk_that_takes_no_more_is_an_error_and_not_a_shorter_file(tmp_path: Path) -> None:
+    _, recipient = identity(tmp_path)
+    target = tmp_path / "nowhere"
+    target.write_bytes(b"")
+    with (
+        pytest.raises(UserError, match="SLU-102"),
+        writing(target / "file", encrypt_to=recipient) as file,
+    ):
+        file.write(SECRET)
