@@ -95,6 +95,9 @@ SLU-180 | calendars | HIGH | a trading calendar does not reach that far | instal
 SLU-185 | gate | CRITICAL | a strategy executed too often and is stopped | look at it; then start
 SLU-186 | gate | HIGH | an intraday margin deficit | deposit or reduce before it is due
 SLU-187 | gate | MEDIUM | an order makes a wash sale | see the decision; the loss is deferred
+SLU-200 | repository | HIGH | the repository cannot be used | see its file, or its database
+SLU-201 | repository | CRITICAL | a newer release wrote the repository | install that release
+SLU-202 | repository | HIGH | a record cannot be read | install the release that wrote it
 SLU-190 | breaker | MEDIUM | a breaker warns | look at its inputs: `sluice explain breaker`
 SLU-191 | breaker | MEDIUM | a person changed a breaker's levels | see who and why in the alert
 """

@@ -32,7 +32,16 @@ INSTRUMENTS = "instruments"
 DEFAULT_ACCOUNT = "default"
 """Row of `[gate.accounts]` for an account that has none of its own."""
 
-SERVICE_SECTIONS = ("feed", "strategy", "gate", "executor", "venue", "breaker", "recorder")
+SERVICE_SECTIONS = (
+    "feed",
+    "strategy",
+    "gate",
+    "executor",
+    "venue",
+    "breaker",
+    "recorder",
+    "repository",
+)
 _PATHS: tuple[Path, ...] = (("paths", "data_dir"), ("bus", "keys_dir"))
 
 

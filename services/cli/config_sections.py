@@ -12,6 +12,7 @@ from services.executor.config import ExecutorConfig, VenueConfig
 from services.feed.config import FeedConfig
 from services.gate.config import GateConfig
 from services.recorder.config import RecorderConfig
+from services.repository.config import RepositoryConfig
 from services.strategy.config import StrategyConfig
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
@@ -149,5 +150,6 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "venue": VenueConfig,
     "breaker": BreakerConfig,
     "recorder": RecorderConfig,
+    "repository": RepositoryConfig,
 }
 """Every section, in the order in which people read them. `[[instruments]]` is a list beside."""
