@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.base import AccountId, BootId, Event, SessionId
+from schemas.base import AccountId, BootId, Event, InstrumentId, SessionId
 from schemas.errors import FieldError
 from schemas.restrictions import LockRequested, Restriction, RestrictionRequested
 
@@ -348,6 +348,9 @@ class AccountMarked(Event, frozen=True, kw_only=True):
 
     unmarked: tuple[str, ...] = ()
     """Instruments held that have no price: equity is then not known, and says so here."""
+
+    marks: dict[InstrumentId, Decimal] = {}
+    """Mid price of everything held that has one: the equity can be made again from these."""
 
 
 class HighWaterMarkSet(Event, frozen=True, kw_only=True):

@@ -156,6 +156,12 @@ class SignalDecided(Event, frozen=True, kw_only=True):
     took_ns: int = 0
     """Time the decision took. Stamped by the runtime, 0 in `fused`."""
 
+    bid: Decimal | None = None
+    """Best bid that the gate approved or reduced it against: what the execution is measured by."""
+
+    ask: Decimal | None = None
+    """Best ask at the same moment."""
+
 
 class OrderApproved(Event, frozen=True, kw_only=True):
     """The gate has passed the order it carries. The executor accepts nothing else."""

@@ -16,6 +16,7 @@ from schemas import (
     orders,
     reconciliation,
     recording,
+    reports,
     restrictions,
     sessions,
 )
@@ -41,6 +42,12 @@ RECONCILE = "control.reconcile"
 START, RESET, STOP = "control.start", "control.reset", "control.stop"
 PAUSE, RESUME = "control.pause", "control.resume"
 LIMITS = "control.limits"
+REPORT = "control.report"
+"""A person wants a report of a day."""
+
+QUERY_SQL = "query.sql"
+"""A SELECT over the record, answered by the reports service with a `QueryAnswer`."""
+
 RESULT, LEASE = "control.result", "control.lease"
 EPOCH_RECORD = "control.record.epoch"
 """Where the arbiter stores an epoch. It is announced on `control.epoch` only once it is stored, so
@@ -135,6 +142,10 @@ SUBJECTS: dict[type[Event], str] = {
     health.FeedReported: "report.feed",
     health.RecorderReported: "report.recorder",
     health.SupervisorReported: "report.supervisor",
+    reports.ReportsReported: "report.reports",
+    reports.ReportMade: "report.made.*",
+    reports.TermsDeclared: "report.terms",
+    reports.UptimeMeasured: "report.uptime",
 }
 """Every event that travels on the bus, and the subjects it may be on (to subscribe)."""
 
@@ -180,6 +191,11 @@ INTERNAL: frozenset[type[Event]] = frozenset(
         market.PlaybackReleased,
         market_rules.MarketRuleInvoked,
         market_rules.ClosingPriceNoted,
+        reports.ReportAsked,
+        reports.ReportWanted,
+        reports.ReportWritten,
+        reports.ReportsDue,
+        reports.StoreMarked,
     }
 )
 """Events between a core and its own shell; never on the bus."""
@@ -223,6 +239,7 @@ _EXACT: dict[type[Event], Callable[[Any], str]] = {
     sessions.SessionStateChanged: lambda e: f"session.{e.session}.state",
     sessions.PositionsAdopted: lambda e: f"session.{e.session}.adopted",
     sessions.StrategyFailed: lambda e: f"session.{e.session}.failed",
+    reports.ReportMade: lambda e: f"report.made.{e.kind}",
     health.AlertRaised: lambda e: f"alert.{e.severity}",
     health.HealthReported: lambda e: f"health.{e.service}",
 }

@@ -1,6 +1,5 @@
 """What the account is worth: cash, and what is held at mid prices; unrealised profit included."""
 
-from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
@@ -113,7 +112,8 @@ class Valuation:
             return None
         held = self._portfolio.positions.items()
         at_cost = {name: each.average_price for name, each in held}
-        equity = self._portfolio.equity({**at_cost, **self._mids()})
+        mids = self._mids()
+        equity = self._portfolio.equity({**at_cost, **mids})
         assert equity is not None, "every position was given a price"
         mark = equity if high_water_mark is None else high_water_mark
         return AccountMarked(
@@ -124,10 +124,11 @@ class Valuation:
             high_water_mark=mark,
             drawdown=max(ZERO, -change(equity, mark)),
             unmarked=self.unmarked(),
+            marks=mids,
         )
 
-    def _mids(self) -> Mapping[InstrumentId, Decimal]:
-        mids = {}
+    def _mids(self) -> dict[InstrumentId, Decimal]:
+        mids: dict[InstrumentId, Decimal] = {}
         for name in self.held():
             quote = self.quotes.get(name)
             if quote is not None and quote.bid > 0 and quote.ask > 0:

@@ -41,6 +41,7 @@ SERVICE_SECTIONS = (
     "breaker",
     "recorder",
     "repository",
+    "reports",
 )
 _PATHS: tuple[Path, ...] = (("paths", "data_dir"), ("bus", "keys_dir"))
 

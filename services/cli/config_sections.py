@@ -12,6 +12,7 @@ from services.executor.config import ExecutorConfig, VenueConfig
 from services.feed.config import FeedConfig
 from services.gate.config import GateConfig
 from services.recorder.config import RecorderConfig
+from services.recorder.queries.config import ReportsConfig
 from services.repository.config import RepositoryConfig
 from services.strategy.config import StrategyConfig
 
@@ -151,5 +152,6 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "breaker": BreakerConfig,
     "recorder": RecorderConfig,
     "repository": RepositoryConfig,
+    "reports": ReportsConfig,
 }
 """Every section, in the order in which people read them. `[[instruments]]` is a list beside."""

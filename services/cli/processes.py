@@ -24,6 +24,7 @@ MODULES: dict[str, str] = {
     "gate": "services.gate",
     "strategy": "services.strategy",
     "feed": "services.feed",
+    "reports": "services.recorder.queries",
 }
 """Service -> what `python -m` runs."""
 
@@ -32,7 +33,7 @@ BUS = "nats"
 STAGES: tuple[tuple[str, ...], ...] = (
     ("recorder", "venue"),
     ("breaker", "executor", "gate", "strategy"),
-    ("feed",),
+    ("feed", "reports"),
 )
 """The recorder first, so that all is recorded; the feed last, so that all hear it from the start.
 They are stopped in the reverse order."""

@@ -68,6 +68,8 @@ def approval(
         quantity=wanted,
         approved_quantity=signal.quantity,
         readings=readings,
+        bid=case.quote.bid,
+        ask=case.quote.ask,
     )
     order = _order_of(case)
     approved = OrderApproved(

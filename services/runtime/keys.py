@@ -22,6 +22,7 @@ USERS = (
     "executor",
     "breaker",
     "console",
+    "reports",
     "supervisor",
     "operator",
     "viewer",

@@ -56,6 +56,7 @@ from schemas.orders import (
     SignalRaised,
 )
 from schemas.reconciliation import BookAdjusted, ReconciliationReported
+from schemas.reports import ReportMade, TermsDeclared, UptimeMeasured
 from schemas.restrictions import (
     FlattenReported,
     LockRequested,
@@ -148,6 +149,7 @@ _SAYS: dict[str, tuple[type[Event], ...]] = {
         RestrictionsChanged,
     ),
     "recorder": (HaltAcknowledged, LockRequested),
+    "reports": (ReportMade, TermsDeclared, UptimeMeasured, ControlAnswered),
 }
 """What each service says beside what everyone may."""
 

@@ -39,7 +39,7 @@ from tests.integration.guarded import CONFIGURATION, GuardedServer, without_righ
 pytestmark = pytest.mark.req("A-01")
 _T = TypeVar("_T")
 
-SERVICES = "recorder venue feed strategy gate executor breaker console"
+SERVICES = "recorder venue feed strategy gate executor breaker console reports"
 PEOPLE = "operator viewer"
 WATCHERS = f"console {PEOPLE}"
 EVERYONE = f"{SERVICES} supervisor {PEOPLE}"
@@ -77,7 +77,9 @@ MAY_PUBLISH: dict[str, str] = {
     "control.confirm": "operator",
     "control.limits": "operator",
     "control.breaker": "operator",
-    "control.result": "strategy gate breaker executor",
+    "control.result": "strategy gate breaker executor reports",
+    "control.report": "operator",
+    **dict.fromkeys(("report.made.orders", "report.terms", "report.uptime"), "reports"),
     "control.reconcile": "operator",
     "control.prepare": "breaker",
     "control.epoch": "breaker",
@@ -101,6 +103,8 @@ MAY_PUBLISH: dict[str, str] = {
     "query.gate": f"feed {WATCHERS}",
     "query.executor": f"feed gate breaker {WATCHERS}",
     "query.recorder": WATCHERS,
+    "query.reports": WATCHERS,
+    "query.sql": WATCHERS,
     "report.gate": NOBODY,
     "something.else": NOBODY,
     "_INBOX.gate.1": NOBODY,
@@ -143,7 +147,9 @@ MAY_SUBSCRIBE: dict[str, str] = {
     "breaker.locks": f"gate executor {WATCHERS}",
     "alert.>": f"breaker {WATCHERS}",
     "control.breaker": f"breaker {WATCHERS}",
-    "health.*": f"breaker supervisor {WATCHERS}",
+    "health.*": f"breaker supervisor reports {WATCHERS}",
+    "control.report": f"reports {WATCHERS}",
+    "query.sql": "reports",
     "dead.letters": f"breaker {WATCHERS}",
     "control.halt": f"recorder strategy gate executor breaker {WATCHERS}",
     "control.halt.>": f"recorder strategy gate executor breaker {WATCHERS}",

@@ -332,6 +332,7 @@ def test_a_marked_account_shows_cash_mark_and_drawdown() -> None:
         cash=dec("50000"),
         high_water_mark=dec("100000"),
         drawdown=dec("0.02"),
+        marks={ALPHA: dec("96")},
     )
 
 

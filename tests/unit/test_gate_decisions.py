@@ -88,6 +88,8 @@ def test_an_approval_is_a_decision_and_the_very_order_that_was_asked_for() -> No
         side=Side.SELL,
         quantity=dec(7),
         approved_quantity=dec(7),
+        bid=dec("99.90"),
+        ask=dec("100"),
     )
     order = Order(
         order_id=order_id,

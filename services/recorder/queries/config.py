@@ -1,0 +1,38 @@
+"""What the reports service may be told."""
+
+from typing import Annotated
+
+import msgspec
+
+from schemas.reports import ReportKind
+
+Positive = Annotated[int, msgspec.Meta(gt=0)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class ReportsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is reported, when, and what queries may use."""
+
+    calendar: str = "24x7"
+    """Whose open begins the trading day of reports; `24x7` is midnight UTC."""
+
+    scheduled: tuple[ReportKind, ...] = tuple(ReportKind)
+    """Reports that are made by themselves after the end of each trading day."""
+
+    delay_s: NotNegative = 60
+    """How long after the day's end, in seconds: what is late is then in the record too."""
+
+    catch_up_days: Positive = 7
+    """Trading days past whose scheduled reports are made up for after a downtime; a count."""
+
+    follow_every_ms: Positive = 1_000
+    """How often the query store takes in what was recorded, in ms."""
+
+    query_memory_mb: Positive = 256
+    """Memory that the query store may use, in MiB."""
+
+    query_threads: Positive = 1
+    """Cores that queries may use; a count."""
+
+    uptime_every_s: Positive = 60
+    """How often the measured uptime is recorded, in seconds."""
