@@ -54,8 +54,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     trade_count: int = 0
     """Round trips: from flat to flat again."""
 
-    fees: Decimal = Decimal(0)
-    funding: Decimal = Decimal(0)
+    fees: Decimal | None = Decimal(0)
+    funding: Decimal | None = Decimal(0)
     """Received less paid."""
 
     slippage: Decimal | None = None

@@ -19,6 +19,7 @@ from schemas import (
     reports,
     restrictions,
     sessions,
+    settlement,
 )
 from schemas.base import Event, InstrumentId
 from schemas.executions import ExecutionEvent
@@ -100,6 +101,7 @@ SUBJECTS: dict[type[Event], str] = {
     orders.OrderApproved: "order.*.*",
     orders.CancelApproved: "order.*.*",
     **dict.fromkeys(ExecutionEvent.__subclasses__(), "exec.*.*"),
+    settlement.PositionSettled: "exec.*.*",
     executions.BookReported: "book.*",
     reconciliation.ReconciliationReported: "book.*.reconciled",
     reconciliation.BookAdjusted: "book.*.adjusted",
@@ -217,6 +219,7 @@ _EXACT: dict[type[Event], Callable[[Any], str]] = {
     orders.OrderApproved: lambda e: _by_account("order", e.order.instrument, e.order.account),
     orders.CancelApproved: lambda e: _by_account("order", e.instrument, e.account),
     **dict.fromkeys(ExecutionEvent.__subclasses__(), _exec),
+    settlement.PositionSettled: lambda e: _by_account("exec", e.instrument, e.account),
     executions.BookReported: lambda e: f"book.{e.account}",
     reconciliation.ReconciliationReported: lambda e: f"book.{e.account}.reconciled",
     reconciliation.BookAdjusted: lambda e: f"book.{e.account}.adjusted",
