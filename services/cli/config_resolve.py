@@ -21,12 +21,20 @@ from services.cli.config_layers import (
     merge,
     option_layer,
 )
-from services.cli.config_sections import SECTIONS, AccountChoice, BusChoice, SystemChoice, UpChoice
+from services.cli.config_sections import (
+    METERED,
+    SECTIONS,
+    AccountChoice,
+    BusChoice,
+    MetricsChoice,
+    SystemChoice,
+    UpChoice,
+)
 from services.cli.config_types import Complaint, Path, complaints, did_you_mean
 from services.cli.locate import default_root
 from services.feed.config import FeedConfig
 from services.feed.opening import REPLAY, open_source
-from services.runtime.config import BusConfig
+from services.runtime.config import BusConfig, MetricsConfig
 
 INSTRUMENTS = "instruments"
 DEFAULT_ACCOUNT = "default"
@@ -86,6 +94,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def account(self) -> AccountChoice:
         """The `[account]` section."""
         return msgspec.convert(self.merged.values["account"], AccountChoice)
+
+    @property
+    def metrics(self) -> MetricsConfig:
+        """Where each process serves its metrics, from the `[metrics]` section."""
+        choice = msgspec.convert(self.merged.values["metrics"], MetricsChoice)
+        ports = {name: choice.port + number for number, name in enumerate(METERED)}
+        return MetricsConfig(is_on=choice.is_on, host=choice.host, ports=ports)
 
     @property
     def up(self) -> UpChoice:
@@ -173,6 +188,7 @@ def document(
         **sections,
         "gate": _gate(values["gate"], account),
         "system": values["system"],
+        "metrics": config.metrics,
         "paths": {"data_dir": str(config.data_dir)},
     }
 

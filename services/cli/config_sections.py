@@ -125,6 +125,32 @@ class AccountChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError(f"initial_cash is {self.initial_cash}: wanted an amount above 0")
 
 
+class MetricsChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The `[metrics]` section."""
+
+    is_on: bool = True
+    """Whether every process serves metrics for Prometheus."""
+
+    host: str = "127.0.0.1"
+    """Address they listen on; anything but loopback lets others read equity and positions."""
+
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_500)] = 9460
+    """Of the supervisor; those of the services follow, in the order of `METERED`."""
+
+
+METERED = (
+    "supervisor",
+    "recorder",
+    "venue",
+    "breaker",
+    "executor",
+    "gate",
+    "strategy",
+    "feed",
+)
+"""Who serves metrics, in the order of their ports."""
+
+
 class UpChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The `[up]` section: the session that `sluice up` starts by itself."""
 
@@ -143,6 +169,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "paths": PathsChoice,
     "bus": BusChoice,
     "account": AccountChoice,
+    "metrics": MetricsChoice,
     "up": UpChoice,
     "feed": FeedConfig,
     "strategy": StrategyConfig,

@@ -108,6 +108,8 @@ def prepare(config: Config, *, is_fresh: bool) -> Run:
         bus=bus,
         server=server_spec(server, log_dir / "nats.log") if server else None,
         stages=stages(config_file(data_dir), log_dir, config.system.log_level),
+        metrics=config.metrics,
+        data_dir=data_dir,
     )
     return Run(
         config=config,

@@ -16,3 +16,16 @@ class BusConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     monitor_url: str = ""
     """Address of the server's monitoring, `http://HOST:PORT`; empty where it has none."""
+
+
+class MetricsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the processes of a system serve their metrics."""
+
+    is_on: bool = True
+    """Whether there is an endpoint at all."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; whoever reaches it reads equity and positions."""
+
+    ports: dict[str, int] = {}
+    """Service -> port; if it is taken, or not named, a free one."""

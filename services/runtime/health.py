@@ -13,8 +13,10 @@ from schemas.health import HealthReported
 from services.control import ControlGuard
 from services.runtime.fastpath import BusConnection
 from services.runtime.live import Live
+from services.runtime.metrics import Sight
 
 HEALTH_EVERY_S = 1.0
+MS_PER_S = 1_000
 
 
 class Vitals:
@@ -57,6 +59,35 @@ class Vitals:
             lag_ms=None if age_ns is None else round(age_ns / NS_PER_MS, 3),
             memory_used_share=round(psutil.virtual_memory().percent / 100, 3),
             detail=why_not,
+        )
+
+    def sight(self, connection: BusConnection, live: Live) -> Sight:
+        """Return what a scrape of this process sees now; only from its event loop."""
+        now_ns = live.now_ns()
+        control = self._control_part(now_ns)
+        levels = {
+            "ready": float(not self.why_not(live)),
+            "uptime_seconds": (now_ns - self._started_ns) / NS_PER_S,
+            "queue_steps": float(live.waiting_count),
+            "unsent_bytes": float(connection.unsent_bytes),
+        }
+        counts = {
+            "messages_received": live.received_count,
+            "dead_letters": live.dead_letter_count,
+            "sequence_gaps": live.sequences.gap_count,
+            "events_lost": live.outbox.lost_count,
+        }
+        if self._guard is not None:
+            levels["epoch"] = float(control.epoch)
+            counts["halts_heard"] = control.halts
+        if control.lease_age_ms is not None:
+            levels["lease_age_seconds"] = control.lease_age_ms / MS_PER_S
+        return Sight(
+            service=self._name,
+            boot_id=self._boot_id,
+            counts=counts,
+            levels=levels,
+            reports=(control, live.describe()),
         )
 
     def why_not(self, live: Live) -> str:

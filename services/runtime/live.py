@@ -31,6 +31,7 @@ class Live:
         dead_letter_count: messages nobody could read.
         age_ns_max: age of the oldest event taken in since `take_age_ns`; None: none came.
         outbox: what was published, and what could not be.
+        meter: what this process counts while it works.
         sequences: holes seen in what others publish.
         listening: set once the server has every subscription.
     """
@@ -51,9 +52,17 @@ class Live:
         self.received_count = self.dead_letter_count = 0
         self.age_ns_max: int | None = None
         self.outbox, self.sequences = Outbox(connection, src), Sequences()
+        self.meter = self.outbox.meter
         self._requests = Requests(requests or {}, src)
         self._stepper = Stepper(
-            core, clock, self.outbox, self._requests, adapter, journal, self._commit_soon
+            core,
+            clock,
+            self.outbox,
+            self._requests,
+            adapter,
+            journal,
+            self._commit_soon,
+            self.outbox.meter,
         )
         self._core, self._connection, self._adapter = core, connection, adapter
         self._name, self._clock, self._query = name, clock, f"{QUERY}.{name}"
@@ -128,6 +137,19 @@ class Live:
     def _commit(self) -> None:
         self._work(self._stepper.commit)
 
+    @property
+    def waiting_count(self) -> int:
+        """Steps that are read and not yet told."""
+        return len(self._inbox)
+
+    def now_ns(self) -> int:
+        """Return the time that the core would be told now, in ns since the epoch."""
+        return self._clock()
+
+    def describe(self) -> Event:
+        """Return the service's own report, as to whoever asks on `query.<service>`."""
+        return self._core.describe(self._clock())
+
     def publish(self, *events: Event) -> None:
         """Publish what the runtime itself has to say (health, alerts), stamped like the rest."""
         self.outbox.publish(events)
@@ -174,6 +196,7 @@ class Live:
             age_ns = now_ns - made_ns
             if self.age_ns_max is None or age_ns > self.age_ns_max:
                 self.age_ns_max = age_ns
+            self.meter.took_in(events, now_ns)
         self.post(*self.sequences.with_gaps(events, subject=subject, now_ns=now_ns))
         return len(events)
 

@@ -10,6 +10,7 @@ from schemas.health import AlertRaised, Severity
 from schemas.subjects import subject_of
 from schemas.wire import encode, encode_frame
 from services.runtime.fastpath import BusConnection
+from services.runtime.meter import Meter
 
 FRAME_EVENTS_MAX = 128
 """Events of one subject that leave as one frame; the gain ends here, `max_payload` does not."""
@@ -25,6 +26,7 @@ class Outbox:
         published_count: events handed to the server's socket.
         lost_count: events that could not be.
         lost_why: why the newest of them could not be; None once it was reported.
+        meter: counts what is published, by kind.
     """
 
     def __init__(self, connection: BusConnection, src: str) -> None:
@@ -34,6 +36,7 @@ class Outbox:
         self._connection = connection
         self._src = src
         self._seqs: dict[str, int] = {}
+        self.meter = Meter()
 
     def publish(self, events: Sequence[Event]) -> None:
         """Publish now; events of one subject leave as one frame."""
@@ -93,6 +96,7 @@ class Outbox:
             force_setattr(event, "src", self._src)
             force_setattr(event, "seq", seq)
         self._seqs[subject] = seq
+        self.meter.published(events)
         self._send(subject, encode_frame(events), len(events), is_more_coming)
 
     def _send(self, subject: str, data: bytes, count: int, is_more_coming: bool) -> None:

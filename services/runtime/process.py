@@ -16,7 +16,7 @@ from schemas.restrictions import RestrictionRequested
 from services.control import ControlGuard
 from services.core import Core
 from services.runtime.clock import Clock
-from services.runtime.config import BusConfig
+from services.runtime.config import BusConfig, MetricsConfig
 from services.runtime.connect import connect
 from services.runtime.fastpath import BusConnection
 from services.runtime.health import HEALTH_EVERY_S, Vitals, announce
@@ -25,6 +25,7 @@ from services.runtime.keys import load_seed
 from services.runtime.link import ControlLink
 from services.runtime.live import Live
 from services.runtime.log import logger
+from services.runtime.metrics import Endpoint
 from services.runtime.outbound import Outbox
 from services.runtime.rights import check_rights, rights_needed
 from services.runtime.service import Context, Service
@@ -150,7 +151,24 @@ class Process:
 
     async def _side_by_side(self, connection: BusConnection, live: Live, service: Service) -> None:
         """Run the main loop, the health reports and the control link: one's end is the end."""
-        health = partial(self._tell_health, connection, live, service)
+        vitals = self._vitals(service)
+        metrics = Endpoint(
+            self._name,
+            self._settings.section("metrics", MetricsConfig),
+            self._settings.data_dir,
+            partial(vitals.sight, connection, live),
+            live.meter,
+        )
+        await metrics.open()
+        try:
+            await self._work(connection, live, service, vitals)
+        finally:
+            await metrics.close()
+
+    async def _work(
+        self, connection: BusConnection, live: Live, service: Service, vitals: Vitals
+    ) -> None:
+        health = partial(self._tell_health, connection, live, vitals)
         if service.guard is None:
             await until_one_ends(live.run(), health())
             return
@@ -172,15 +190,17 @@ class Process:
             lock=self._lock,
         )
 
-    async def _tell_health(self, connection: BusConnection, live: Live, service: Service) -> None:
-        """Report each second; end with an error once the server has refused us something."""
-        vitals = Vitals(
+    def _vitals(self, service: Service) -> Vitals:
+        return Vitals(
             self._name,
             self._boot_id,
             started_ns=self._started_ns,
             why_not_ready=service.why_not_ready,
             guard=service.guard,
         )
+
+    async def _tell_health(self, connection: BusConnection, live: Live, vitals: Vitals) -> None:
+        """Report each second; end with an error once the server has refused us something."""
         while True:
             report = vitals.report(live, self._clock())
             live.publish(report)

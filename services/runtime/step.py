@@ -10,6 +10,7 @@ from schemas.control import ControlAnswered
 from schemas.orders import SignalDecided
 from schemas.subjects import INTERNAL
 from services.core import NOTHING, Core, tell
+from services.runtime.meter import STEPS_PER_SAMPLE, Meter
 from services.runtime.outbound import Outbox
 from services.runtime.requests import Requests
 
@@ -60,6 +61,7 @@ class Stepper:
         adapter: does what the core says with internal events.
         journal: keeps what the core's state is a fold of.
         commit_soon: asks the shell to call `commit` at the end of the loop's turn.
+        meter: counts how long things take.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Stepper:
         adapter: Adapter | None,
         journal: Journal | None,
         commit_soon: Callable[[], None],
+        meter: Meter,
     ) -> None:
         self._core, self._clock, self._outbox, self._requests = core, clock, outbox, requests
         self._adapter, self._journal = adapter, journal
@@ -79,6 +82,7 @@ class Stepper:
         self._kept: list[Event] = []
         self._held: list[tuple[Sequence[Event], int]] = []  # said, and waiting for the disk
         self._commit_soon = commit_soon
+        self._meter, self._step_count = meter, 0
 
     def step(self, events: Sequence[Event]) -> int:
         """Tell the events that the core hears, or (none given) that time has passed.
@@ -103,6 +107,9 @@ class Stepper:
             self._write_journal(fsync=False)
         if said:
             self.emit(said, now_ns)
+        self._step_count += 1
+        if self._step_count % STEPS_PER_SAMPLE == 0:
+            self._meter.steps.add(self._clock() - now_ns)
         return now_ns
 
     def commit(self) -> None:
@@ -139,10 +146,18 @@ class Stepper:
             self._kept += [each for each in answers if type(each) in self._keeps]
         for each in answers:
             if type(each) is SignalDecided:
-                force_setattr(each, "took_ns", self._clock() - now_ns)
+                took_ns = self._clock() - now_ns
+                force_setattr(each, "took_ns", took_ns)
+                self._meter.decisions.add(took_ns)
         return answers
 
     def _write_journal(self, *, fsync: bool) -> None:
         kept, self._kept = self._kept, []
-        if self._journal is not None and kept:
-            self._journal.append(kept, fsync=fsync)
+        if self._journal is None or not kept:
+            return
+        if not fsync:
+            self._journal.append(kept, fsync=False)
+            return
+        before_ns = self._clock()
+        self._journal.append(kept, fsync=True)
+        self._meter.syncs.add(self._clock() - before_ns)

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 from nats import errors as nats_errors
@@ -22,9 +23,10 @@ from schemas.health import AlertRaised, HealthReported, SupervisorReported
 from schemas.subjects import QUERY, SUBJECTS
 from schemas.wire import decode
 from services.runtime.clock import Clock
-from services.runtime.config import BusConfig
+from services.runtime.config import BusConfig, MetricsConfig
 from services.runtime.connect import connect
 from services.runtime.fastpath import BusConnection
+from services.runtime.metrics import Endpoint, Sight
 from services.runtime.outbound import Outbox
 from services.runtime.requests import REPLY_PREFIX
 from services.runtime.supervisor_keeper import Keeper
@@ -35,6 +37,7 @@ NAME = "supervisor"
 READY_TIMEOUT_S = 15.0
 HEALTH_EVERY_S = 1.0
 FLUSH_TIMEOUT_S = 1
+NO_METRICS = MetricsConfig(is_on=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +48,15 @@ class Plan:
         bus: where the bus is, or will be.
         server: the embedded server; None where one is already there.
         stages: processes; all of one stage are ready before the next is started.
+        metrics: where the supervisor serves its own.
+        data_dir: below it, where it says so.
     """
 
     bus: BusConfig
     server: ProcessSpec | None
     stages: Sequence[Sequence[ProcessSpec]]
+    metrics: MetricsConfig = NO_METRICS
+    data_dir: Path = Path()
 
     @property
     def specs(self) -> list[ProcessSpec]:
@@ -83,6 +90,7 @@ class Supervisor:
         self._connection: BusConnection | None = None
         self._outbox: Outbox | None = None
         self._beat: asyncio.Task[None] | None = None
+        self._metrics: Endpoint | None = None
 
     async def start(self) -> None:
         """Start everything; return when all of it is ready, or told to be not.
@@ -156,11 +164,16 @@ class Supervisor:
         await connection.take(SUBJECTS[HealthReported], self._take_health)
         await connection.take(f"{QUERY}.{NAME}", self._take_query)
         self._beat = asyncio.create_task(self._beat_on(), name="health of the supervisor")
+        plan = self._plan
+        self._metrics = Endpoint(NAME, plan.metrics, plan.data_dir, self._sight, self._outbox.meter)
+        await self._metrics.open()
 
     async def _leave_bus(self) -> None:
         if self._connection is None or self._beat is None:
             return
         self._beat.cancel()
+        if self._metrics is not None:
+            await self._metrics.close()
         with contextlib.suppress(nats_errors.Error):  # what was said last must not be lost
             await self._connection.flush(FLUSH_TIMEOUT_S)
         await self._connection.close()
@@ -198,6 +211,19 @@ class Supervisor:
             rss_bytes=psutil.Process().memory_info().rss,
             published_count=0 if self._outbox is None else self._outbox.published_count,
             detail=f"not running: {', '.join(lost)}" if lost else "",
+        )
+
+    def _sight(self) -> Sight:
+        """Return what a scrape sees: itself, and every process with what it uses."""
+        report = self.report()
+        lost = [view.name for view in report.services if view.state != RUNNING]
+        uptime_s = time.monotonic() - self._started_s
+        return Sight(
+            service=NAME,
+            boot_id=self._boot_id,
+            counts={},
+            levels={"ready": float(not lost), "uptime_seconds": uptime_s},
+            reports=(report,),
         )
 
     def _publish(self, event: Event) -> None:

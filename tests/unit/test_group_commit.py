@@ -10,6 +10,7 @@ from schemas.executions import IntentRecorded
 from schemas.orders import OrderApproved
 from schemas.venue import OrderPlaced
 from services.core import NOTHING
+from services.runtime.meter import Meter
 from services.runtime.step import Stepper
 from tests.builders import order
 
@@ -66,7 +67,7 @@ class Trail:
 
 def stepper(trail: Trail, core: Placer) -> Stepper:
     nobody: Any = None  # nothing here is published
-    return Stepper(core, lambda: 0, nobody, nobody, trail, trail, trail.commit_soon)
+    return Stepper(core, lambda: 0, nobody, nobody, trail, trail, trail.commit_soon, Meter())
 
 
 @pytest.mark.req("X-09", "X-10")

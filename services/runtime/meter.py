@@ -1,0 +1,82 @@
+"""What one process counts while it works: plain numbers, added to in place, read when scraped.
+
+Nothing here waits, locks or allocates for each event: the hot path pays a bisect and two additions.
+Another thread reads the numbers as they stand; one that is half a step old is as good.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from schemas.base import NS_PER_S, Event
+from schemas.health import AlertRaised
+
+LATENCY_BOUNDS_S = (
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005,
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+"""Upper ends of the buckets, in seconds: from a decision in one process to a bus that was away."""
+
+_BOUNDS_NS = tuple(round(each * NS_PER_S) for each in LATENCY_BOUNDS_S)
+STEPS_PER_SAMPLE = 16
+"""One step in so many is timed: reading the clock at each would cost the market data dearly."""
+
+
+class Latencies:
+    """A histogram of times.
+
+    Attributes:
+        counts: how many fell into each bucket of `LATENCY_BOUNDS_S`, and last, above them all.
+        sum_ns: of all that were added.
+    """
+
+    __slots__ = ("counts", "sum_ns")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_BOUNDS_NS) + 1)
+        self.sum_ns = 0
+
+    def add(self, took_ns: int, times: int = 1) -> None:
+        """Add one time, or the same time for each of several events."""
+        self.counts[bisect_left(_BOUNDS_NS, took_ns)] += times
+        self.sum_ns += took_ns * times
+
+
+class Meter:
+    """The counts of one process.
+
+    Attributes:
+        ages: event type -> age of those taken in, from the time its maker stamped.
+        said: event type -> how many were handed to the bus.
+        alerts: (severity, code) -> how many were raised.
+        steps: time of one step in sixteen, from the core's being told to all being published.
+        syncs: time of each write to the journal that waited for the disk.
+        decisions: time of each decision on a signal.
+    """
+
+    def __init__(self) -> None:
+        self.ages: dict[type[Event], Latencies] = {}
+        self.said: dict[type[Event], int] = {}
+        self.alerts: dict[tuple[str, str], int] = {}
+        self.steps, self.syncs, self.decisions = Latencies(), Latencies(), Latencies()
+
+    def took_in(self, events: Sequence[Event], now_ns: int) -> None:
+        """Count the events of one message; all have one type, and were made at about one time."""
+        kind = type(events[0])
+        found = self.ages.get(kind)
+        if found is None:
+            found = self.ages[kind] = Latencies()
+        found.add(max(0, now_ns - events[0].at_ns), len(events))
+
+    def published(self, events: Sequence[Event]) -> None:
+        """Count the events of one frame."""
+        said = self.said
+        for event in events:
+            kind = type(event)
+            said[kind] = said.get(kind, 0) + 1
+            if kind is AlertRaised:
+                self._count_alert(event)
+
+    def _count_alert(self, event: Event) -> None:
+        assert isinstance(event, AlertRaised)
+        key = (str(event.severity), event.code)
+        self.alerts[key] = self.alerts.get(key, 0) + 1

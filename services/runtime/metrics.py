@@ -1,0 +1,151 @@
+"""The Prometheus endpoint of one process, `http://HOST:PORT/metrics`, on a thread of its own.
+
+A scrape asks the event loop, once, for what only it may look at; the text is made off the loop. A
+loop that does not answer makes the scrape fail: a stuck service is down, not fine.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from schemas.base import Event
+from schemas.errors import UserError
+from services.runtime.config import MetricsConfig
+from services.runtime.log import logger
+from services.runtime.meter import Meter
+from services.runtime.metric_families import info_family, process_families
+from services.runtime.metric_reports import report_families
+
+if TYPE_CHECKING:
+    from wsgiref.simple_server import WSGIServer
+
+    from prometheus_client.metrics_core import Metric
+
+TARGETS_FOLDER = Path("run") / "metrics"
+"""Below the data folder: one file a process, in the form of Prometheus' file_sd."""
+
+ANY_PORT = 0
+ANSWER_TIMEOUT_S = 2.0
+
+
+class Sight(msgspec.Struct, frozen=True, kw_only=True):
+    """What one scrape sees of a process, apart from its meter."""
+
+    service: str
+    boot_id: str
+    counts: dict[str, int]
+    """Name of a counter, without prefix and suffix -> its value since the start."""
+
+    levels: dict[str, float]
+    """Name of a gauge, without prefix -> its value now; what is not known is left out."""
+
+    reports: tuple[Event, ...]
+    """What the service says of itself: its health, and the answer to `query.<service>`."""
+
+
+class Endpoint:
+    """Serves the metrics of one process until closed.
+
+    Args:
+        service: its name; the label that Prometheus gives every series of this process.
+        config: where to listen.
+        data_dir: below it, where the address is written for Prometheus to find.
+        look: called on the event loop for each scrape.
+        meter: read as it stands.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        config: MetricsConfig,
+        data_dir: Path,
+        look: Callable[[], Sight],
+        meter: Meter,
+    ) -> None:
+        self._service, self._config, self._look, self._meter = service, config, look, meter
+        self._target_file = data_dir / TARGETS_FOLDER / f"{service}.json"
+        self._server: WSGIServer | None = None
+        self._thread: Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def port(self) -> int | None:
+        """The port it listens on; None before `open`, and where metrics are off."""
+        return None if self._server is None else int(self._server.server_address[1])
+
+    async def open(self) -> None:
+        """Listen on the configured port; if that is taken, on any. Without metrics, do nothing.
+
+        Raises:
+            UserError: SLU-100 the host is no address of this machine.
+        """
+        if not self._config.is_on:
+            return
+        self._loop = asyncio.get_running_loop()
+        self._server, self._thread = await asyncio.to_thread(self._listen)
+        await asyncio.to_thread(self._announce)
+        logger().info("metrics", url=f"http://{self._config.host}:{self.port}/metrics")
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        await asyncio.to_thread(server.shutdown)
+        server.server_close()
+        with contextlib.suppress(OSError):
+            self._target_file.unlink(missing_ok=True)
+
+    def collect(self) -> Iterator["Metric"]:
+        """Return all metrics as they stand; called by the client library, in a scrape's thread.
+
+        Raises:
+            TimeoutError: the event loop does not answer; the scrape fails.
+        """
+        assert self._loop is not None
+        sight = asyncio.run_coroutine_threadsafe(self._seen(), self._loop).result(ANSWER_TIMEOUT_S)
+        yield from info_family(sight.service, sight.boot_id)
+        yield from process_families(sight.counts, sight.levels, self._meter)
+        for report in sight.reports:
+            yield from report_families(report)
+
+    async def _seen(self) -> Sight:
+        return self._look()
+
+    def _listen(self) -> "tuple[WSGIServer, Thread]":
+        # Imported here: the library brings a web server along, and nobody waits for it.
+        import prometheus_client
+
+        registry = prometheus_client.CollectorRegistry()
+        prometheus_client.ProcessCollector(registry=registry)
+        registry.register(self)
+        host, wanted = self._config.host, self._config.ports.get(self._service, ANY_PORT)
+        for port in (wanted, ANY_PORT):
+            try:
+                return prometheus_client.start_http_server(port, host, registry=registry)
+            except OSError as error:
+                found = error.strerror or str(error)
+        raise UserError("SLU-100", path="metrics.host", found=f"{host}: {found}", wanted=_WANTED)
+
+    def _announce(self) -> None:
+        """Write where we listen; a folder that cannot be written costs no more than that."""
+        target = {
+            "targets": [f"{self._config.host}:{self.port}"],
+            "labels": {"service": self._service},
+        }
+        try:
+            self._target_file.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self._target_file.with_suffix(".new")
+            temporary.write_bytes(msgspec.json.encode([target]))
+            os.replace(temporary, self._target_file)
+        except OSError as error:
+            logger().warning("no file for Prometheus", path=str(self._target_file), why=str(error))
+
+
+_WANTED = "an address of this machine"

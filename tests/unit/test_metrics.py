@@ -1,0 +1,179 @@
+"""What a process exposes: counts that are exact, and what is unknown left out."""
+
+from decimal import Decimal
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from schemas.base import Event, InstrumentId
+from schemas.control import BreakerState, TradingState
+from schemas.health import (
+    AlertRaised,
+    ArbiterReported,
+    BreakerView,
+    GateReported,
+    LinkChanged,
+    RecorderReported,
+    Severity,
+)
+from services.cli.config_sections import METERED
+from services.cli.processes import MODULES
+from services.runtime.meter import LATENCY_BOUNDS_S, Latencies, Meter
+from services.runtime.metric_families import process_families
+from services.runtime.metric_reports import number_in, report_families
+from tests.builders import quote
+
+pytestmark = pytest.mark.req("O-02")
+
+Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+class _Fixed:
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Metric]:
+        return self._families
+
+
+def scraped(families: list[Metric]) -> Series:
+    """What a server reads of these families: rendered to text, and parsed again."""
+    registry = CollectorRegistry()
+    registry.register(_Fixed(families))  # type-checked by use: anything with `collect`
+    text = generate_latest(registry).decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def of_report(report: Event) -> Series:
+    return scraped(list(report_families(report)))
+
+
+def arbiter(*views: BreakerView, equity: Decimal | None = None) -> ArbiterReported:
+    return ArbiterReported(
+        at_ns=1, breaker_state=BreakerState.TRIPPED, halts=3, equity=equity, breakers=views
+    )
+
+
+def test_a_latency_falls_into_the_bucket_that_ends_at_or_above_it() -> None:
+    found = Latencies()
+    found.add(10_000)  # 10 us: the first bucket's very end
+    found.add(10_001)
+    found.add(11_000_000_000, times=2)  # beyond the last
+    assert found.counts == [1, 1] + [0] * (len(LATENCY_BOUNDS_S) - 2) + [2]
+    assert found.sum_ns == 22_000_020_001
+
+
+def test_each_event_of_a_frame_counts_and_an_age_is_never_below_zero() -> None:
+    meter = Meter()
+    frame = [quote(at_ns=5), quote(at_ns=5), quote(at_ns=5)]
+    meter.took_in(frame, now_ns=2)  # a clock that differs
+    meter.published(frame)
+    found = scraped(list(process_families({}, {}, meter)))
+    kind = (("event", "QuoteReceived"),)
+    assert found[("sluice_event_age_seconds_count", kind)] == 3
+    assert found[("sluice_event_age_seconds_sum", kind)] == 0
+    assert found[("sluice_events_published_total", kind)] == 3
+
+
+def test_alerts_are_counted_by_code_and_severity() -> None:
+    meter = Meter()
+    alert = AlertRaised(
+        at_ns=1, severity=Severity.CRITICAL, component="gate", code="SLU-121", message="no right"
+    )
+    meter.published([alert, alert])
+    found = scraped(list(process_families({}, {}, meter)))
+    labels = (("code", "SLU-121"), ("severity", "critical"))
+    assert found[("sluice_alerts_total", labels)] == 2
+
+
+def test_what_a_breaker_does_not_know_is_left_out_and_said_to_be_unknown() -> None:
+    blind = BreakerView(name="drawdown", formula="", value="unknown", limit="-10.00 %")
+    sees = BreakerView(
+        name="order_rate",
+        formula="",
+        value="1,234",
+        limit="6000",
+        distance="4766 to halt at 6000",
+        is_tripped=True,
+    )
+    found = of_report(arbiter(blind, sees))
+    drawdown, rate = (("breaker", "drawdown"),), (("breaker", "order_rate"),)
+    assert {key: value for key, value in found.items() if key[1] in (drawdown, rate)} == {
+        ("sluice_breaker_tripped", drawdown): 0,
+        ("sluice_breaker_tripped", rate): 1,
+        ("sluice_breaker_known", drawdown): 0,
+        ("sluice_breaker_known", rate): 1,
+        ("sluice_breaker_value", rate): 1234,
+        ("sluice_breaker_limit", drawdown): -10,
+        ("sluice_breaker_limit", rate): 6000,
+        ("sluice_breaker_distance", rate): 4766,
+    }
+
+
+def test_past_every_level_is_no_distance_at_all() -> None:
+    view = BreakerView(name="a", formula="", value="7", limit="5", distance="past every level")
+    assert of_report(arbiter(view))[("sluice_breaker_distance", (("breaker", "a"),))] == 0
+
+
+def test_equity_that_nobody_knows_is_absent_and_not_zero() -> None:
+    assert ("sluice_equity", ()) not in of_report(arbiter())
+    assert of_report(arbiter(equity=Decimal("-12.5")))[("sluice_equity", ())] == -12.5
+
+
+def test_a_state_is_one_series_a_word_and_one_of_them_is_on() -> None:
+    found = of_report(arbiter())
+    states = {key[1][0][1]: v for key, v in found.items() if key[0] == "sluice_breaker_state"}
+    assert states == {"NORMAL": 0, "TRIPPED": 1, "MANUALLY_HALTED": 0, "RESETTING": 0}
+
+
+def test_exposure_names_account_and_instrument_apart() -> None:
+    report = GateReported(
+        at_ns=1,
+        trading_state=TradingState.RUNNING,
+        epoch=1,
+        limits_hash="",
+        decided_count=7,
+        approved_count=5,
+        rejected_by_rule={"price_collar": 2},
+        exposure={"paper sim:ALPHA": "1500.50"},
+    )
+    key = (("account", "paper"), ("instrument", "sim:ALPHA"))
+    assert of_report(report) == {
+        ("sluice_signals_decided_total", ()): 7,
+        ("sluice_orders_approved_total", ()): 5,
+        ("sluice_signals_rejected_total", (("rule", "price_collar"),)): 2,
+        ("sluice_exposure_notional", key): 1500.5,
+    }
+    assert InstrumentId("sim:ALPHA") == key[1][1]
+
+
+def test_a_recorder_that_recorded_nothing_has_no_last_time() -> None:
+    report = RecorderReported(at_ns=1, is_durable=False, detail="", recorded_count=0, lag_count=4)
+    assert of_report(report) == {
+        ("sluice_records_total", ()): 0,
+        ("sluice_record_lag_messages", ()): 4,
+        ("sluice_durable", ()): 0,
+    }
+
+
+def test_an_event_that_is_no_report_is_worth_no_metric() -> None:
+    assert of_report(LinkChanged(at_ns=1, is_up=True)) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("-10.00 %", -10.0), ("1,234.5 MiB", 1234.5), ("unknown", None), ("no level", None)],
+)
+def test_the_number_that_a_text_begins_with(text: str, number: float | None) -> None:
+    assert number_in(text) == number
+
+
+def test_every_service_has_a_port_of_its_own() -> None:
+    assert set(METERED) == {*MODULES, "supervisor"}
+    assert len(set(METERED)) == len(METERED)
