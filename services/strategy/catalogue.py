@@ -8,11 +8,18 @@ from typing import Any
 from schemas.base import Event
 from schemas.errors import FieldError
 from services.strategy.interface import Strategy, wanted_of
+from services.strategy.library.btc_basis import BtcBasis
 from services.strategy.library.buy_and_hold import BuyAndHold
 from services.strategy.library.ema_cross import EmaCross
+from services.strategy.library.target_weights import TargetWeights
 from services.strategy.parameters import meant
 
-BUILT_IN: dict[str, type[Strategy[Any]]] = {"buy_and_hold": BuyAndHold, "ema_cross": EmaCross}
+BUILT_IN: dict[str, type[Strategy[Any]]] = {
+    "btc_basis": BtcBasis,
+    "buy_and_hold": BuyAndHold,
+    "ema_cross": EmaCross,
+    "target_weights": TargetWeights,
+}
 STRATEGY = "$.strategy"
 
 

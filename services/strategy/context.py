@@ -13,6 +13,8 @@ from schemas.orders import CancelRequested, OrderType, Side, SignalRaised, TimeI
 from schemas.sessions import SessionCreated
 from services.strategy.orders import OpenOrder, SessionBook
 
+HALF = Decimal("0.5")
+
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """How an order is to trade; the default is at the market, now."""
@@ -91,6 +93,19 @@ class Context:
     def quote(self, instrument: InstrumentId) -> QuoteReceived | None:
         """Return the latest quote; None before the first."""
         return self._quote_of(instrument)
+
+    def equity(self) -> Decimal | None:
+        """Return what the session is worth, in the account's currency, at mid prices.
+
+        Its initial capital, and what its own executions made of it. None where something held has
+        no two-sided price.
+        """
+        marks: dict[InstrumentId, Decimal] = {}
+        for instrument in self._book.portfolio.positions:
+            quote = self._quote_of(instrument)
+            if quote is not None and quote.bid and quote.ask:
+                marks[instrument] = (quote.bid + quote.ask) * HALF
+        return self._book.portfolio.equity(marks)
 
     def open_orders(self, instrument: InstrumentId) -> tuple[OpenOrder, ...]:
         """Return this session's orders that are on their way or open, oldest first."""
