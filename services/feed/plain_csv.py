@@ -14,7 +14,8 @@ The header says what kind of events follow; columns may stand in any order:
     #instrument {"id": "nyse:IBM", "asset_class": "equity", "currency": "USD",
                  "tick_size": "0.01", "lot_size": "1"}              (on one line)
 
-What no such line describes is an equity in USD, its steps told from the numbers in the file.
+What no such line describes is an equity in USD, its steps told from the numbers in the file. A file
+without prices (funding, status) tells of instruments that others describe, and guesses none.
 """
 
 import csv
@@ -226,6 +227,8 @@ class CsvSeries:
     def _instruments(self) -> tuple[Instrument, ...]:
         kind, _, described, _ = self._head
         found = {each.id: each for each in described}
+        if not kind.prices:
+            return tuple(found.values())
         units: dict[InstrumentId, tuple[int, int]] = {}
         for where, row in self._rows():
             try:
