@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from schemas.base import Event, InstrumentId
-from schemas.executions import ExecutionId, OrderFilled
+from schemas.base import Event, ExecutionId, InstrumentId
+from schemas.executions import OrderFilled
 from schemas.instruments import AssetClass
 from schemas.market import FundingPublished, QuoteReceived
 from schemas.orders import Outcome, Side, SignalDecided, SignalRaised
 from services.feed.opening import open_recording
 from services.feed.source import recorded
 from services.strategy.library.carry import CarryTerms, entry_annual, entry_basis, hold_annual
-from services.system import FusedSystem
+from services.system import FusedSystem, FusedTerms
 from tests import fused_rig
 from tests.builders import S_NS, dec, instrument, quote
 from tests.strategy_rig import StrategyRig, decision, every, request
@@ -24,6 +24,7 @@ INSTRUMENTS = {
     SPOT: instrument(SPOT, lot="0.01", taker_bps="10", asset_class=AssetClass.SPOT),
     PERPETUAL: instrument(PERPETUAL, lot="0.1", taker_bps="5", asset_class=AssetClass.PERPETUAL),
 }
+ONE, ZERO = Decimal(1), Decimal(0)
 QUICK: dict[str, Any] = {"quantity": "1", "entry_annual": "0.1", "exit_annual": "0"}
 
 
@@ -89,7 +90,7 @@ def entered() -> BasisRig:
     rig.funding("0.001")
     for signal in rig.market():
         rig.approve(signal)
-    assert rig.legs == (1, -1)
+    assert rig.legs == (ONE, -ONE)
     return rig
 
 
@@ -114,7 +115,7 @@ def test_it_enters_both_legs_at_once_when_the_carry_pays() -> None:
     assert rig.market() == []  # 21 bp do not pay 30 bp of fees
     rig.funding("0.001")
     signals = rig.market()
-    assert shapes(signals) == [(SPOT, Side.BUY, 1), (PERPETUAL, Side.SELL, 1)]
+    assert shapes(signals) == [(SPOT, Side.BUY, ONE), (PERPETUAL, Side.SELL, ONE)]
     assert signals[0].why.startswith("entering earns ")
     assert rig.market() == []  # both are on their way
     for signal in signals:
@@ -126,11 +127,11 @@ def test_it_leaves_both_legs_when_holding_on_does_not_pay() -> None:
     rig = entered()
     rig.funding("-0.0005")
     signals = rig.market()
-    assert shapes(signals) == [(SPOT, Side.SELL, 1), (PERPETUAL, Side.BUY, 1)]
+    assert shapes(signals) == [(SPOT, Side.SELL, ONE), (PERPETUAL, Side.BUY, ONE)]
     for signal in signals:
         assert signal.is_reduce_only
         rig.approve(signal)
-    assert rig.legs == (0, 0)
+    assert rig.legs == (ZERO, ZERO)
 
 
 def test_the_reverse_is_traded_only_where_spot_may_be_sold_short() -> None:
@@ -193,7 +194,7 @@ def test_without_mending_a_lost_leg_stays_open(monkeypatch: pytest.MonkeyPatch) 
     rig.approve(buy, "0.5")
     rig.reject(sell)
     assert rig.market(after_ns=2 * S_NS)
-    assert rig.legs == (dec("0.5"), 0)
+    assert rig.legs == (dec("0.5"), ZERO)
 
 
 def test_a_session_takes_one_spot_and_one_perpetual() -> None:
@@ -223,7 +224,7 @@ def test_it_earns_funding_on_the_recorded_markets_and_its_legs_stay_equal(
     source = open_recording(with_funding(data_dir, tmp_path, rows))
     journal: list[Event] = []
     known = {each.id: each for each in source.instruments()}
-    terms = fused_rig.FusedTerms(
+    terms = FusedTerms(
         account=fused_rig.ACCOUNT,
         initial_cash=fused_rig.CASH,
         instruments=known,
