@@ -26,6 +26,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ),
     ("limits", "services.cli.limits:limits_app", "The gate's limits, shown or changed."),
     ("watch", "services.cli.watch:watch", "Events as they happen, decoded."),
+    ("logs", "services.cli.logs:logs", "Logs of all services and events of the bus, as one."),
     ("doctor", "services.cli.doctor:doctor", "Is everything as it must be?"),
     ("explain", "services.cli.explain:explain", "How one part of it works."),
     ("config", "services.cli.config_command:config_app", "Check or show the configuration."),

@@ -147,6 +147,7 @@ METERED = (
     "gate",
     "strategy",
     "feed",
+    "reports",
 )
 """Who serves metrics, in the order of their ports."""
 

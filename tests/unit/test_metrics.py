@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,12 +19,13 @@ from schemas.health import (
     RecorderReported,
     Severity,
 )
-from services.cli.config_sections import METERED
+from services.cli.config_sections import METERED, MetricsChoice
 from services.cli.processes import MODULES
 from services.runtime.meter import LATENCY_BOUNDS_S, Latencies, Meter
 from services.runtime.metric_families import process_families
 from services.runtime.metric_reports import number_in, report_families
 from tests.builders import quote
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.req("O-02")
 
@@ -177,3 +179,12 @@ def test_the_number_that_a_text_begins_with(text: str, number: float | None) -> 
 def test_every_service_has_a_port_of_its_own() -> None:
     assert set(METERED) == {*MODULES, "supervisor"}
     assert len(set(METERED)) == len(METERED)
+
+
+def test_the_scrape_of_containers_names_every_service_with_its_port() -> None:
+    file = ROOT / "ops" / "prometheus" / "prometheus-compose.yml"
+    [job] = yaml.safe_load(file.read_text())["scrape_configs"]
+    base = MetricsChoice().port
+    assert {each["labels"]["service"]: each["targets"] for each in job["static_configs"]} == {
+        name: [f"{name}:{base + METERED.index(name)}"] for name in MODULES
+    }

@@ -1,0 +1,169 @@
+"""`sluice logs`: the logs of all services and what happened on the bus, in one stream."""
+
+import datetime
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from schemas.base import NS_PER_S
+from schemas.errors import UserError
+from services.cli.config_types import did_you_mean
+from services.cli.exits import Exit
+from services.cli.locate import Place, data_dir_of
+from services.cli.log_lines import (
+    EVENT,
+    LEVELS,
+    LogLine,
+    files_of,
+    merged,
+    moment,
+    order_ids,
+    read_lines,
+    related,
+    service_of,
+)
+from services.cli.output import Output
+
+EVENTS_PARENT = "logs"
+"""The default of `recorder.logs_dir`, below the data folder."""
+
+LOOK_EVERY_S = 0.25
+FIELD_CHARS_MAX = 160
+Wanted = Callable[[LogLine], bool]
+
+
+def logs(
+    service: Annotated[
+        list[str] | None, Parameter(negative=(), help="Only of these: gate, nats, ...")
+    ] = None,
+    *,
+    level: Annotated[
+        str, Parameter(help="The least that is shown of logs: debug ... critical.")
+    ] = "info",
+    since: Annotated[str | None, Parameter(help="10m, 2h (ago), or a time; UTC.")] = None,
+    until: Annotated[str | None, Parameter(help="As --since.")] = None,
+    grep: Annotated[str | None, Parameter(help="Only lines with this text.")] = None,
+    order: Annotated[
+        str | None,
+        Parameter(help="All of one order, by its id or its signal's: from signal to fill."),
+    ] = None,
+    session: Annotated[str | None, Parameter(help="Only of this session.")] = None,
+    events: Annotated[bool, Parameter(help="What happened on the bus too.")] = True,
+    lines: Annotated[int, Parameter(help="At most the last so many; 0: all.")] = 200,
+    follow: Annotated[bool, Parameter(name=("--follow", "-f"), negative=())] = False,
+    place: Place | None = None,
+) -> Exit:
+    """Show the logs of all services, and the bus's events, in the order of time. Needs no bus."""
+    found = place or Place()
+    data_dir = data_dir_of(found)
+    files = _chosen(files_of(data_dir, EVENTS_PARENT, with_events=events), service, data_dir)
+    wanted = _filter(files, level, since, until, grep, order, session)
+    output = Output(found.as_json)
+    sizes = {path: path.stat().st_size for path in files}
+    shown: deque[LogLine] = deque(maxlen=lines or None)
+    for line in filter(wanted, merged(files)):
+        shown.append(line)
+        if not lines:
+            _print(output, shown.pop())
+    for line in shown:
+        _print(output, line)
+    try:
+        while follow:
+            for line in sorted(filter(wanted, _new(sizes)), key=lambda each: each.at_ns):
+                _print(output, line)
+            time.sleep(LOOK_EVERY_S)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+    return Exit.OK
+
+
+def _chosen(files: list[Path], services: list[str] | None, data_dir: Path) -> list[Path]:
+    """Return the files of these services.
+
+    Raises:
+        UserError: there are no logs here, or none of a service.
+    """
+    known = sorted({service_of(path) for path in files})
+    if not known:
+        wanted = "the data folder of a system that ran"
+        raise UserError("SLU-102", path=data_dir, found="no logs", wanted=wanted)
+    for name in services or ():
+        if name not in known:
+            wanted = did_you_mean(name, known) or ", ".join(known)
+            raise UserError("SLU-103", path="service", found=name, wanted=wanted)
+    return [path for path in files if not services or service_of(path) in services]
+
+
+def _filter(
+    files: list[Path],
+    level: str,
+    since: str | None,
+    until: str | None,
+    grep: str | None,
+    order: str | None,
+    session: str | None,
+) -> Wanted:
+    """Return what a line must be.
+
+    Raises:
+        UserError: a level or a time is none.
+    """
+    if level not in LEVELS:
+        wanted = did_you_mean(level, list(LEVELS)) or ", ".join(LEVELS)
+        raise UserError("SLU-103", path="--level", found=level, wanted=wanted)
+    levels = {EVENT, *LEVELS[LEVELS.index(level) :]}
+    now_ns = time.time_ns()
+    first_ns = moment(since, "--since", now_ns) if since else 0
+    last_ns = moment(until, "--until", now_ns) if until else sys.maxsize
+    ids = related(files, order) if order else frozenset()
+    all_of = [each.encode() for each in (grep, session) if each]
+
+    def is_wanted(line: LogLine) -> bool:
+        return (
+            line.level in levels
+            and first_ns <= line.at_ns <= last_ns
+            and (not order or bool(ids & order_ids(line)))
+            and all(each in line.raw for each in all_of)
+        )
+
+    return is_wanted
+
+
+def _new(sizes: dict[Path, int]) -> Iterator[LogLine]:
+    """Return the whole lines written since the last look; a file that shrank is read anew."""
+    for path, seen in sizes.items():
+        size = path.stat().st_size if path.exists() else 0
+        if size == seen:
+            continue
+        start = seen if size > seen else 0
+        for line in read_lines(path, start):
+            start += len(line.raw) + 1
+            if start > size:
+                start -= len(line.raw) + 1  # it is not finished yet
+                break
+            yield line
+        sizes[path] = start
+
+
+def _print(output: Output, line: LogLine) -> None:
+    if output.is_json:
+        document = {"at_ns": line.at_ns, "level": line.level, "service": line.service}
+        sys.stdout.write(
+            msgspec.json.encode({**document, "event": line.event, **line.fields}).decode() + "\n"
+        )
+        return
+    at = datetime.datetime.fromtimestamp(line.at_ns / NS_PER_S, tz=datetime.UTC)
+    when = at.strftime("%H:%M:%S.%f")[:-3]
+    fields = "  ".join(f"{name}={_short(value)}" for name, value in line.fields.items())
+    output.line(f"{when} {line.level:<8} {line.service:<10} {line.event}  {fields}".rstrip())
+
+
+def _short(value: object) -> str:
+    text = msgspec.json.encode(value).decode() if isinstance(value, dict | list) else str(value)
+    return text if len(text) <= FIELD_CHARS_MAX else text[: FIELD_CHARS_MAX - 3] + "..."

@@ -1,0 +1,182 @@
+"""The logs of a system as one stream: three forms read, nothing left out, one order followed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.base import NS_PER_S
+from schemas.errors import UserError
+from services.cli.locate import Place
+from services.cli.log_lines import (
+    LogLine,
+    files_of,
+    merged,
+    moment,
+    order_ids,
+    parsed,
+    read_lines,
+    related,
+    service_of,
+)
+from services.cli.logs import logs
+
+pytestmark = pytest.mark.req("O-03")
+
+AT_NS = 1_700_000_000 * NS_PER_S  # 2023-11-14 22:13:20 UTC
+
+
+def event(kind: str, at_s: int, **fields: object) -> str:
+    return json.dumps({"record": 1, "type": kind, "at_ns": AT_NS + at_s * NS_PER_S, **fields})
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """Logs as a run leaves them: one order from signal to fill, another beside it."""
+    (tmp_path / "log").mkdir()
+    events = tmp_path / "logs" / "events"
+    events.mkdir(parents=True)
+    said = {"service": "gate", "level": "warning", "event": "slow", "at": "2023-11-14T22:13:21Z"}
+    (tmp_path / "log" / "gate.log").write_text(json.dumps(said) + "\nTraceback: what\n")
+    (tmp_path / "log" / "gate.log.1").write_text(
+        json.dumps(said | {"event": "older", "level": "info", "at": "2023-11-14T22:13:19Z"}) + "\n"
+    )
+    lines = [event("SignalRaised", 1, signal_id="s-1"), event("SignalRaised", 6, signal_id="s-10")]
+    (events / "strategy_events.jsonl").write_text("\n".join(lines) + "\n")
+    lines = [
+        event("SignalDecided", 2, signal_id="s-1", order_id="abc"),
+        event("OrderApproved", 3, order={"order_id": "abc", "signal_id": "s-1"}),
+        event("AlertRaised", 4, severity="critical", code="SLU-121"),
+    ]
+    (events / "gate_events.jsonl").write_text("\n".join(lines) + "\n")
+    lines = [
+        event("OrderFilled", 5, order_id="abc"),
+        event("BookReported", 7, recent_orders=[{"order": {"order_id": "abc"}}]),
+    ]
+    (events / "executor_events.2023-11-14.jsonl").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def shown(capsys: pytest.CaptureFixture[str], data_dir: Path, **options: Any) -> list[str]:
+    """What the command prints for people, without times and fields."""
+    logs(place=Place(data_dir=data_dir), **options)
+    return [" ".join(line.split()[1:4]) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_line_of_nats_server_has_its_level_and_its_time() -> None:
+    raw = b"[17] 2023/11/14 22:13:20.123456 [ERR] out of room"
+    line = parsed(raw, service="nats")
+    assert (line.level, line.event, line.at_ns % NS_PER_S) == ("error", "out of room", 123_456_000)
+
+
+def test_a_line_that_is_in_no_form_is_shown_at_the_time_before_it(data_dir: Path) -> None:
+    lines = list(read_lines(data_dir / "log" / "gate.log"))
+    assert [(each.event, each.at_ns) for each in lines] == [
+        ("slow", AT_NS + NS_PER_S),
+        ("Traceback: what", AT_NS + NS_PER_S),
+    ]
+
+
+def test_bytes_that_are_no_text_are_shown_as_well_as_they_can_be() -> None:
+    assert parsed(b"\xff\xfe", service="feed", at_ns=7) == LogLine(
+        at_ns=7, level="info", service="feed", event="��", raw=b"\xff\xfe"
+    )
+
+
+def test_all_files_come_in_the_order_of_time_whoever_wrote_them(data_dir: Path) -> None:
+    files = files_of(data_dir, "logs", with_events=True)
+    assert [line.event for line in merged(files)] == [
+        "older",
+        "slow",
+        "Traceback: what",
+        "SignalRaised",
+        "SignalDecided",
+        "OrderApproved",
+        "AlertRaised",
+        "OrderFilled",
+        "SignalRaised",
+        "BookReported",
+    ]
+
+
+@pytest.mark.parametrize("named", ["abc", "s-1"])
+def test_one_order_is_followed_from_its_signal_to_its_fill_and_no_other_is(
+    data_dir: Path, capsys: pytest.CaptureFixture[str], named: str
+) -> None:
+    files = files_of(data_dir, "logs", with_events=True)
+    assert related(files, named) == {"abc", "s-1"}
+    assert shown(capsys, data_dir, order=named) == [
+        "event strategy SignalRaised",
+        "event gate SignalDecided",
+        "event gate OrderApproved",
+        "event executor OrderFilled",
+    ]
+
+
+def test_a_book_that_lists_an_order_is_not_about_it(data_dir: Path) -> None:
+    [*_, book] = read_lines(data_dir / "logs/events/executor_events.2023-11-14.jsonl")
+    assert order_ids(book) == set()
+
+
+def test_an_alert_has_its_own_level_and_events_pass_every_level(
+    data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = shown(capsys, data_dir, service=["gate"], level="critical")
+    assert found == [
+        "event gate SignalDecided",
+        "event gate OrderApproved",
+        "critical gate AlertRaised",
+    ]
+
+
+def test_without_events_and_with_a_text_only_such_log_lines_are_left(
+    data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shown(capsys, data_dir, events=False, grep="slow") == ["warning gate slow"]
+
+
+def test_only_the_last_so_many_are_shown(
+    data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shown(capsys, data_dir, lines=1) == ["event executor BookReported"]
+    assert len(shown(capsys, data_dir, lines=0)) == 10
+
+
+def test_a_span_of_time_is_closed_at_both_ends(
+    data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = shown(capsys, data_dir, since="2023-11-14T22:13:22", until="2023-11-14T22:13:23+00:00")
+    assert found == ["event gate SignalDecided", "event gate OrderApproved"]
+
+
+@pytest.mark.parametrize(
+    ("options", "path", "found"),
+    [
+        ({"service": ["gaet"]}, "service", "gaet"),
+        ({"level": "warn"}, "--level", "warn"),
+        ({"since": "yesterday"}, "--since", "yesterday"),
+    ],
+)
+def test_what_is_mistaken_is_named(
+    data_dir: Path, options: dict[str, Any], path: str, found: str
+) -> None:
+    with pytest.raises(UserError) as raised:
+        logs(place=Place(data_dir=data_dir), **options)
+    assert (raised.value.fields["path"], raised.value.fields["found"]) == (path, found)
+
+
+def test_a_folder_without_logs_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no logs"):
+        logs(place=Place(data_dir=tmp_path))
+
+
+def test_relative_and_absolute_times() -> None:
+    assert moment("10m", "--since", AT_NS) == AT_NS - 600 * NS_PER_S
+    assert moment("2023-11-14T22:13:20", "--since", 0) == AT_NS
+    assert moment("2023-11-14T23:13:20+01:00", "--since", 0) == AT_NS
+
+
+def test_who_writes_a_file() -> None:
+    names = ("gate.log", "gate.log.1", "gate_events.jsonl", "gate_events.2026-11-27.jsonl")
+    assert {service_of(Path(name)) for name in names} == {"gate"}
