@@ -1,5 +1,6 @@
 """`sluice logs`: the logs of all services and what happened on the bus, in one stream."""
 
+import contextlib
 import datetime
 import sys
 import time
@@ -73,14 +74,19 @@ def logs(
             _print(output, shown.pop())
     for line in shown:
         _print(output, line)
-    try:
-        while follow:
+    if follow:
+        _follow(output, wanted, sizes)
+    return Exit.OK
+
+
+def _follow(output: Output, wanted: Wanted, sizes: dict[Path, int]) -> None:
+    """Print what is written from now on, until Ctrl-C."""
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
             for line in sorted(filter(wanted, _new(sizes)), key=lambda each: each.at_ns):
                 _print(output, line)
+            sys.stdout.flush()
             time.sleep(LOOK_EVERY_S)
-    except KeyboardInterrupt:
-        print(file=sys.stderr)
-    return Exit.OK
 
 
 def _chosen(files: list[Path], services: list[str] | None, data_dir: Path) -> list[Path]:
