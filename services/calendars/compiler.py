@@ -19,6 +19,9 @@ import exchange_calendars
 from services.calendars.named import TABLES
 
 FIRST, LAST = date(2010, 1, 1), date(2030, 12, 31)
+FIRSTS = {"XNYS": date(1998, 1, 1)}
+"""Where a table begins that goes back further: daily recordings of US equities do."""
+
 NEW_YORK, CHICAGO = ZoneInfo("America/New_York"), ZoneInfo("America/Chicago")
 ROW_HELP = "date, weekdays, minutes UTC: pre-market open, open, close, post-market close, pause"
 
@@ -32,7 +35,7 @@ def days_of(name: str) -> Iterator[Day]:
         yield from _fx_days()
         return
     schedule = exchange_calendars.get_calendar(
-        name, start=FIRST.isoformat(), end=LAST.isoformat()
+        name, start=FIRSTS.get(name, FIRST).isoformat(), end=LAST.isoformat()
     ).schedule
     for label, row in schedule.iterrows():
         day: date = label.date()
@@ -45,7 +48,8 @@ def text_of(name: str) -> str:
     """Return the table of one calendar."""
     made_from = f"exchange-calendars {version('exchange-calendars')}"
     source = "17:00 to 17:00 in New York, Monday to Friday" if name == "FX" else made_from
-    lines = [f"# source: {source}", f"# covers: {FIRST} to {LAST}", f"# rows: {ROW_HELP}"]
+    covers = f"{FIRSTS.get(name, FIRST)} to {LAST}"
+    lines = [f"# source: {source}", f"# covers: {covers}", f"# rows: {ROW_HELP}"]
     return "\n".join([*lines, *_rows(list(days_of(name)))]) + "\n"
 
 

@@ -1,7 +1,7 @@
 """What a source of market data is, and what one that is made of files shares."""
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import attrgetter
 from typing import Protocol
@@ -98,6 +98,21 @@ class Recording:
         self._counts = dict.fromkeys(KINDS, 0)
         self._series = sorted(series, key=lambda each: not each.has_quotes)  # stable: files too
         self.silence_ns = max((each.silence_ns for each in series), default=0)
+
+    @classmethod
+    def joined(cls, recordings: Sequence["Recording"]) -> "Recording":
+        """Return one recording of all the files of several."""
+        name = ", ".join(each.name for each in recordings)
+        return cls(name, [series for each in recordings for series in each._series])
+
+    def only(self, instruments: Container[InstrumentId]) -> "Recording":
+        """Return it without the files that hold nothing of these instruments."""
+        series = [
+            each
+            for each in self._series
+            if any(instrument.id in instruments for instrument in each.instruments())
+        ]
+        return Recording(self.name, series)
 
     @property
     def counts(self) -> Counts:

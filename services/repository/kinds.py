@@ -8,6 +8,7 @@ import msgspec
 
 from schemas.errors import StateError
 from schemas.records import SessionChangeRecord, SessionRecord
+from schemas.results import BacktestResult
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -90,5 +91,10 @@ def _change(record: SessionChangeRecord) -> Index:
     )
 
 
+def _backtest(record: BacktestResult) -> Index:
+    return Index(key=record.id, at_ns=record.recorded_ns, strategy=record.terms.strategy)
+
+
+BACKTESTS = Kind("backtest", BacktestResult, _backtest)
 SESSIONS = Kind("session", SessionRecord, _session)
 SESSION_CHANGES = Kind("session_change", SessionChangeRecord, _change)

@@ -1,0 +1,226 @@
+"""One backtest: the cores of the live system on a recording, and what came of it."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from schemas.base import NS_PER_MS, AccountId, Event, InstrumentId
+from schemas.control import BreakerTripped, BreakerWarned, StartRequest
+from schemas.errors import FieldError
+from schemas.instruments import Instrument
+from schemas.market_rules import MarketRuleInvoked
+from schemas.results import BacktestResult, Figures, StrategyTerms
+from schemas.sessions import SessionCreated, StrategyFailed
+from schemas.wire import encode
+from services.backtest.data import DataTerms, nothing_played, played, source_of
+from services.backtest.lookahead import Sealed
+from services.breaker.config import BreakerConfig
+from services.executor.config import ExecutorConfig, VenueConfig
+from services.gate.config import GateConfig
+from services.performance.core import By, Performance, Share, days_per_year
+from services.performance.curve import Point
+from services.performance.fold import Terms
+from services.performance.lines import Trip
+from services.strategy.catalogue import Catalogue
+from services.strategy.config import StrategyConfig
+from services.strategy.versions import version_of
+from services.system import FusedSystem, FusedTerms
+
+TICK_EVERY = 1_000
+"""Events between two words on how far it is; a count."""
+
+KEPT: tuple[type[Event], ...] = (
+    BreakerTripped,
+    BreakerWarned,
+    MarketRuleInvoked,
+    StrategyFailed,
+)
+NOTED_MAX = 1_000
+"""Trips, warnings and halts kept to show; a count."""
+
+Progress = Callable[[int, int], None]
+"""Told the time (ns since the epoch) and the count of events, now and then."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one backtest is made from; the same plan on the same files is the same run."""
+
+    strategy: str
+    data: DataTerms
+    data_hash: str
+    instruments: tuple[Instrument, ...]
+    """Of the whole recording."""
+
+    symbols: tuple[InstrumentId, ...]
+    account: AccountId
+    currency: str
+    capital: Decimal
+    """In `currency`: cash of the account, and capital of its session."""
+
+    gate: GateConfig
+    strategies: StrategyConfig
+    executor: ExecutorConfig
+    venue: VenueConfig
+    breaker: BreakerConfig
+    parameters: dict[str, Any] = {}
+    """Laid over the configured ones, as `config_overrides` of a start."""
+
+    share_class: str = "USDT"
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it."""
+
+    result: BacktestResult
+    journal_hash: str
+    """SHA-256 over the bytes of every event, fed or said, in order."""
+
+    event_count: int
+    attribution: dict[By, dict[str, Share]]
+    trips: tuple[Trip, ...]
+    """The last round trips."""
+
+    points: tuple[Point, ...]
+    noted: tuple[Event, ...]
+    """Breakers that tripped or warned, halts of markets, and a strategy that failed; the first."""
+
+    noted_count: int
+    failure: str = ""
+    """Why the strategy ended early; empty if it did not."""
+
+    @property
+    def figures(self) -> Figures:
+        """How well it did."""
+        return self.result.figures
+
+
+class _Witness:
+    """Sees every event: feeds the performance, hashes the journal, keeps what is to be shown."""
+
+    def __init__(self, performance: Performance) -> None:
+        self.performance = performance
+        self.digest = hashlib.sha256()
+        self.event_count = self.noted_count = 0
+        self.noted: list[Event] = []
+        self.session: SessionCreated | None = None
+
+    def __call__(self, event: Event) -> None:
+        self.event_count += 1
+        self.performance.update(event)
+        self.digest.update(encode(event) + b"\n")
+        if isinstance(event, KEPT):
+            self.noted_count += 1
+            if len(self.noted) < NOTED_MAX:
+                self.noted.append(event)
+        elif isinstance(event, SessionCreated):
+            self.session = event
+
+
+def run(plan: Plan, progress: Progress | None = None) -> Outcome:
+    """Return what comes of a plan.
+
+    Raises:
+        UserError: SLU-110 nothing was recorded between its dates, or a file cannot be read;
+            SLU-151 the start was refused, with everything that spoke against it.
+    """
+    known = {each.id: each for each in plan.instruments if each.id in plan.symbols}
+    performance = Performance(_measure(plan, known))
+    witness = _Witness(performance)
+    terms = FusedTerms(
+        account=plan.account,
+        initial_cash=plan.capital,
+        instruments=known,
+        gate=plan.gate,
+        strategy=plan.strategies,
+        executor=plan.executor,
+        venue=plan.venue,
+        breaker=plan.breaker,
+    )
+    catalogue = Catalogue(plan.strategies.classes)
+    system = FusedSystem(terms, catalogue=catalogue, journal=witness)
+    feed = _Feed(plan, known, progress)
+    system.run(Sealed(feed), _request(plan))
+    if feed.first_ns is None:
+        raise nothing_played(plan.data, None)
+    system.fused.finish(feed.last_ns + (plan.venue.latency_ms + 1) * NS_PER_MS)
+    return _outcome(plan, witness, feed, catalogue)
+
+
+class _Feed:
+    """Counts what is handed out."""
+
+    def __init__(
+        self, plan: Plan, known: Mapping[InstrumentId, Instrument], progress: Progress | None
+    ) -> None:
+        self.first_ns: int | None = None
+        self.last_ns = 0
+        self._plan, self._known, self._progress = plan, known, progress
+
+    def __iter__(self) -> Any:
+        plan, progress = self._plan, self._progress
+        events = played(source_of(plan.data), plan.data, self._known, plan.symbols)
+        for count, event in enumerate(events, start=1):
+            if self.first_ns is None:
+                self.first_ns = event.at_ns
+            self.last_ns = event.at_ns
+            if progress is not None and count % TICK_EVERY == 0:
+                progress(event.at_ns, count)
+            yield event
+
+
+def _measure(plan: Plan, known: Mapping[InstrumentId, Instrument]) -> Terms:
+    values = dict(plan.gate.accounts[plan.account].currency_values)
+    return Terms(
+        instruments=known,
+        currency_values={plan.currency: Decimal(1)} | values,
+        account=plan.account,
+        periods_per_year=days_per_year(known),
+    )
+
+
+def _request(plan: Plan) -> StartRequest:
+    return StartRequest(
+        operator="backtest",
+        strategy=plan.strategy,
+        symbols=plan.symbols,
+        initial_capital=plan.capital,
+        share_class=plan.share_class,
+        config_overrides=plan.parameters,
+    )
+
+
+def _outcome(plan: Plan, witness: _Witness, feed: _Feed, catalogue: Catalogue) -> Outcome:
+    performance, session = witness.performance, witness.session
+    assert session is not None, "a start that was not refused makes a session"
+    strategy = catalogue.find(plan.strategy)
+    assert not isinstance(strategy, FieldError), "its session was made"
+    result = BacktestResult(
+        terms=StrategyTerms(
+            strategy=plan.strategy,
+            strategy_version=version_of(strategy),
+            parameters=session.parameters,
+            instruments=plan.symbols,
+            share_class=plan.share_class,
+        ),
+        data_hash=plan.data_hash,
+        data=plan.data.paths or ("simulated",),
+        from_ns=feed.first_ns or 0,
+        to_ns=feed.last_ns,
+        figures=performance.figures(feed.last_ns),
+        seed=plan.venue.seed,
+    )
+    failed = [each for each in witness.noted if isinstance(each, StrategyFailed)]
+    return Outcome(
+        result=result,
+        journal_hash=witness.digest.hexdigest(),
+        event_count=witness.event_count,
+        attribution={by: performance.attribution(by) for by in By},
+        trips=tuple(performance.tally.trips),
+        points=tuple(performance.curve.ended(performance.equity(), feed.last_ns).points),
+        noted=tuple(witness.noted),
+        noted_count=witness.noted_count,
+        failure=f"{failed[0].error} (at {failed[0].where})" if failed else "",
+    )
