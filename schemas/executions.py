@@ -165,6 +165,8 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     fees: Decimal = Decimal(0)
     mark: Decimal | None = None
+    funding: Decimal = Decimal(0)
+    """Received for holding it, less what was paid; in the instrument's currency."""
 
 
 class BookReported(Event, frozen=True, kw_only=True):

@@ -90,7 +90,52 @@ class FundingPublished(Event, frozen=True, kw_only=True):
     """Fraction of notional for one funding interval."""
 
     next_ns: int = 0
-    """When it is paid next, ns since the epoch; 0 unknown."""
+    """When it is paid next, ns since the epoch; 0: it is paid now, as histories tell it."""
+
+
+class LendingRatesPublished(Event, frozen=True, kw_only=True):
+    """What a lending market pays those who supply and takes of those who borrow.
+
+    What is supplied is held in shares: the market's index is what one share is worth now, and only
+    grows. `instrument` is that share.
+    """
+
+    instrument: InstrumentId
+    supply_rate: Decimal
+    """Interest on what is supplied, as a fraction a year, not compounded."""
+
+    borrow_rate: Decimal
+    """The same on what is borrowed."""
+
+    supply_index: Decimal
+    """Worth of one share, in units of what is lent; 1 when the market began."""
+
+
+class StakingRatePublished(Event, frozen=True, kw_only=True):
+    """What staking an instrument earns."""
+
+    instrument: InstrumentId
+    rate: Decimal
+    """Fraction a year, not compounded."""
+
+
+class LiquidityPublished(Event, frozen=True, kw_only=True):
+    """How much a lending market could pay out now."""
+
+    instrument: InstrumentId
+    available: Decimal
+    """In units of what is lent: supplied and not borrowed."""
+
+
+class ProtocolBalancePublished(Event, frozen=True, kw_only=True):
+    """What a lending market holds in all; borrowed / supplied is its utilisation."""
+
+    instrument: InstrumentId
+    supplied: Decimal
+    """By everybody, in units of what is lent."""
+
+    borrowed: Decimal
+    """The same of what is borrowed."""
 
 
 class Trading(enum.StrEnum):
@@ -124,6 +169,10 @@ MarketEvent = (
     | BarClosed
     | BookChanged
     | FundingPublished
+    | LendingRatesPublished
+    | StakingRatePublished
+    | LiquidityPublished
+    | ProtocolBalancePublished
     | InstrumentStatusChanged
     | PriceBandPublished
     | ClosingPricePublished

@@ -11,6 +11,7 @@ import msgspec
 from schemas.base import Event, ExecutionId, InstrumentId, OrderId
 from schemas.executions import Liquidity, OrderStatus
 from schemas.orders import Order, Side
+from schemas.settlement import SettlementKind
 
 
 class VenueMessage(Event, frozen=True, kw_only=True):
@@ -75,6 +76,27 @@ class VenueFilled(VenueMessage, frozen=True, kw_only=True):
     venue_ns: int = 0
     position: Decimal | None = None
     """Signed, what is held after it, where the venue says so: ours is compared with it at once."""
+
+
+class VenueSettled(VenueMessage, frozen=True, kw_only=True):
+    """From the venue: a holding was settled, without a trade; see `PositionSettled`."""
+
+    settlement_id: str
+    instrument: InstrumentId
+    kind: SettlementKind
+    closes_at: Decimal | None = None
+    payment: Decimal = Decimal(0)
+    """What one unit held long received, its multiplier counted in; negative: paid."""
+
+    reason: str = ""
+
+
+class VenueHealth(VenueMessage, frozen=True, kw_only=True):
+    """From the venue: how safe the account is there."""
+
+    venue: str
+    health_factor: Decimal
+    """Collateral x liquidation threshold / debt; `Infinity` without debt."""
 
 
 class VenueCanceled(VenueMessage, frozen=True, kw_only=True):
@@ -142,6 +164,8 @@ class VenueBook(VenueMessage, frozen=True, kw_only=True):
 
     open_orders: tuple[VenueOpenOrder, ...] = ()
     executions: tuple[VenueFilled, ...] = ()
+    settlements: tuple[VenueSettled, ...] = ()
+    """Since `since_ns`, as the executions."""
 
 
 class VenueLinkChanged(VenueMessage, frozen=True, kw_only=True):

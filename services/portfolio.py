@@ -7,7 +7,8 @@ from schemas.base import ExecutionId, InstrumentId
 from schemas.executions import OrderFilled, PositionView
 from schemas.instruments import Instrument
 from schemas.orders import Side
-from schemas.venue import VenueFilled
+from schemas.settlement import PositionSettled, SettlementKind
+from schemas.venue import VenueFilled, VenueSettled
 
 ZERO = Decimal(0)
 
@@ -20,15 +21,17 @@ class Position:
         average_price: of what is held now, in the instrument's currency.
         realized: profit of what was closed, before fees.
         fees: paid so far; negative is a net rebate.
+        funding: received for holding it, less what was paid.
     """
 
-    __slots__ = ("average_price", "fees", "quantity", "realized")
+    __slots__ = ("average_price", "fees", "funding", "quantity", "realized")
 
     def __init__(self) -> None:
         self.quantity = ZERO
         self.average_price = ZERO
         self.realized = ZERO
         self.fees = ZERO
+        self.funding = ZERO
 
     def apply(self, signed: Decimal, price: Decimal, multiplier: Decimal) -> None:
         """Fold one execution of `signed` quantity in (average cost method)."""
@@ -61,6 +64,7 @@ class Portfolio:
         self.fill_count = 0
         self.positions: dict[InstrumentId, Position] = {}
         self._seen: set[ExecutionId] = set()  # asked for membership only, never iterated
+        self._settled: dict[str, None] = {}
 
     def apply(self, fill: OrderFilled | VenueFilled) -> bool:
         """Fold one execution in; return False, and change nothing, if it was seen before."""
@@ -78,6 +82,31 @@ class Portfolio:
         self.fees += fill.fee
         self.fill_count += 1
         return True
+
+    def settle(self, settled: PositionSettled | VenueSettled) -> bool:
+        """Fold one settlement into what is held here; return False, and change nothing, of a repeat.
+
+        It is told by the unit, so that each part of a holding is settled by the same event.
+        """
+        if settled.settlement_id in self._settled:
+            return False
+        self._settled[settled.settlement_id] = None
+        position = self.positions.get(settled.instrument)
+        if position is None or not position.quantity:
+            return True
+        paid = position.quantity * settled.payment
+        self.cash += paid
+        if settled.kind is SettlementKind.FUNDING:
+            position.funding += paid
+        if settled.closes_at is not None:
+            held, multiplier = position.quantity, self._multipliers[settled.instrument]
+            position.apply(-held, settled.closes_at, multiplier)
+            self.cash += held * settled.closes_at * multiplier
+        return True
+
+    def has_settled(self, settlement_id: str) -> bool:
+        """Return whether this settlement was folded in."""
+        return settlement_id in self._settled
 
     def has_seen(self, execution_id: ExecutionId) -> bool:
         """Return whether this execution was folded in."""
@@ -122,6 +151,7 @@ class Portfolio:
                 realized=position.realized,
                 fees=position.fees,
                 mark=marks.get(instrument),
+                funding=position.funding,
             )
             for instrument, position in self.positions.items()
         )

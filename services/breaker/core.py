@@ -25,6 +25,7 @@ from schemas.restrictions import (
     RestrictionRequested,
     RestrictionsChanged,
 )
+from schemas.settlement import PositionSettled
 from services.breaker.arbiter import Arbiter
 from services.breaker.config import BreakerConfig
 from services.breaker.daily_loss import TradingDay
@@ -108,7 +109,7 @@ class BreakerCore:
         self.hears: frozenset[type[Event]] = (
             self._arbiter.hears
             | self._panel.hears - _SAID_HERE
-            | {QuoteReceived, OrderFilled, BookReported, GapSeen, BreakerAsked}
+            | {QuoteReceived, OrderFilled, PositionSettled, BookReported, GapSeen, BreakerAsked}
         )
 
     @property
@@ -124,7 +125,7 @@ class BreakerCore:
                 self._mark_soon(now_ns)
             return NOTHING
         match event:
-            case OrderFilled():
+            case OrderFilled() | PositionSettled():
                 if self._valuation.on_fill(event):
                     self._mark_soon(now_ns)
                 return NOTHING

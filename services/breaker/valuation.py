@@ -9,6 +9,7 @@ from schemas.control import AccountMarked
 from schemas.executions import BookReported, OrderFilled
 from schemas.instruments import Instrument
 from schemas.market import QuoteReceived
+from schemas.settlement import PositionSettled
 from services.portfolio import Portfolio, Position
 
 HALF = Decimal("0.5")
@@ -44,14 +45,16 @@ class Valuation:
         self.is_book_known = False
         self.is_holding = False
 
-    def on_fill(self, fill: OrderFilled) -> bool:
-        """Fold one execution in; return whether it changed anything."""
+    def on_fill(self, fill: OrderFilled | PositionSettled) -> bool:
+        """Fold one execution or settlement in; return whether it changed anything."""
         if fill.account != self.account.id:
             return False
         if fill.instrument not in self.account.instruments:
             self.is_book_known = False  # its multiplier is not known, so its worth is not
             return True
-        if not self._portfolio.apply(fill):
+        folio = self._portfolio
+        is_news = folio.settle(fill) if isinstance(fill, PositionSettled) else folio.apply(fill)
+        if not is_news:
             return False
         self.is_holding = bool(self.held())
         return True

@@ -54,6 +54,7 @@ from services.executor.contradictions import Contradictions
 from services.executor.fates import Fates
 from services.executor.flatten import Flattener
 from services.executor.last_check import LastCheck
+from services.executor.money import Money
 from services.executor.orders import Orders, Record
 from services.executor.reconcile import compare
 from services.executor.rounds import Rounds
@@ -88,9 +89,7 @@ class ExecutorCore:
             PrepareAsked,
             GapSeen,
             LinkChanged,
-            VenueLinkChanged,
-            VenueBook,
-            VenueOrderStatus,
+            *facts.NEWS,
             *facts.SHAPES,
         }
     )
@@ -120,6 +119,7 @@ class ExecutorCore:
         rounds.is_linked = rounds.is_compared = is_linked
         self._check = LastCheck(account, instruments, orders, guard, rounds)
         self._teller = teller = Teller(config, orders, alarms)
+        self._money = Money(account, teller)
         self._fates = Fates(config, orders, rounds, alarms, teller)
         self._contradictions = Contradictions(orders, rounds)
         self.flattener = Flattener(
@@ -141,6 +141,7 @@ class ExecutorCore:
     def _handlers(self) -> dict[type[Event], Handler]:
         return {
             **dict.fromkeys(facts.SHAPES, self._on_report),
+            **self._money.handlers,
             OrderApproved: self._on_approved,
             CancelApproved: self._on_cancel,
             OutcomeRecorded: self._on_outcome,
@@ -270,7 +271,7 @@ class ExecutorCore:
 
     def _on_book(self, book: VenueBook, now_ns: int) -> Sequence[Event]:
         """Fold missed executions, learn fates, then compare; look again before concluding."""
-        said: list[Event] = []
+        said = self._money.settle_all(book.settlements, now_ns)
         for fill in book.executions:
             record = self.orders.records.get(fill.order_id)
             if record is not None:  # else it is a difference, found below

@@ -24,13 +24,17 @@ from schemas.orders import CancelApproved
 from schemas.venue import (
     OrderQueried,
     VenueAccepted,
+    VenueBook,
     VenueCanceled,
     VenueCancelRejected,
     VenueExpired,
     VenueFilled,
+    VenueHealth,
+    VenueLinkChanged,
     VenueOrderStatus,
     VenueRejected,
     VenueReplaced,
+    VenueSettled,
     VenueTriggered,
 )
 from services.executor.orders import AWAITING, Record
@@ -77,6 +81,9 @@ SHAPES: dict[type[Event], _Shape] = {
     VenueCancelRejected: _Shape(CancelRejected, (), tuple(OrderStatus)),
 }
 """Every report about one order, and the fact that it becomes."""
+
+NEWS = (VenueLinkChanged, VenueBook, VenueOrderStatus, VenueSettled, VenueHealth)
+"""What a venue says beside those."""
 
 
 def reported(record: Record, report: Any, now_ns: int) -> Fact:

@@ -26,6 +26,7 @@ from schemas.instruments import Instrument
 from schemas.orders import Order, Side
 from schemas.reconciliation import BookAdjusted, FenceRaised
 from schemas.restrictions import FlattenAsked
+from schemas.settlement import PositionSettled
 from services.portfolio import Portfolio
 
 ZERO = Decimal(0)
@@ -121,6 +122,7 @@ class Orders:
             OrderRefused,
             OrderAccepted,
             OrderFilled,
+            PositionSettled,
             OrderCanceled,
             OrderRejected,
             OrderExpired,
@@ -184,10 +186,13 @@ class Orders:
         self.records[record.order.order_id] = self.open[record.order.order_id] = record
 
     def apply(self, event: Event) -> bool:
-        """Fold one kept event in; return False, and change nothing, if it is a repeated execution.
+        """Fold one kept event in; return False, and change nothing, if it is a repeated execution
+        or settlement.
 
         An order that is closed stays so, whatever comes after.
         """
+        if isinstance(event, PositionSettled):
+            return self._settled(event)
         other = self._others.get(type(event))
         if other is not None:
             other(event)
@@ -249,6 +254,17 @@ class Orders:
         if kind == "session":
             session = SessionId(f"{FLATTEN_PREFIX}{self.flatten_count}")
             self.credited[session] = SessionId(name)
+
+    def _settled(self, event: PositionSettled) -> bool:
+        """Settle what is held; what was closed is held by no session any more."""
+        if not self.portfolio.settle(event):
+            return False
+        if event.closes_at is not None:
+            for session in list(self.session_held):
+                self.session_held[session].pop(event.instrument, None)
+                if not self.session_held[session]:
+                    del self.session_held[session]
+        return True
 
     def _adjusted(self, event: BookAdjusted) -> None:
         """Take the venue's side over, as a person decided; the event itself is the trace of it."""

@@ -12,7 +12,7 @@ from schemas.market import (
     QuoteReceived,
     TradeReceived,
 )
-from services.feed.lean_names import CRYPTO_LOT, RESOLUTIONS_NS, SCALE, LeanFile
+from services.feed.lean_names import CRYPTO_LOT, SCALE, LeanFile
 from services.feed.lean_times import spans, times_of_day, utc_ns
 from services.feed.lines import finite
 
@@ -21,7 +21,6 @@ FOREX_SIZE = Decimal(1_000_000)
 """What an FX quote is taken to be good for: the recordings hold prices without sizes. Such a
 quote is marked synthetic."""
 
-FUNDING_EVERY_NS = RESOLUTIONS_NS["margin_interest"]
 
 Row = list[bytes]
 ReadRow = Callable[[Row], MarketEvent | None]
@@ -153,7 +152,6 @@ def _funding(instrument: Instrument) -> ReadRow:
             at_ns=at_ns,
             instrument=instrument.id,
             rate=_plain(rate),
-            next_ns=at_ns + FUNDING_EVERY_NS,
         )
 
     return read

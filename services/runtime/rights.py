@@ -39,7 +39,11 @@ from schemas.market import (
     FeedEnded,
     FundingPublished,
     InstrumentStatusChanged,
+    LendingRatesPublished,
+    LiquidityPublished,
+    ProtocolBalancePublished,
     QuoteReceived,
+    StakingRatePublished,
     TradeReceived,
 )
 from schemas.market_rules import (
@@ -65,6 +69,7 @@ from schemas.restrictions import (
     RestrictionsChanged,
 )
 from schemas.sessions import PositionsAdopted, SessionCreated, SessionStateChanged, StrategyFailed
+from schemas.settlement import PositionSettled
 from schemas.streams import CONTROL
 from schemas.subjects import EPOCH_RECORD, FLATTEN, HALTING, QUERY, SUBJECTS, subjects_of
 from services.control import ControlGuard
@@ -85,6 +90,10 @@ _SAYS: dict[str, tuple[type[Event], ...]] = {
         BarClosed,
         BookChanged,
         FundingPublished,
+        LendingRatesPublished,
+        StakingRatePublished,
+        LiquidityPublished,
+        ProtocolBalancePublished,
         InstrumentStatusChanged,
         PriceBandPublished,
         ClosingPricePublished,
@@ -117,6 +126,7 @@ _SAYS: dict[str, tuple[type[Event], ...]] = {
     ),
     "executor": (
         *ExecutionEvent.__subclasses__(),
+        PositionSettled,
         BookReported,
         ReconciliationReported,
         BookAdjusted,

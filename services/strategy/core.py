@@ -24,6 +24,7 @@ from schemas.health import AlertRaised, GapSeen, LinkChanged, SessionsReported, 
 from schemas.instruments import Instrument
 from schemas.orders import SignalDecided
 from schemas.sessions import SessionCreated, SessionState, SessionStateChanged
+from schemas.settlement import PositionSettled
 from services.core import NOTHING
 from services.strategy.catalogue import STRATEGY, Catalogue
 from services.strategy.commands import STATE_AFTER, STOP, answer, chosen
@@ -50,6 +51,7 @@ CONTROL: frozenset[type[Event]] = frozenset(
         GapSeen,
         LinkChanged,
         SignalDecided,
+        PositionSettled,
         *ExecutionEvent.__subclasses__(),
     }
 )
@@ -140,6 +142,8 @@ class StrategyCore:
             self._add(event)
         elif isinstance(event, EpochStarted):
             self._epoch = max(self._epoch, event.epoch)
+        elif isinstance(event, PositionSettled):
+            self._on_settled(event)
         elif (session := self.sessions.get(kept.session)) is not None:
             if isinstance(event, SessionStateChanged):
                 session.apply(event)
@@ -159,6 +163,8 @@ class StrategyCore:
                 return self._on_order(event, "on_execution", now_ns)
             case SignalDecided():
                 return self._on_order(event, "on_decision", now_ns)
+            case PositionSettled():
+                self._on_settled(event)
             case PrepareAsked():
                 return [self._prepared(event, now_ns)]
             case EpochStarted():
@@ -184,6 +190,12 @@ class StrategyCore:
         if session is None or not session.book.apply(event) or not session.is_active:
             return NOTHING
         return self._tell(session, hook, (event,), now_ns)
+
+    def _on_settled(self, settled: PositionSettled) -> None:
+        """Let each session settle its own part of the holding."""
+        for session in self.sessions.values():
+            if session.terms.account == settled.account:
+                session.book.apply(settled)
 
     def _prepared(self, asked: PrepareAsked, now_ns: int) -> Prepared:
         created, errors = self._draft(asked.request, asked.start_id, now_ns)

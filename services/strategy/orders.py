@@ -23,6 +23,7 @@ from schemas.ids import order_id_of
 from schemas.instruments import Instrument
 from schemas.orders import Outcome, Side, SignalDecided, SignalRaised
 from schemas.sessions import PositionsAdopted
+from schemas.settlement import PositionSettled
 from services.portfolio import Portfolio, Position
 
 FORGET_EVERY = 64
@@ -45,6 +46,7 @@ ORDER_FACTS: frozenset[type[Event]] = frozenset(
         OrderSubmitted,
         OrderAccepted,
         OrderFilled,
+        PositionSettled,
         PositionsAdopted,
         *CLOSING,
     }
@@ -94,6 +96,8 @@ class SessionBook:
             if event.instrument not in self._multipliers or not self.portfolio.apply(event):
                 return False
             self._on_fill(event)
+        elif isinstance(event, PositionSettled):
+            return event.instrument in self._multipliers and self.portfolio.settle(event)
         elif isinstance(event, CLOSING):
             self.orders.pop(event.order_id, None)
         elif isinstance(event, PositionsAdopted):

@@ -281,7 +281,6 @@ def test_funding_says_when_it_is_paid_next(tmp_path: Path) -> None:
         at_ns=ns("2020-12-29T08:00:00"),
         instrument=InstrumentId("binance-futures:BTCUSD"),
         rate=Decimal("0.00046053"),
-        next_ns=ns("2020-12-29T16:00:00"),
     )
 
 

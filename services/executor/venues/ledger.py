@@ -17,6 +17,7 @@ from schemas.venue import (
     VenueOrderStatus,
     VenueRejected,
     VenueReplaced,
+    VenueSettled,
     VenueTriggered,
 )
 from services.executor.venues.resting import Resting, Shelf
@@ -40,6 +41,7 @@ class Ledger:
             VenueAccepted,
             VenueRejected,
             VenueFilled,
+            VenueSettled,
             VenueCanceled,
             VenueTriggered,
             VenueReplaced,
@@ -52,11 +54,13 @@ class Ledger:
         self.portfolio = Portfolio(instruments, initial_cash)
         self.accepted_count = 0
         self._executions: list[VenueFilled] = []
+        self._settlements: list[VenueSettled] = []
         self._folds: dict[type[Event], Callable[[Any], None]] = {
             OrderPlaced: self._placed,
             VenueAccepted: self._accepted,
             VenueRejected: self._rejected,
             VenueFilled: self._filled,
+            VenueSettled: self._settled,
             VenueCanceled: self._canceled,
             VenueTriggered: self._triggered,
             VenueReplaced: self._replaced,
@@ -70,6 +74,7 @@ class Ledger:
         """Return everything held at this instant, with the executions since `since_ns`."""
         positions = self.portfolio.positions
         start = bisect_left(self._executions, since_ns, key=lambda fill: fill.at_ns)
+        settled = bisect_left(self._settlements, since_ns, key=lambda each: each.at_ns)
         return VenueBook(
             at_ns=now_ns,
             request_id=request_id,
@@ -80,6 +85,7 @@ class Ledger:
                 each.view() for shelf in self.shelves.values() for each in shelf.orders.values()
             ),
             executions=tuple(self._executions[start:]),
+            settlements=tuple(self._settlements[settled:]),
         )
 
     def status(self, order_id: OrderId, now_ns: int) -> VenueOrderStatus:
@@ -123,6 +129,10 @@ class Ledger:
             resting.status = OrderStatus.PARTIALLY_FILLED
         else:
             self._close(resting, OrderStatus.FILLED, "")
+
+    def _settled(self, event: VenueSettled) -> None:
+        if self.portfolio.settle(event):
+            self._settlements.append(event)
 
     def _canceled(self, event: VenueCanceled) -> None:
         self._close(self.orders[event.order_id], OrderStatus.CANCELED, event.reason)

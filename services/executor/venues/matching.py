@@ -25,6 +25,7 @@ from schemas.executions import CLOSED, Liquidity, OrderStatus
 from schemas.instruments import Instrument
 from schemas.market import (
     BookChanged,
+    FundingPublished,
     InstrumentStatusChanged,
     Level,
     QuoteReceived,
@@ -50,8 +51,10 @@ from schemas.venue import (
 )
 from services.core import NOTHING
 from services.executor.config import MarketRemainder, VenueConfig
+from services.executor.venues.funding import FundingSchedule
 from services.executor.venues.ledger import Ledger
 from services.executor.venues.resting import Resting, Shelf
+from services.executor.venues.market_terms import fee_rates, side_hit
 from services.executor.venues.rules import is_unlucky, reducible, refusal, would_take
 
 ZERO = Decimal(0)
@@ -79,7 +82,14 @@ class VenueCore:
     """
 
     hears: frozenset[type[Event]] = frozenset(
-        {QuoteReceived, TradeReceived, BookChanged, InstrumentStatusChanged, *REQUESTS}
+        {
+            QuoteReceived,
+            TradeReceived,
+            BookChanged,
+            InstrumentStatusChanged,
+            FundingPublished,
+            *REQUESTS,
+        }
     )
     keeps: frozenset[type[Event]] = Ledger.keeps
 
@@ -91,16 +101,18 @@ class VenueCore:
     ) -> None:
         self.wake_at_ns: int | None = None
         self.ledger = Ledger(instruments, initial_cash)
+        self._funding = FundingSchedule(instruments, self.ledger)
         self._config = config
         self._instruments = instruments
         self._shelves = self.ledger.shelves
-        self._fee_rates = {key: _fee_rates(each, config) for key, each in instruments.items()}
+        self._fee_rates = {key: fee_rates(each, config) for key, each in instruments.items()}
         self._latency_ns = config.latency_ms * NS_PER_MS
         self._under_way: deque[tuple[int, Event]] = deque()
         self._hears: dict[type[Event], Callable[[Any, int], Sequence[Event]]] = {
             TradeReceived: self._on_trade,
             BookChanged: self._on_book,
             InstrumentStatusChanged: self._on_status,
+            FundingPublished: self._on_funding,
             **dict.fromkeys(REQUESTS, self._on_request),
         }
         self._serves: dict[type[Event], Callable[[Any, int, Reports], None]] = {
@@ -122,11 +134,13 @@ class VenueCore:
         return self._hears[type(event)](event, now_ns)
 
     def wake(self, now_ns: int) -> Sequence[Event]:
-        """Serve the requests that have arrived by now."""
+        """Serve the requests that have arrived by now, after the funding that is due."""
         said: Reports = []
+        for payment in self._funding.due(now_ns):
+            self._say(said, payment)
         while self._under_way and self._under_way[0][0] <= now_ns:
             self._serve(self._under_way.popleft()[1], now_ns, said)
-        self.wake_at_ns = self._under_way[0][0] if self._under_way else None
+        self._set_wake()
         return said
 
     def restore(self, event: Event) -> None:
@@ -136,7 +150,7 @@ class VenueCore:
             self._under_way.append((event.at_ns + self._latency_ns, event))
         while self._under_way and not self._is_unserved(self._under_way[0][1]):
             self._under_way.popleft()
-        self.wake_at_ns = self._under_way[0][0] if self._under_way else None
+        self._set_wake()
 
     def describe(self, now_ns: int) -> VenueBook:
         """Return the whole book, without executions."""
@@ -149,7 +163,7 @@ class VenueCore:
             self.ledger.apply(event)
         if self._latency_ns:
             self._under_way.append((now_ns + self._latency_ns, event))
-            self.wake_at_ns = self._under_way[0][0]
+            self._set_wake()
             return NOTHING
         said: Reports = []
         self._serve(event, now_ns, said)
@@ -237,7 +251,7 @@ class VenueCore:
         if shelf is None or not shelf.orders or not shelf.is_open:
             return NOTHING
         said: Reports = []
-        hit = _side_hit(event, shelf)
+        hit = side_hit(event, shelf)
         buys, sells, stops = shelf.ranked()
         for side, ours in ((Side.BUY, buys), (Side.SELL, sells)):
             left = event.quantity if event.aggressor is not side else ZERO
@@ -267,6 +281,18 @@ class VenueCore:
             if event.trading is Trading.UNKNOWN:
                 shelf.outside.lose_sight()
         return NOTHING
+
+    def _on_funding(self, event: FundingPublished, now_ns: int) -> Sequence[Event]:
+        said: Reports = []
+        for payment in self._funding.hear(event, now_ns):
+            self._say(said, payment)
+        self._set_wake()
+        return said
+
+    def _set_wake(self) -> None:
+        arrives_ns = self._under_way[0][0] if self._under_way else None
+        known = [each for each in (arrives_ns, self._funding.next_ns) if each is not None]
+        self.wake_at_ns = min(known, default=None)
 
     # matching
 
@@ -367,20 +393,3 @@ class VenueCore:
 
 def _size(levels: list[Level]) -> Decimal:
     return sum((size for _, size in levels), ZERO)
-
-
-def _fee_rates(instrument: Instrument, config: VenueConfig) -> tuple[Decimal, Decimal]:
-    """Return the maker's and taker's fee for one of price times quantity."""
-    maker = instrument.maker_fee_bps if config.maker_fee_bps is None else config.maker_fee_bps
-    taker = instrument.taker_fee_bps if config.taker_fee_bps is None else config.taker_fee_bps
-    return maker.scaleb(-4) * instrument.multiplier, taker.scaleb(-4) * instrument.multiplier
-
-
-def _side_hit(event: TradeReceived, shelf: Shelf) -> Side | None:
-    """Return which resting side a trade hit; None where neither the venue nor the quote says."""
-    if event.aggressor is not None:
-        return Side.SELL if event.aggressor is Side.BUY else Side.BUY
-    bid, ask = shelf.outside.touch(Side.BUY), shelf.outside.touch(Side.SELL)
-    if bid is not None and event.price <= bid[0]:
-        return Side.BUY
-    return Side.SELL if ask is not None and event.price >= ask[0] else None
