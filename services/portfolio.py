@@ -84,7 +84,7 @@ class Portfolio:
         return True
 
     def settle(self, settled: PositionSettled | VenueSettled) -> bool:
-        """Fold one settlement into what is held here; return False, and change nothing, of a repeat.
+        """Fold one settlement into what is held here; return False if it is a repeat.
 
         It is told by the unit, so that each part of a holding is settled by the same event.
         """

@@ -186,10 +186,10 @@ class Orders:
         self.records[record.order.order_id] = self.open[record.order.order_id] = record
 
     def apply(self, event: Event) -> bool:
-        """Fold one kept event in; return False, and change nothing, if it is a repeated execution
-        or settlement.
+        """Fold one kept event in; return False if it is a repeat, and changes nothing.
 
-        An order that is closed stays so, whatever comes after.
+        Executions and settlements are known by their ids. An order that is closed stays so,
+        whatever comes after.
         """
         if isinstance(event, PositionSettled):
             return self._settled(event)

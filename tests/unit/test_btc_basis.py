@@ -11,6 +11,7 @@ from schemas.executions import OrderFilled
 from schemas.instruments import AssetClass
 from schemas.market import FundingPublished, QuoteReceived
 from schemas.orders import Outcome, Side, SignalDecided, SignalRaised
+from schemas.settlement import PositionSettled
 from services.feed.opening import open_recording
 from services.feed.source import recorded
 from services.strategy.library.carry import CarryTerms, entry_annual, entry_basis, hold_annual
@@ -220,6 +221,7 @@ def test_it_earns_funding_on_the_recorded_markets_and_its_legs_stay_equal(
 ) -> None:
     """Two real captures, and a funding rate that is first worth its costs and then is not."""
     rows = "2024-08-08T23:54:20Z,binance-usdm:BTCUSDT,0.002\n"
+    rows += "2024-08-08T23:57:00Z,binance-usdm:BTCUSDT,0.001\n"
     rows += "2024-08-08T23:58:00Z,binance-usdm:BTCUSDT,-0.002\n"
     source = open_recording(with_funding(data_dir, tmp_path, rows))
     journal: list[Event] = []
@@ -237,8 +239,10 @@ def test_it_earns_funding_on_the_recorded_markets_and_its_legs_stay_equal(
     assert refused == []
     seen: dict[ExecutionId, OrderFilled] = {}
     held = dict.fromkeys(known, Decimal(0))
-    widest = Decimal(0)
+    widest = received = Decimal(0)
     for event in journal:
+        if isinstance(event, PositionSettled):
+            received += held[event.instrument] * event.payment
         if isinstance(event, OrderFilled) and event.execution_id not in seen:
             seen[event.execution_id] = event
             sign = 1 if event.side is Side.BUY else -1
@@ -248,3 +252,11 @@ def test_it_earns_funding_on_the_recorded_markets_and_its_legs_stay_equal(
     assert set(held.values()) == {Decimal(0)}
     sides = {(each.instrument, each.side) for each in seen.values()}
     assert len(sides) == 4
+    paid = [each for each in journal if isinstance(each, PositionSettled)]
+    assert [each.payment > 0 for each in paid] == [False, True]  # told of one unit held long
+    venue, ours = system.venue.ledger.portfolio, system.executor.orders.portfolio
+    [session] = system.strategy.sessions.values()
+    assert venue.cash == ours.cash
+    assert session.book.portfolio.cash - 100_000 == venue.cash - fused_rig.CASH
+    for folio in (venue, ours, session.book.portfolio):
+        assert folio.positions[paid[0].instrument].funding == received

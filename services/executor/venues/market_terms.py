@@ -1,4 +1,4 @@
-"""What the paper exchange takes for an execution, and which side a trade of the market hit. Pure."""
+"""What the paper exchange takes for an execution, and which side a trade hit. Pure."""
 
 from decimal import Decimal
 

@@ -53,8 +53,8 @@ from services.core import NOTHING
 from services.executor.config import MarketRemainder, VenueConfig
 from services.executor.venues.funding import FundingSchedule
 from services.executor.venues.ledger import Ledger
-from services.executor.venues.resting import Resting, Shelf
 from services.executor.venues.market_terms import fee_rates, side_hit
+from services.executor.venues.resting import Resting, Shelf
 from services.executor.venues.rules import is_unlucky, reducible, refusal, would_take
 
 ZERO = Decimal(0)
