@@ -11,6 +11,7 @@ from schemas.executions import BookReported, OrderStatus, OrderView, PositionVie
 from schemas.health import AlertRaised, GapSeen, LinkChanged
 from schemas.orders import OrderType, SignalRaised
 from schemas.sessions import PositionsAdopted, SessionState, SessionStateChanged, StrategyFailed
+from services.strategy.catalogue import BUILT_IN
 from services.strategy.config import StrategyConfig
 from services.strategy.core import StrategyCore
 from services.strategy.orders import RESTART_SKIP
@@ -172,7 +173,7 @@ def test_a_session_whose_strategy_is_gone_fails_alone() -> None:
     said = rig.tell(quote())
     changed = every(SessionStateChanged, said)[1]
     assert (changed.session, changed.state) == (gone, SessionState.FAILED)
-    assert "found: 'idle', wanted: one of buy_and_hold, ema_cross" in changed.reason
+    assert f"found: 'idle', wanted: one of {', '.join(BUILT_IN)}, or" in changed.reason
     assert only(AlertRaised, said).code == "LTS-003"
     assert rig.core.sessions[stays].is_active
 

@@ -8,10 +8,13 @@ import pytest
 from schemas.errors import FieldError
 from schemas.instruments import Instrument
 from schemas.market import QuoteReceived
+from services.strategy.catalogue import BUILT_IN
 from services.strategy.config import StrategyConfig
 from services.strategy.core import StrategyCore
 from tests.builders import ACCOUNT, ALPHA, BETA, instrument
 from tests.strategy_rig import GAMMA, INSTRUMENTS, StrategyRig, config, request
+
+NAMES = ", ".join(sorted(BUILT_IN))
 
 
 def errors(asked: Any, settings: StrategyConfig | None = None) -> dict[str, tuple[str, str]]:
@@ -47,7 +50,7 @@ def test_all_mistakes_of_a_start_come_back_in_one_answer() -> None:
     assert errors(asked, StrategyConfig()) == {
         "$.strategy": (
             "'ema_cros'",
-            "one of buy_and_hold, ema_cross, or module:Class; did you mean ema_cross?",
+            f"one of {NAMES}, or module:Class; did you mean ema_cross?",
         ),
         "$.symbols[0]": (
             "ALHPA",
