@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from schemas.base import BootId, Event
+from schemas.confirmations import AwaitingView
 from schemas.control import BreakerState, Response, TradingState
 from schemas.limits import LimitView
 from schemas.restrictions import Lock, Restriction
@@ -185,6 +186,8 @@ class SessionsReported(Event, frozen=True, kw_only=True):
     """The strategy service's answer to `query.strategy`."""
 
     sessions: tuple[SessionView, ...] = ()
+    awaiting: tuple[AwaitingView, ...] = ()
+    """Signals that wait for a person, oldest first."""
 
 
 class FeedReported(Event, frozen=True, kw_only=True):

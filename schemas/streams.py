@@ -4,6 +4,7 @@ import msgspec
 
 from schemas.subjects import (
     BREAKER,
+    CONFIRM,
     DEAD_LETTERS,
     EPOCH_RECORD,
     FLATTEN,
@@ -53,6 +54,7 @@ AUDIT = StreamSpec(
         STOP,
         PAUSE,
         RESUME,
+        CONFIRM,
         RESULT,
         FLATTEN,
         UNLOCK,

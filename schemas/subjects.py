@@ -7,6 +7,7 @@ from typing import Any
 from schemas import (
     breakers,
     compliance,
+    confirmations,
     control,
     executions,
     health,
@@ -42,6 +43,7 @@ BREAKER = "control.breaker"
 RECONCILE = "control.reconcile"
 START, RESET, STOP = "control.start", "control.reset", "control.stop"
 PAUSE, RESUME = "control.pause", "control.resume"
+CONFIRM = "control.confirm"
 LIMITS = "control.limits"
 REPORT = "control.report"
 """A person wants a report of a day."""
@@ -139,6 +141,9 @@ SUBJECTS: dict[type[Event], str] = {
     sessions.SessionStateChanged: "session.*.state",
     sessions.PositionsAdopted: "session.*.adopted",
     sessions.StrategyFailed: "session.*.failed",
+    confirmations.SignalAwaiting: "session.*.awaiting",
+    confirmations.SignalConfirmed: "session.*.confirmed",
+    confirmations.SignalWithdrawn: "session.*.withdrawn",
     health.AlertRaised: "alert.*",
     health.HealthReported: "health.*",
     health.DeadLettered: DEAD_LETTERS,
@@ -161,6 +166,7 @@ INTERNAL: frozenset[type[Event]] = frozenset(
         control.StartAsked,
         control.ResetAsked,
         control.SessionAsked,
+        confirmations.ConfirmAsked,
         control.EpochProposed,
         control.EpochRefused,
         control.EpochStored,
@@ -251,6 +257,9 @@ _EXACT: dict[type[Event], Callable[[Any], str]] = {
     sessions.PositionsAdopted: lambda e: f"session.{e.session}.adopted",
     sessions.StrategyFailed: lambda e: f"session.{e.session}.failed",
     reports.ReportMade: lambda e: f"report.made.{e.kind}",
+    confirmations.SignalAwaiting: lambda e: f"session.{e.session}.awaiting",
+    confirmations.SignalConfirmed: lambda e: f"session.{e.session}.confirmed",
+    confirmations.SignalWithdrawn: lambda e: f"session.{e.session}.withdrawn",
     health.AlertRaised: lambda e: f"alert.{e.severity}",
     health.HealthReported: lambda e: f"health.{e.service}",
 }

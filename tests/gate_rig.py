@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from schemas.base import BootId, Event, ExecutionId, InstrumentId, OrderId
+from schemas.base import BootId, Event, ExecutionId, InstrumentId, OrderId, SessionId
 from schemas.control import HaltRequested
 from schemas.executions import (
     BookReported,
@@ -27,6 +27,7 @@ from services.bench import open_limits
 from services.control import LEASE_UNLIMITED_NS, ControlGuard
 from services.core import tell
 from services.gate.account import Account
+from services.gate.checks.confirmation import AUTO
 from services.gate.config import GateConfig
 from services.gate.core import GateCore
 from services.gate.exposure import Lane, OpenOrder, Totals
@@ -104,7 +105,12 @@ class Rig:
         self.quote()
 
     def tell(self, event: Event) -> Sequence[Event]:
-        """Tell the gate; what it keeps is noted in the order a journal would have it."""
+        """Tell the gate; what it keeps is noted in the order a journal would have it.
+
+        A session is in AUTO unless the test creates it in another mode.
+        """
+        if isinstance(event, SignalRaised):
+            in_auto(self.gate, event.session)
         said = tell(self.gate, event, self.now_ns)
         self.kept += [each for each in (event, *said) if type(each) in self.gate.keeps]
         return said
@@ -139,6 +145,11 @@ class Rig:
     def fill(self, order: Order, quantity: str, execution_id: str, price: str = "100") -> None:
         """Tell of one execution."""
         self.tell(filled(order, quantity, execution_id, price=price, at_ns=self.now_ns))
+
+
+def in_auto(gate: GateCore, session: SessionId) -> None:
+    """Let the gate know the session's mode, and nothing else of it."""
+    gate.state.confirmations.mode_of.setdefault(session, AUTO)
 
 
 def only(kind: type[_E], said: Sequence[Event]) -> _E:

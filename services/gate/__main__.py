@@ -1,6 +1,7 @@
 """Run the gate: `python -m services.gate --config run/config.json`."""
 
 from schemas import subjects
+from schemas.confirmations import ConfirmAsked, ConfirmRequest
 from schemas.limits import LimitsAsked, LimitsRequest
 from services.control import ControlGuard
 from services.gate.books import BookQuery
@@ -14,7 +15,15 @@ def _limits(request_id: str, request: LimitsRequest, now_ns: int) -> LimitsAsked
     return LimitsAsked(at_ns=now_ns, request_id=request_id, request=request)
 
 
-REQUESTS = {subjects.LIMITS: RequestKind(LimitsRequest, _limits, "limits")}
+def _confirm(request_id: str, request: ConfirmRequest, now_ns: int) -> ConfirmAsked:
+    return ConfirmAsked(at_ns=now_ns, request_id=request_id, request=request)
+
+
+REQUESTS = {
+    subjects.LIMITS: RequestKind(LimitsRequest, _limits, "limits"),
+    # The strategy service answers; the gate only hears who confirmed what, from the person itself.
+    subjects.CONFIRM: RequestKind(ConfirmRequest, _confirm, "confirm", is_answered=False),
+}
 
 
 def build(context: Context) -> Service:

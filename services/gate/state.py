@@ -26,6 +26,7 @@ from services.gate.account import Account
 from services.gate.bands import Bands
 from services.gate.compliance import Compliance
 from services.gate.config import GateConfig
+from services.gate.confirmed import Confirmations
 from services.gate.data_quality import DataQuality
 from services.gate.dynamic_limits import DynamicLimits
 from services.gate.exposure import Market
@@ -59,8 +60,8 @@ class GateState:
         ids: order ids that are used up.
         decided_count: signals decided since this process started.
         rejected_counts: rejections since this process started, by rule.
-        risk, dynamic, hours, bands, market_wide, quality, access, compliance: what families of
-            checks remember.
+        risk, dynamic, hours, bands, market_wide, quality, access, compliance, confirmations:
+            what families of checks remember.
         families: those of them that remember anything, in the order in which they are told.
     """
 
@@ -93,6 +94,7 @@ class GateState:
         self.quality = DataQuality(*made_from)
         self.access = Access(*made_from)
         self.compliance = Compliance(*made_from)
+        self.confirmations = Confirmations(*made_from)
         self.families = self._speaking()
         self.hearers = _by_type(self.families, lambda family: family.hears | family.keeps)
         self._keepers = _by_type(self.families, lambda family: family.keeps)
@@ -134,6 +136,7 @@ class GateState:
             self.quality,
             self.access,
             self.compliance,
+            self.confirmations,
         )
         return tuple(family for family in families if not isinstance(family, Silent))
 

@@ -183,7 +183,7 @@ class Live:
             event = self._requests.read(data, subject=subject, reply=reply, now_ns=now_ns)
             if isinstance(event, ControlAnswered):
                 self._stepper.emit([event], now_ns)
-            else:
+            elif event is not None:
                 self.post(event)
             return 1
         try:

@@ -29,6 +29,9 @@ class RequestKind(NamedTuple):
     name: str
     """What the answer calls it: `start`, `reset`, `stop`, `pause`, `resume`."""
 
+    is_answered: bool = True
+    """False where another service answers, and this one only has to know."""
+
 
 class Requests:
     """The requests one service takes, and who waits for an answer.
@@ -44,18 +47,23 @@ class Requests:
         self._count = 0
         self._replies: dict[str, str] = {}
 
-    def read(self, data: bytes, *, subject: str, reply: str, now_ns: int) -> Event:
-        """Return the event a request becomes; where it cannot be read, the answer saying so."""
+    def read(self, data: bytes, *, subject: str, reply: str, now_ns: int) -> Event | None:
+        """Return the event a request becomes; where it cannot be read, the answer saying so.
+
+        None where it cannot be read and another service says so.
+        """
         kind = self.kinds[subject]
         self._count += 1
         request_id = f"{self._prefix}-{self._count}"
-        if reply.startswith(REPLY_PREFIX):
+        if kind.is_answered and reply.startswith(REPLY_PREFIX):
             self._replies[request_id] = reply
             if len(self._replies) > REPLIES_MAX:
                 del self._replies[next(iter(self._replies))]
         request = decode_request(data, kind.kind)
         if not isinstance(request, FieldError):
             return kind.make(request_id, request, now_ns)
+        if not kind.is_answered:
+            return None
         return ControlAnswered(
             at_ns=now_ns,
             request_id=request_id,

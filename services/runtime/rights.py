@@ -13,6 +13,7 @@ from nats.errors import NoRespondersError, TimeoutError
 from schemas.base import Event
 from schemas.breakers import BreakerLevelsChanged
 from schemas.compliance import LocateGranted
+from schemas.confirmations import SignalAwaiting, SignalConfirmed, SignalWithdrawn
 from schemas.control import (
     AccountMarked,
     BreakerStateChanged,
@@ -108,6 +109,9 @@ _SAYS: dict[str, tuple[type[Event], ...]] = {
         SessionStateChanged,
         PositionsAdopted,
         StrategyFailed,
+        SignalAwaiting,
+        SignalConfirmed,
+        SignalWithdrawn,
         Prepared,
         ControlAnswered,
         HaltAcknowledged,

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from schemas.base import BootId, Event
-from schemas.orders import OrderApproved, SignalDecided
+from schemas.orders import OrderApproved, SignalDecided, SignalRaised
 from schemas.wire import decode_kept, encode
 from services.control import ControlGuard
 from services.core import tell
 from services.gate.core import GateCore
-from tests.gate_rig import INSTRUMENTS, config
+from tests.gate_rig import INSTRUMENTS, config, in_auto
 
 TRANSCRIPTS = sorted(Path(__file__).parent.glob("gate_*.txt"))
 
@@ -49,6 +49,8 @@ class Player:
     def play(self, line: str) -> list[str]:
         """Return what is said to one `> ` line."""
         event = decode_kept(line[2:], where="transcript")
+        if isinstance(event, SignalRaised):
+            in_auto(self.gate, event.session)
         said: list[Event] = []
         for core in (self.guard, self.gate):
             if type(event) in core.hears:
