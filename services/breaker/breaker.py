@@ -66,6 +66,7 @@ class Breaker:
 
     Attributes:
         about: its row of the table.
+        name: on the bus, in configuration and on the command line.
         levels: the one that is reached first at the front.
         tripped: the levels that have tripped, as text, each with its trip; gone with its reset.
         warned: the levels that were warned of, as text, and when last.
@@ -76,14 +77,10 @@ class Breaker:
 
     def __init__(self, about: About, levels: Sequence[LevelSetting]) -> None:
         self.about = about
+        self.name = about.name
         self.levels = in_order(levels, is_floor=about.is_floor)
         self.tripped: dict[str, BreakerTripped] = {}
         self.warned: dict[str, int] = {}
-
-    @property
-    def name(self) -> str:
-        """Its name on the bus, in configuration and on the command line."""
-        return self.about.name
 
     def value(self, now_ns: int) -> Decimal | None:
         """Return what is compared with the levels; None while it is not known."""

@@ -59,6 +59,11 @@ _KEPT_FOR_ARBITER: frozenset[type[Event]] = frozenset(
     }
 )
 _BOOK_FAMILIES = ("exec.", "book.")
+_RESYNCHRONISING: frozenset[type[Event]] = frozenset(
+    {LinkChanged, GapSeen, LeaseAsked, HealthReported}
+)
+"""What says that the book may be known no more, or can be asked for."""
+
 
 
 class BreakerCore:
@@ -111,6 +116,8 @@ class BreakerCore:
             | self._panel.hears - _SAID_HERE
             | {QuoteReceived, OrderFilled, PositionSettled, BookReported, GapSeen, BreakerAsked}
         )
+        own = {OrderFilled, BookReported, BreakerAsked}
+        self._is_for_panel = self._panel.hears - self._arbiter.hears - _RESYNCHRONISING - own
 
     @property
     def control_seq(self) -> int:
@@ -124,6 +131,8 @@ class BreakerCore:
             if self._is_price_awaited:
                 self._mark_soon(now_ns)
             return NOTHING
+        if type(event) in self._is_for_panel:
+            return self._hear_for_panel(event, now_ns)
         match event:
             case OrderFilled() | PositionSettled():
                 if self._valuation.on_fill(event):
@@ -189,6 +198,13 @@ class BreakerCore:
     def rebases(self, now_ns: int) -> tuple[str, ...]:
         """Return what a reset would re-base now, in words with numbers, breaker by breaker."""
         return self._panel.rebases(now_ns)
+
+    def _hear_for_panel(self, event: Event, now_ns: int) -> Sequence[Event]:
+        """Let the breakers hear what concerns nobody else here: each order and rejection."""
+        facts = self._panel.hear(event, now_ns)
+        said = self._respond(facts, now_ns) if facts else NOTHING
+        self._set_alarm(now_ns)
+        return said
 
     def _mark(self, now_ns: int) -> list[Event]:
         """Value the account once: trip if it is too low, tell the others about once a second."""

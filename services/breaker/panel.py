@@ -25,6 +25,9 @@ from services.breaker.table import BREAKERS, Parts
 _REDUCE_ALL = (ALL, Level.REDUCE)
 """What a breaker asks for whose level is to reduce or to flatten."""
 
+_TURNS = frozenset({EpochStarted, EpochEnded})
+"""With these all breakers begin, or stop, to guard: their deadlines are asked for anew."""
+
 LOOK_AGAIN_NS = NS_PER_S
 """When a deadline has come and nothing followed from it, it is looked at again after this."""
 
@@ -76,15 +79,16 @@ class Panel:
     def hear(self, event: Event, now_ns: int) -> list[Event]:
         """Take one event in; return facts to keep, and what was passed because of it."""
         said: list[Event] = []
-        if isinstance(event, EpochStarted | EpochEnded):
-            self.is_trading = isinstance(event, EpochStarted)
-        hearers = self._hearers.get(type(event), ())
-        for breaker in hearers:
+        looked: Iterable[Breaker] = self._hearers.get(type(event), ())
+        if is_turn := type(event) in _TURNS:
+            self.is_trading = type(event) is EpochStarted
+        for breaker in looked:
             said += breaker.handle(event, now_ns)
-        is_turn = isinstance(event, EpochStarted | EpochEnded)
-        self._forget_due(self.breakers.values() if is_turn else hearers)
-        looked = self.breakers.values() if isinstance(event, EpochStarted) else hearers
-        return [*said, *self._check(looked, now_ns)]
+            self._due_ns.pop(breaker.name, None)  # what it heard may have moved its deadline
+        if is_turn:
+            self._due_ns.clear()
+            looked = self.breakers.values() if self.is_trading else looked
+        return self._check(looked, now_ns, said)
 
     def valued(self, now_ns: int) -> list[Event]:
         """Take in that the account was valued; return what follows. Unknown follows nothing."""
@@ -96,12 +100,12 @@ class Panel:
             for breaker in self._of_account:
                 if breaker is not self.drawdown:
                     breaker.fold(fact)
-        return [*said, *self._check(self._of_account, now_ns)]
+        return self._check(self._of_account, now_ns, said)
 
     def wake(self, now_ns: int) -> list[Event]:
         """Look at those whose time has come."""
-        self._forget_due(self._timed)
-        return self._check(self._timed, now_ns)
+        self._due_ns.clear()
+        return self._check(self._timed, now_ns, [])
 
     def deadline_ns(self, now_ns: int) -> int | None:
         """Return when to wake next: always after now; None while only news can change anything."""
@@ -112,11 +116,6 @@ class Panel:
         if soonest is not None and soonest <= now_ns:
             return now_ns + LOOK_AGAIN_NS
         return soonest
-
-    def _forget_due(self, breakers: Iterable[Breaker]) -> None:
-        """Ask these again: what they heard, or the time, may have moved their deadlines."""
-        for breaker in breakers:
-            self._due_ns.pop(breaker.name, None)
 
     def fold(self, event: Event) -> bool:
         """Fold one kept fact in, ours or the arbiter's; return whether a reset began anew."""
@@ -148,7 +147,7 @@ class Panel:
             reason=who[1],
         )
         breaker.fold(changed)
-        return [changed, *self._check([breaker], now_ns)]
+        return self._check([breaker], now_ns, [changed])
 
     def equity(self) -> Decimal | None:
         """Return what the account is worth; None while it is not known."""
@@ -167,10 +166,11 @@ class Panel:
         reset = [b.name for b in self.breakers.values() if b.on_reset(*responses)]
         return bool(reset)
 
-    def _check(self, breakers: Iterable[Breaker], now_ns: int) -> list[Event]:
-        said: list[Event] = []
+    def _check(self, breakers: Iterable[Breaker], now_ns: int, said: list[Event]) -> list[Event]:
+        """Return what was said already, and after it what any of these has to say now."""
         for breaker in breakers:
-            fact = breaker.check(now_ns, is_trading=self.is_trading)
-            if fact is not None:
-                said.append(fact)
+            if breaker.levels:
+                fact = breaker.check(now_ns, is_trading=self.is_trading)
+                if fact is not None:
+                    said.append(fact)
         return said

@@ -35,7 +35,6 @@ class Valuation:
         account: whose it is.
         quotes: newest quote by instrument; the core writes it directly.
         is_book_known: whether cash and positions are the executor's, with nothing missed since.
-        is_holding: whether anything is held, so that quotes matter.
     """
 
     def __init__(self, account: AccountTerms) -> None:
@@ -43,7 +42,12 @@ class Valuation:
         self._portfolio = Portfolio(account.instruments, account.initial_cash)
         self.quotes: dict[InstrumentId, QuoteReceived] = {}
         self.is_book_known = False
-        self.is_holding = False
+        self._held: tuple[InstrumentId, ...] = ()
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether anything is held, so that quotes matter."""
+        return bool(self._held)
 
     def on_fill(self, fill: OrderFilled | PositionSettled) -> bool:
         """Fold one execution or settlement in; return whether it changed anything."""
@@ -56,7 +60,7 @@ class Valuation:
         is_news = folio.settle(fill) if isinstance(fill, PositionSettled) else folio.apply(fill)
         if not is_news:
             return False
-        self.is_holding = bool(self.held())
+        self._hold()
         return True
 
     def on_book(self, book: BookReported) -> bool:
@@ -69,7 +73,7 @@ class Valuation:
         for view in book.positions:
             position = folio.positions[view.instrument] = Position()
             position.quantity, position.average_price = view.quantity, view.average_price
-        self.is_holding = bool(self.held())
+        self._hold()
         known = self.account.instruments
         self.is_book_known = all(v.instrument in known or not v.quantity for v in book.positions)
         return True
@@ -80,8 +84,7 @@ class Valuation:
 
     def held(self) -> tuple[InstrumentId, ...]:
         """Return what is held, in order of first execution."""
-        positions = self._portfolio.positions.items()
-        return tuple(name for name, position in positions if position.quantity)
+        return self._held
 
     def equity(self) -> Decimal | None:
         """Return what the account is worth at mid prices; None if that is not known."""
@@ -130,9 +133,14 @@ class Valuation:
             marks=mids,
         )
 
+    def _hold(self) -> None:
+        """Look what is held: asked for at every valuation, changed only by a fill or a book."""
+        positions = self._portfolio.positions.items()
+        self._held = tuple(name for name, position in positions if position.quantity)
+
     def _mids(self) -> dict[InstrumentId, Decimal]:
         mids: dict[InstrumentId, Decimal] = {}
-        for name in self.held():
+        for name in self._held:
             quote = self.quotes.get(name)
             if quote is not None and quote.bid > 0 and quote.ask > 0:
                 mids[name] = (quote.bid + quote.ask) * HALF

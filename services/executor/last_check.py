@@ -35,7 +35,7 @@ class LastCheck:
     def may_send(self, order: Order, now_ns: int) -> str:
         """Return why this order may not be written now; empty when it may (I1, I2, I3, I5)."""
         record = self._orders.records.get(order.order_id)
-        if record is None or record.order != order:
+        if record is None or (record.order is not order and record.order != order):
             return "approval: the gate has not approved this very order"
         if record.status is not OrderStatus.PENDING:
             return f"repeat: it is {record.status} already"

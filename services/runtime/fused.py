@@ -27,7 +27,7 @@ class Fused:
 
     def run(self, feed: Iterable[Event]) -> None:
         """Feed events oldest first; `at_ns` of each one moves the clock, never backwards."""
-        routes, journal, tell_now = self._routes, self._journal, tell
+        routes, journal = self._routes, self._journal
         for event in feed:
             now_ns = event.at_ns
             if now_ns < self.now_ns:
@@ -42,7 +42,7 @@ class Fused:
                 cores = self._route(type(event))
             answers: list[Event] | None = None
             for core in cores:
-                said = tell_now(core, event, now_ns)
+                said = core.handle(event, now_ns)  # nothing is due: what `tell` comes to
                 if said:
                     answers = [*said] if answers is None else [*answers, *said]
                 wake_ns = core.wake_at_ns

@@ -125,7 +125,7 @@ class VenueCore:
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
         """Take one market event or request in; return the reports that follow."""
-        if isinstance(event, QuoteReceived):
+        if type(event) is QuoteReceived:  # by far the most
             shelf = self._shelves.get(event.instrument)
             if shelf is None:
                 return NOTHING
