@@ -285,6 +285,7 @@ def _of(order: Order) -> dict[str, Any]:
 
 def assert_sums_follow(gate: GateCore) -> None:
     """Assert that every sum beside the orders is what the orders and positions add up to."""
+    gate.state.unvalued.value()  # as the gate does before it reads a sum
     for account in gate.state.accounts.values():
         for key, lane in account.lanes.items():
             mine = [each for each in account.orders.values() if each.lanes[0] is lane]

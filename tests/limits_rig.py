@@ -13,7 +13,7 @@ from services.gate.account import Account
 from services.gate.config import GateConfig, HardLimits, InstrumentLimits
 from services.gate.config_portfolio import PortfolioLimits, Sampling, TighteningStep
 from services.gate.dynamic_limits import DynamicLimits
-from services.gate.exposure import Market
+from services.gate.exposure import Market, Unvalued
 from services.gate.portfolio_risk import PortfolioRisk
 from tests.builders import ACCOUNT, ALPHA, dec
 from tests.gate_rig import INSTRUMENTS, NOW_NS, config
@@ -70,7 +70,7 @@ class LimitsRig:
         gate = gate or config()
         if sampling is not None:
             gate = msgspec.structs.replace(gate, sampling=sampling)
-        self.markets = {key: Market(each) for key, each in INSTRUMENTS.items()}
+        self.markets = {key: Market(each, Unvalued()) for key, each in INSTRUMENTS.items()}
         self.accounts: dict[AccountId, Account] = {
             key: Account(key, gate, self.markets) for key in gate.accounts
         }

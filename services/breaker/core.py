@@ -65,7 +65,6 @@ _RESYNCHRONISING: frozenset[type[Event]] = frozenset(
 """What says that the book may be known no more, or can be asked for."""
 
 
-
 class BreakerCore:
     """Compose the parts: what values the account, the panel of breakers, and the arbiter.
 

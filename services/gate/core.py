@@ -146,6 +146,7 @@ class GateCore:
                 if due_ns is not None and (wake_ns is None or due_ns < wake_ns):
                     self.wake_at_ns = due_ns
             return NOTHING
+        self.state.unvalued.value()
         answer = self._answers.get(type(event))
         if answer is None:
             self.state.apply(event, now_ns)
@@ -157,6 +158,7 @@ class GateCore:
 
     def wake(self, now_ns: int) -> Sequence[Event]:
         """Ask for the executor's book again while exposure is not known; wake families."""
+        self.state.unvalued.value()
         said: list[Event] = []
         if self._asks_at_ns is not None and self._asks_at_ns <= now_ns:
             said += self._ask(now_ns)
@@ -189,6 +191,7 @@ class GateCore:
 
     def describe(self, now_ns: int) -> GateReported:
         """Return counts by rule, the worst case of each instrument, and the limits."""
+        self.state.unvalued.value()
         limits = msgspec.to_builtins(self.state.dynamic.changes.config)
         return report(self.state, limits, self._guard, now_ns)
 

@@ -20,6 +20,9 @@ HUGE = Decimal(10) ** 15
 Below it, money at 28 digits, as `decimal` counts, is exact to far less than the smallest coin.
 """
 
+UNVALUED_MAX = 8
+"""Markets whose moves may wait until something is decided: a decision values no more than these."""
+
 _BUY = Side.BUY
 
 
@@ -40,23 +43,45 @@ class Market:
         exposed: the lanes that have to be valued anew when the price changes.
     """
 
-    __slots__ = ("exposed", "instrument", "price", "quote", "received_ns", "trading")
+    __slots__ = (
+        "_is_unvalued",
+        "_unvalued",
+        "exposed",
+        "instrument",
+        "price",
+        "quote",
+        "received_ns",
+        "trading",
+    )
 
-    def __init__(self, instrument: Instrument) -> None:
+    def __init__(self, instrument: Instrument, unvalued: "Unvalued") -> None:
         self.instrument = instrument
         self.quote: QuoteReceived | None = None
         self.received_ns = 0
         self.trading: Trading | None = None
         self.price: Decimal | None = None
         self.exposed: list[Lane] = []
+        self._unvalued = unvalued
+        self._is_unvalued = False
 
     def take(self, quote: QuoteReceived, now_ns: int) -> None:
-        """Remember the newest quote, and value by it what is held. Called for every quote."""
+        """Remember the newest quote, and that what is held is to be valued by it.
+
+        Called for every quote; most prices have moved again before anybody asks for a value.
+        """
         self.quote = quote
         self.received_ns = now_ns
-        if self.exposed and self.moves():
-            for lane in self.exposed:
-                lane.value()
+        if self.exposed and self.moves() and not self._is_unvalued:
+            self._is_unvalued = True
+            self._unvalued.append(self)
+            if len(self._unvalued) >= UNVALUED_MAX:
+                self._unvalued.value()
+
+    def value(self) -> None:
+        """Value what is held by the newest price."""
+        self._is_unvalued = False
+        for lane in self.exposed:
+            lane.value()
 
     def moves(self) -> bool:
         """Take the newest quote's price; return whether it is another one than before.
@@ -75,6 +100,16 @@ class Market:
             return False
         self.price = price
         return True
+
+
+class Unvalued(list[Market]):
+    """Markets that have moved since what is held in them was valued; asked before any sum is."""
+
+    def value(self) -> None:
+        """Bring all values and sums up to date."""
+        for market in self:
+            market.value()
+        self.clear()
 
 
 class Totals:

@@ -29,7 +29,7 @@ from services.gate.config import GateConfig
 from services.gate.confirmed import Confirmations
 from services.gate.data_quality import DataQuality
 from services.gate.dynamic_limits import DynamicLimits
-from services.gate.exposure import Market
+from services.gate.exposure import Market, Unvalued
 from services.gate.family import Family, Silent
 from services.gate.hours import Hours
 from services.gate.market_wide import MarketWide
@@ -56,6 +56,7 @@ class GateState:
 
     Attributes:
         markets: by instrument; every configured one.
+        unvalued: those whose move is not in the sums yet: to be valued before a sum is read.
         accounts: those with a row of limits.
         ids: order ids that are used up.
         decided_count: signals decided since this process started.
@@ -66,7 +67,8 @@ class GateState:
     """
 
     def __init__(self, config: GateConfig, instruments: Mapping[InstrumentId, Instrument]) -> None:
-        self.markets = {key: Market(each) for key, each in instruments.items()}
+        self.unvalued = Unvalued()
+        self.markets = {key: Market(each, self.unvalued) for key, each in instruments.items()}
         self.accounts: dict[AccountId, Account] = {
             key: Account(key, config, self.markets) for key in config.accounts
         }
