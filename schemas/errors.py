@@ -77,7 +77,10 @@ SLU-140 | state | CRITICAL | a journal is damaged | do not delete it; see the re
 SLU-141 | state | CRITICAL | state cannot be written | free the disk; trading stays halted
 SLU-142 | recorder | CRITICAL | a stream does not go on where our record ends | look at its disk
 SLU-143 | recorder | LOW | what is stored is not durable | set `sync_interval: always`, see status
+SLU-144 | recorder | HIGH | a checkpoint is not outside the data folder | mend the place named
 SLU-145 | reports | MEDIUM | a report or the query store failed | `sluice audit rebuild`
+SLU-147 | recorder | HIGH | the record does not verify | keep it; compare it with a backup
+SLU-148 | backup | HIGH | a backup cannot be used | see what is named; use another one
 SLU-150 | breaker | CRITICAL | a breaker tripped | look at its inputs; then reset and start
 SLU-151 | breaker | HIGH | a start was refused | mend what the answer names
 SLU-152 | control | CRITICAL | a component did not acknowledge a halt | kill its process

@@ -42,3 +42,13 @@ class DurabilityRead(Event, frozen=True, kw_only=True):
 
     is_durable: bool
     detail: str
+
+
+class AnchoringRead(Event, frozen=True, kw_only=True):
+    """The newest checkpoint of the journal was told to the places outside, or could not be."""
+
+    signed_n: int
+    """The newest record that is signed."""
+
+    trouble: str = ""
+    """What keeps a place from having it; empty if all have."""

@@ -193,6 +193,7 @@ INTERNAL: frozenset[type[Event]] = frozenset(
         executions.OutcomeRecorded,
         health.GapSeen,
         health.LinkChanged,
+        recording.AnchoringRead,
         recording.RecordingMarked,
         recording.RecordingLagged,
         recording.RecordingChanged,

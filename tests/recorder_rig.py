@@ -14,6 +14,7 @@ from services.core import tell
 from services.recorder.chain import Record, read_line
 from services.recorder.config import RecorderConfig
 from services.recorder.core import RecorderCore
+from services.recorder.key_file import ensure_record_key
 from services.recorder.recording import Recording
 from services.runtime.config import BusConfig
 from services.runtime.connect import connect
@@ -40,6 +41,7 @@ class RecorderRig:
             clock=time.time_ns,
             config=config,
             data_dir=folder,
+            key=ensure_record_key(folder / "keys"),
             monitor_url=bus.monitor_url,
         )
 

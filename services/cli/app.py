@@ -25,6 +25,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
         "Circuit breakers, and their distance.",
     ),
     ("limits", "services.cli.limits:limits_app", "The gate's limits, shown or changed."),
+    ("audit", "services.cli.audit:audit_app", "The record: verify it, search it."),
     ("watch", "services.cli.watch:watch", "Events as they happen, decoded."),
     ("logs", "services.cli.logs:logs", "Logs of all services and events of the bus, as one."),
     ("doctor", "services.cli.doctor:doctor", "Is everything as it must be?"),

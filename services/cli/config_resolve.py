@@ -187,6 +187,7 @@ def document(
         INSTRUMENTS: [msgspec.to_builtins(each) for each in instruments],
         **sections,
         "gate": _gate(values["gate"], account),
+        "recorder": _recorder(values.get("recorder", {})),
         "system": values["system"],
         "metrics": config.metrics,
         "paths": {"data_dir": str(config.data_dir)},
@@ -252,6 +253,17 @@ def _gate(section: Mapping[str, Any], account: Mapping[str, Any]) -> dict[str, A
         own = {account["currency"]: 1}  # by definition, not by choice
         rows[account["id"]] = {**row, "currency_values": own | row.get("currency_values", {})}
     return {**section, "accounts": rows}
+
+
+def _recorder(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the recorder's section with a place outside the data folder for its anchors."""
+    return {**section, "anchor_dirs": section.get("anchor_dirs") or [str(default_anchors())]}
+
+
+def default_anchors() -> FilePath:
+    """Return where anchors go if nobody chose: the user's folder for state (XDG)."""
+    home = os.environ.get("XDG_STATE_HOME") or str(FilePath.home() / ".local" / "state")
+    return FilePath(home) / "sluice" / "anchors"
 
 
 def _settings(settings: Sequence[str]) -> tuple[dict[str, tuple[Path, Any]], list[Complaint]]:

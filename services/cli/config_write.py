@@ -19,6 +19,7 @@ from services.cli.locate import Place
 from services.cli.output import Output
 from services.cli.private_files import write_private
 from services.cli.system import config_file, to_bytes
+from services.recorder.key_file import PRIVATE, ensure_record_key
 from services.runtime.config import BusConfig
 from services.runtime.keys import USERS, ensure_keys, seed_file
 
@@ -48,8 +49,7 @@ def write(
     loaded = load_config(config, options, sets or ())
     public_keys = ensure_keys(loaded.keys_dir)
     if split_keys is not None:
-        for user in USERS:
-            _hand_out(loaded.keys_dir, split_keys / user, user)
+        _split(loaded.keys_dir, split_keys)
     bus = BusConfig(
         url=loaded.bus.url or f"nats://{loaded.bus.host}:{loaded.bus.port}",
         keys_dir=seen_keys_dir or loaded.keys_dir,
@@ -74,16 +74,32 @@ def public_keys_file(data_dir: Path) -> Path:
     return data_dir / "run" / "public_keys.json"
 
 
+def _split(keys_dir: Path, folder: Path) -> None:
+    """Give each user its own key and no other; the recorder the one that signs the record too."""
+    ensure_record_key(keys_dir)
+    for user in USERS:
+        _hand_out(keys_dir, folder / user, user)
+    _copy(keys_dir / PRIVATE, folder / "recorder" / PRIVATE)
+
+
 def _hand_out(keys_dir: Path, folder: Path, user: str) -> None:
     """Copy a user's own key, and the one that may only look, to a folder of its own."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
-        for name in dict.fromkeys((user, EVERYBODY)):
-            copy = seed_file(folder, name)
-            copy.unlink(missing_ok=True)
-            shutil.copy2(seed_file(keys_dir, name), copy)
     except OSError as error:
         raise UserError(
             "SLU-102", path=folder, found=error.strerror or error, wanted="a folder for a key"
         ) from error
+    for name in dict.fromkeys((user, EVERYBODY)):
+        _copy(seed_file(keys_dir, name), seed_file(folder, name))
+
+
+def _copy(key: Path, copy: Path) -> None:
+    """Copy one key; its mode goes with it."""
+    try:
+        copy.unlink(missing_ok=True)
+        shutil.copy2(key, copy)
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise UserError("SLU-102", path=copy, found=found, wanted="a folder for a key") from error

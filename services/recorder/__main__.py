@@ -2,20 +2,30 @@
 
 from services.recorder.config import RecorderConfig
 from services.recorder.core import RecorderCore
+from services.recorder.key_file import ensure_record_key
 from services.recorder.recording import Recording
+from services.recorder.witness import refuse_anchors_inside
 from services.runtime.config import BusConfig
 from services.runtime.serve import Context, Service, serve
 
 
 def build(context: Context) -> Service:
-    """Return the recorder: its core, and the shell that records."""
+    """Return the recorder: its core, and the shell that records.
+
+    Raises:
+        UserError: the key that signs the record cannot be used, or an anchor lies where the
+            record does.
+    """
     settings = context.settings
     core = RecorderCore(context.boot_id)
+    config = settings.section("recorder", RecorderConfig)
+    refuse_anchors_inside(settings.data_dir, config)
     recording = Recording(
         context.connect,
         clock=context.clock,
-        config=settings.section("recorder", RecorderConfig),
+        config=config,
         data_dir=settings.data_dir,
+        key=ensure_record_key(context.keys or settings.data_dir / "keys"),
         monitor_url=settings.section("bus", BusConfig).monitor_url,
     )
     return Service(core=core, adapter=recording, why_not_ready=core.why_not_ready)

@@ -40,3 +40,18 @@ class RecorderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     max_chain_file_bytes: Positive = 256 * 1024 * 1024
     """Size at which the chained journal goes on in a new file, in bytes."""
+
+    checkpoint_every: Positive = 1_000
+    """Records after which the journal's end is signed; a count."""
+
+    checkpoint_every_ms: Positive = 1_000
+    """Time after which it is signed, if anything was recorded, in milliseconds."""
+
+    anchor_dirs: tuple[str, ...] = ()
+    """Folders outside the data folder that get the signed checkpoints as well."""
+
+    anchor_command: tuple[str, ...] = ()
+    """A command that is given a signed checkpoint on its standard input; empty: none."""
+
+    anchor_every_s: Positive = 10
+    """Time between two anchors, in seconds."""

@@ -6,6 +6,7 @@ from schemas.base import BootId, Event
 from schemas.control import HaltAcknowledged, HaltRequested
 from schemas.health import AlertRaised, RecorderReported, Severity
 from schemas.recording import (
+    AnchoringRead,
     DurabilityRead,
     RecordingChanged,
     RecordingLagged,
@@ -33,6 +34,7 @@ class RecorderCore:
             RecordingChanged,
             RecordsMissed,
             DurabilityRead,
+            AnchoringRead,
         }
     )
     keeps: frozenset[type[Event]] = frozenset()
@@ -44,6 +46,7 @@ class RecorderCore:
         self._progress = RecordingMarked(at_ns=0, recorded_count=0, chain_head="")
         self._lag_count = 0
         self._state = RecordingChanged(at_ns=0, is_recording=False, detail=STARTING)
+        self._anchoring = AnchoringRead(at_ns=0, signed_n=0)
         self._durability = DurabilityRead(at_ns=0, is_durable=False, detail="not checked yet")
 
     def why_not_ready(self) -> str:
@@ -65,6 +68,8 @@ class RecorderCore:
                 return self._missed(event, now_ns)
             case DurabilityRead():
                 return self._judge(event, now_ns)
+            case AnchoringRead():
+                return self._anchored(event, now_ns)
         return NOTHING
 
     def wake(self, now_ns: int) -> Sequence[Event]:
@@ -81,6 +86,8 @@ class RecorderCore:
         durability = self._durability
         word = "durable" if durability.is_durable else "NOT DURABLE"
         detail = f"{word}: {durability.detail}"
+        if self._anchoring.trouble:
+            detail += f"; NOT ANCHORED: {self._anchoring.trouble}"
         return RecorderReported(
             at_ns=now_ns,
             is_durable=durability.is_durable and not why_not,
@@ -121,6 +128,13 @@ class RecorderCore:
         if read.is_durable or read.detail == previous.detail:
             return []
         return [_alert(Severity.INFO, "SLU-143", f"NOT DURABLE: {read.detail}", now_ns)]
+
+    def _anchored(self, read: AnchoringRead, now_ns: int) -> list[Event]:
+        """Alert when it begins to fail: only what stands elsewhere shows a cut end."""
+        previous, self._anchoring = self._anchoring, read
+        if not read.trouble or previous.trouble:
+            return []
+        return [_alert(Severity.WARNING, "SLU-144", read.trouble, now_ns)]
 
 
 def _halt(changed: RecordingChanged, now_ns: int) -> list[Event]:

@@ -166,7 +166,7 @@ class Journal:
         self._path = files[-1] if files else self._named(1)
         if files:
             self.cut_bytes = _cut_torn_line(files[-1])
-        note = _read_note(self._folder)
+        note = read_note(self._folder)
         if note is None:
             for path in files:
                 self._follow(path, 0)
@@ -240,7 +240,7 @@ def verify_folder(folder: Path) -> Head | Damage:
     Raises:
         OSError: a file cannot be read.
     """
-    note = _read_note(folder)
+    note = read_note(folder)
     until = None if note is None else Head(note.n, note.hash)
     found = (line for path in segments(folder) for line in lines(path))
     return verify(found, after=Head(), until=until)
@@ -279,7 +279,12 @@ def _cut_torn_line(path: Path) -> int:
     return len(torn)
 
 
-def _read_note(folder: Path) -> Note | None:
+def read_note(folder: Path) -> Note | None:
+    """Return where the journal in a folder stood after its last commit; None if nothing says.
+
+    Raises:
+        StateError: SLU-140, the note of it cannot be understood.
+    """
     try:
         return msgspec.json.decode((folder / NOTE).read_bytes(), type=Note)
     except FileNotFoundError:

@@ -5,10 +5,12 @@ through this module. A folder that is being written to can be read: a line is th
 at all, and what came after the reading began may or may not be seen.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from services.recorder.chain import Record, read_line
+
+_TOLD_BYTES = 1 << 20
 
 
 def records(folder: Path, *, after_n: int = 0) -> Iterator[Record]:
@@ -61,6 +63,28 @@ def lines(path: Path, offset_bytes: int = 0) -> Iterator[bytes]:
         for line in file:
             if line.endswith(b"\n"):
                 yield line[:-1]
+
+
+def watched_lines(folder: Path, on_bytes: Callable[[int], None]) -> Iterator[bytes]:
+    """Yield every line of a journal, oldest first; `on_bytes` is told how far the reading is.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    count = 0
+    for path in segments(folder):
+        for line in lines(path):
+            count += len(line) + 1
+            if count > _TOLD_BYTES:
+                on_bytes(count)
+                count = 0
+            yield line
+    on_bytes(count)
+
+
+def size_bytes(folder: Path) -> int:
+    """Return how long a journal is, in bytes."""
+    return sum(path.stat().st_size for path in segments(folder))
 
 
 def last_line(path: Path, offset_bytes: int) -> bytes:

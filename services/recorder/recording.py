@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import heapq
 import shutil
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -20,12 +21,15 @@ from schemas.recording import (
 )
 from schemas.streams import MARKET
 from services.recorder import jetstream
+from services.recorder.anchoring import Anchoring
 from services.recorder.chain import Message
+from services.recorder.checkpoints import RecordKey
 from services.recorder.config import RecorderConfig
 from services.recorder.events_log import EventsLog
 from services.recorder.journal import Journal, Place
 from services.recorder.profile import durability, recorded_streams, wanted_streams
 from services.recorder.pull import Pull
+from services.recorder.witness import Witness
 from services.runtime.ending import end
 from services.runtime.fastpath import BusConnection
 from services.runtime.live import Post
@@ -52,11 +56,13 @@ class Recording:
         clock: Callable[[], int],
         config: RecorderConfig,
         data_dir: Path,
+        key: RecordKey,
         monitor_url: str = "",
     ) -> None:
         self._connect = connect
         self._clock = clock
         self._config = config
+        self._key = key
         self._record_dir = data_dir / RECORD_FOLDER
         self._events_dir = data_dir / config.logs_dir / EVENTS_FOLDER
         self._monitor_url = monitor_url
@@ -101,7 +107,11 @@ class Recording:
             StateError: our own files cannot be read or written, or are not what we wrote.
             BusError: the server, its JetStream or a stream is away.
         """
-        journal, events = await asyncio.to_thread(self._open_files)
+        journal, events, witness = await asyncio.to_thread(self._open_files)
+        self._witness = witness
+        self._anchoring = Anchoring(
+            witness, self._post, self._clock, every_s=self._config.anchor_every_s
+        )
         try:
             await self._prepare_streams()
             await self._look(journal)
@@ -114,11 +124,22 @@ class Recording:
         finally:
             journal.close()
             events.close()
+            await self._sign_last(journal)
 
-    def _open_files(self) -> tuple[Journal, EventsLog]:
+    def _open_files(self) -> tuple[Journal, EventsLog, Witness]:
         """Find the end of the journal, and write what a crash kept out of the JSON Lines."""
         config = self._config
         journal = Journal(self._record_dir, file_bytes_max=config.max_chain_file_bytes)
+        try:
+            return journal, *self._open_beside(journal)
+        except BaseException:
+            journal.close()
+            raise
+
+    def _open_beside(self, journal: Journal) -> tuple[EventsLog, Witness]:
+        config = self._config
+        witness = Witness(self._record_dir, self._key, config)
+        witness.check(journal.head)
         events = EventsLog(self._events_dir, days_kept=config.logs_kept_days)
         unlogged = [
             (n, Message(r.stream, r.stream_seq, r.subject, r.stored_ns, r.data, r.recv_ns))
@@ -126,7 +147,13 @@ class Recording:
         ]
         events.repair(unlogged, self._clock())
         journal.note(journal.head.n)
-        return journal, events
+        return events, witness
+
+    async def _sign_last(self, journal: Journal) -> None:
+        """Sign the end and tell it to the other places: nothing comes after it for a while."""
+        with contextlib.suppress(StateError, TimeoutError):
+            self._witness.look(journal.head, self._clock(), is_last=True)
+            await self._anchoring.close()
 
     async def _prepare_streams(self) -> None:
         problems: list[str] = []
@@ -187,13 +214,17 @@ class Recording:
                 async with asyncio.timeout_at(look_at):
                     await self._something.wait()
             self._something.clear()
-            messages = [message for pull in self._pulls for message in pull.take_held()]
+            messages = _merged([pull.take_held() for pull in self._pulls])
             if messages:
                 await self._commit(journal, events, messages)
             if loop.time() >= look_at:
                 look_at = loop.time() + LOOK_EVERY_S
                 await self._look(journal)
                 self._check_room()
+                await _to_its_end(
+                    asyncio.to_thread(self._witness.look, journal.head, self._clock())
+                )
+                self._anchoring.turn()
 
     async def _commit(self, journal: Journal, events: EventsLog, messages: list[Message]) -> None:
         """Write and sync a group, in a thread: a halt must not wait for a disk."""
@@ -203,6 +234,7 @@ class Recording:
             events.write(made, self._clock())
             journal.note(journal.head.n)
             now_ns = self._clock()
+            self._witness.look(journal.head, now_ns)
             return [
                 RecordsMissed(
                     at_ns=now_ns, stream=m.stream, expected_seq=m.expected_seq, got_seq=m.got_seq
@@ -253,6 +285,14 @@ class Recording:
             at_ns=self._clock(), is_recording=False, code=code, detail=detail
         )
         self._post(changed)
+
+
+def _merged(held: list[list[Message]]) -> list[Message]:
+    """Return the messages of all streams by the time of their storing, each stream's in order."""
+    parts = [part for part in held if part]
+    if len(parts) == 1:
+        return parts[0]
+    return list(heapq.merge(*parts, key=lambda message: message.stored_ns))
 
 
 async def _close_quietly(pull: Pull) -> None:

@@ -65,8 +65,8 @@ def load_seed(folder: Path, user: str) -> str:
     """
     path = seed_file(folder, user)
     try:
-        _refuse_readable(folder, FOLDER_MODE)
-        _refuse_readable(path, FILE_MODE)
+        refuse_readable(folder, FOLDER_MODE)
+        refuse_readable(path, FILE_MODE)
         text = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         wanted = f"the nkey seed of bus user {user}; `sluice up` makes what is missing"
@@ -106,12 +106,21 @@ def server_environment(
 
 
 def _write_seed(path: Path) -> None:
-    """Write a new seed whole or not at all; a file that is there already stays as it is."""
+    """Make a new seed."""
     seed: bytes = nkeys.encode_seed(secrets.token_bytes(_SEED_BYTES), nkeys.PREFIX_BYTE_USER)
+    write_secret(path, seed + b"\n")
+
+
+def write_secret(path: Path, secret: bytes) -> None:
+    """Write a new secret whole or not at all; a file that is there already stays as it is.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
     draft = path.with_suffix(f".{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
     try:
-        os.write(descriptor, seed + b"\n")
+        os.write(descriptor, secret)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -123,7 +132,13 @@ def _write_seed(path: Path) -> None:
         draft.unlink()
 
 
-def _refuse_readable(path: Path, mode: int) -> None:
+def refuse_readable(path: Path, mode: int) -> None:
+    """Refuse a secret that others could have read.
+
+    Raises:
+        UserError: its mode gives others anything.
+        OSError: there is no such file.
+    """
     found = path.stat().st_mode & 0o777
     if found & OTHERS:
         raise UserError(

@@ -1,0 +1,91 @@
+"""The file of the key that signs the record, and the file of its public half."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from schemas.errors import StateError, UserError
+from services.recorder.checkpoints import (
+    RecordKey,
+    key_of,
+    new_private_pem,
+    public_keys_of,
+    public_pem,
+)
+from services.runtime.keys import FILE_MODE, FOLDER_MODE, refuse_readable, write_secret
+
+PRIVATE = "record.pem"
+"""In the folder of keys: readable by the recorder alone."""
+
+PUBLIC = "record.pub"
+"""Beside the record, and beside every anchor."""
+
+
+def ensure_record_key(folder: Path) -> RecordKey:
+    """Return the key that signs the record; it is made if there is none yet.
+
+    Raises:
+        UserError: others can read it, it is no key, or it cannot be made.
+    """
+    path = folder / PRIVATE
+    try:
+        folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        if not path.exists():
+            write_secret(path, new_private_pem())
+        refuse_readable(folder, FOLDER_MODE)
+        refuse_readable(path, FILE_MODE)
+        return key_of(path.read_bytes())
+    except OSError as error:
+        wanted = "the key that signs the record; `sluice up` and `sluice config write` make it"
+        found = error.strerror or str(error)
+        raise UserError("SLU-102", path=path, found=found, wanted=wanted) from error
+    except ValueError as error:  # its text is never shown
+        wanted = "an Ed25519 private key; restore it from a backup: what it signed needs it no more"
+        raise UserError("SLU-102", path=path, found="no such key in it", wanted=wanted) from error
+
+
+def publish_key(folder: Path, key: RecordKey) -> None:
+    """Add the public half to the public keys of a folder, unless it is there.
+
+    Raises:
+        StateError: SLU-141, the folder cannot be written; SLU-140, what is there is no key.
+    """
+    path = folder / PUBLIC
+    known: dict[str, Ed25519PublicKey] = {}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            known = public_keys_of(path.read_bytes())
+        if key.fingerprint in known:
+            return
+        draft = path.with_suffix(f".{os.getpid()}")
+        with draft.open("wb") as file:
+            file.write(b"".join(map(public_pem, [*known.values(), key.public])))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise StateError("SLU-141", path=path, found=found, wanted="a file to write") from error
+    except ValueError as error:
+        wanted = "the public key that was written there"
+        raise StateError("SLU-140", path=path, found=error, wanted=wanted) from error
+
+
+def read_public_keys(path: Path) -> dict[str, Ed25519PublicKey]:
+    """Return the public keys in a file, by fingerprint.
+
+    Raises:
+        UserError: it cannot be read, or holds none.
+    """
+    with contextlib.suppress(ValueError):
+        try:
+            return public_keys_of(path.read_bytes())
+        except OSError as error:
+            wanted = "the public key of the record (record.pub)"
+            found = error.strerror or str(error)
+            raise UserError("SLU-102", path=path, found=found, wanted=wanted) from error
+    wanted = "Ed25519 public keys in PEM"
+    raise UserError("SLU-102", path=path, found="none in it", wanted=wanted)

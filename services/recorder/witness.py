@@ -1,0 +1,186 @@
+"""Checkpoints and anchors on the disk: where the journal stood, signed, here and elsewhere."""
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from schemas.base import NS_PER_S
+from schemas.errors import StateError, UserError
+from services.recorder.chain import Head
+from services.recorder.checkpoints import Checkpoint, RecordKey
+from services.recorder.config import RecorderConfig
+from services.recorder.key_file import publish_key
+from services.recorder.reader import last_line
+
+CHECKPOINTS = "checkpoints.jsonl"
+ANCHORS = "anchors.jsonl"
+COMMAND_S_MAX = 10.0
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+NS_PER_MS = NS_PER_S // 1_000
+
+
+class Witness:
+    """Signs where the journal stands, as often as configured, and tells it to other places.
+
+    Attributes:
+        newest: the newest checkpoint; None before the first.
+    """
+
+    def __init__(self, folder: Path, key: RecordKey, config: RecorderConfig) -> None:
+        """Open the checkpoints of a journal's folder.
+
+        Raises:
+            StateError: SLU-140, the newest checkpoint is none; SLU-141, no reading or writing.
+        """
+        self._key, self._config = key, config
+        self._path = folder / CHECKPOINTS
+        publish_key(folder, key)
+        self._places = tuple(Path(each).expanduser() for each in config.anchor_dirs)
+        self.newest = _newest(self._path)
+        self._anchored_n = 0
+
+    def check(self, head: Head) -> None:
+        """Refuse a journal that ends before what was signed, here or elsewhere, had been written.
+
+        Raises:
+            StateError: SLU-140, it does, or its last record is another one.
+        """
+        files = [self._path, *(self._anchor_file(place) for place in self._places)]
+        for path in files:
+            with contextlib.suppress(OSError):  # a place that is away is said when it is written
+                _refuse_older(path, head)
+
+    def look(self, head: Head, now_ns: int, *, is_last: bool = False) -> bool:
+        """Sign where the journal stands, if it is time to; return whether it was.
+
+        Args:
+            head: where it stands, on the disk.
+            now_ns: in ns since the epoch.
+            is_last: whether nothing comes after it: then it is time.
+
+        Raises:
+            StateError: SLU-141, the disk did not take it.
+        """
+        newest = self.newest
+        n, at_ns = (0, 0) if newest is None else (newest.n, newest.at_ns)
+        if head.n == n:
+            return False
+        is_due = now_ns - at_ns >= self._config.checkpoint_every_ms * NS_PER_MS
+        if not (is_last or is_due or head.n - n >= self._config.checkpoint_every):
+            return False
+        made = self._key.checkpoint(head.n, head.hash, now_ns)
+        _append(self._path, msgspec.json.encode(made) + b"\n")
+        self.newest = made
+        return True
+
+    def anchor(self) -> str:
+        """Tell the newest checkpoint to every other place; return what went wrong, in words.
+
+        Blocks, for as long as such a place may: call it off the event loop.
+        """
+        newest = self.newest
+        if newest is None or newest.n == self._anchored_n:
+            return ""
+        line = msgspec.json.encode(newest) + b"\n"
+        troubles = [self._anchor_in(place, line) for place in self._places]
+        if self._config.anchor_command:
+            troubles.append(_tell(self._config.anchor_command, line))
+        trouble = "; ".join(each for each in troubles if each)
+        if not trouble:
+            self._anchored_n = newest.n
+        return trouble
+
+    def _anchor_in(self, place: Path, line: bytes) -> str:
+        try:
+            path = self._anchor_file(place)
+            publish_key(path.parent, self._key)
+            _append(path, line)
+        except StateError as error:
+            return f"{error.fields['path']}: {error.fields['found']}"
+        return ""
+
+    def _anchor_file(self, place: Path) -> Path:
+        return place / self._key.fingerprint / ANCHORS
+
+
+def refuse_anchors_inside(data_dir: Path, config: RecorderConfig) -> None:
+    """Refuse anchors where whoever changes the record changes them too.
+
+    Raises:
+        UserError: a folder is relative, or lies in the data folder.
+    """
+    for text in config.anchor_dirs:
+        path = Path(text).expanduser()
+        if not path.is_absolute() or path.resolve().is_relative_to(data_dir.resolve()):
+            wanted = f"an absolute path outside {data_dir}, best on another disk or machine"
+            raise UserError("SLU-100", path="recorder.anchor_dirs", found=text, wanted=wanted)
+
+
+def _newest(path: Path) -> Checkpoint | None:
+    """Return the newest checkpoint of a file; the torn line of a crash is cut off.
+
+    Raises:
+        StateError: SLU-140, it is none; SLU-141, the file cannot be read.
+    """
+    try:
+        if not path.exists():
+            return None
+        end = path.stat().st_size
+        torn = len(last_line(path, end))
+        if torn:
+            os.truncate(path, end - torn)
+        line = last_line(path, end - torn - 1) if end > torn else b""
+        return msgspec.json.decode(line, type=Checkpoint) if line else None
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    except msgspec.MsgspecError as error:
+        wanted = "a checkpoint: keep the file, and see `sluice audit verify`"
+        raise StateError("SLU-140", path=path, found=error, wanted=wanted) from error
+
+
+def _refuse_older(path: Path, head: Head) -> None:
+    newest = _newest(path)
+    if newest is None or newest.n < head.n:
+        return
+    if newest.n > head.n:
+        found = f"it ends at record {head.n}; record {newest.n} was signed at {path}"
+        raise StateError("SLU-140", record=head.n + 1, found=found, wanted=_WANTED)
+    if newest.hash != head.hash:
+        found = f"its hash is {head.hash}; {newest.hash} was signed at {path}"
+        raise StateError("SLU-140", record=head.n, found=found, wanted=_WANTED)
+
+
+_WANTED = "the journal as it was written: keep it; `sluice backup restore` if it is lost"
+
+
+def _append(path: Path, line: bytes) -> None:
+    try:
+        descriptor = os.open(path, _WRITE, 0o640)
+        try:
+            os.write(descriptor, line)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _tell(command: Sequence[str], line: bytes) -> str:
+    """Return what went wrong when a command was given a checkpoint on its standard input."""
+    try:
+        done = subprocess.run(
+            command, input=line, capture_output=True, timeout=COMMAND_S_MAX, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{command[0]}: {error}"
+    said = done.stderr.decode("utf-8", "replace").strip()[:200]
+    return "" if done.returncode == 0 else f"{command[0]}: exit code {done.returncode} {said}"
+
+
+def _unwritable(path: Path, error: OSError) -> StateError:
+    found = error.strerror or str(error)
+    return StateError("SLU-141", path=path, found=found, wanted="room on the disk, and the right")
