@@ -47,8 +47,8 @@ class DurabilityRead(Event, frozen=True, kw_only=True):
 class AnchoringRead(Event, frozen=True, kw_only=True):
     """The newest checkpoint of the journal was told to the places outside, or could not be."""
 
-    signed_n: int
-    """The newest record that is signed."""
+    signed_count: int
+    """Records up to the newest that is signed."""
 
     trouble: str = ""
     """What keeps a place from having it; empty if all have."""

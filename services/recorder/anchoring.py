@@ -45,6 +45,6 @@ class Anchoring:
     def _say(self, trouble: str) -> None:
         newest = self._witness.newest
         read = AnchoringRead(
-            at_ns=self._clock(), signed_n=newest.n if newest else 0, trouble=trouble
+            at_ns=self._clock(), signed_count=newest.n if newest else 0, trouble=trouble
         )
         self._post(read)

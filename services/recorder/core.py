@@ -46,7 +46,7 @@ class RecorderCore:
         self._progress = RecordingMarked(at_ns=0, recorded_count=0, chain_head="")
         self._lag_count = 0
         self._state = RecordingChanged(at_ns=0, is_recording=False, detail=STARTING)
-        self._anchoring = AnchoringRead(at_ns=0, signed_n=0)
+        self._anchoring = AnchoringRead(at_ns=0, signed_count=0)
         self._durability = DurabilityRead(at_ns=0, is_durable=False, detail="not checked yet")
 
     def why_not_ready(self) -> str:
