@@ -34,12 +34,22 @@ class Candles:
         interval_ns: length of each, in ns.
     """
 
-    __slots__ = ("_close", "_close_ns", "_high", "_low", "_open", "_open_ns", "_volume", "interval")
+    __slots__ = (
+        "_close",
+        "_close_ns",
+        "_done_ns",
+        "_high",
+        "_low",
+        "_open",
+        "_open_ns",
+        "_volume",
+        "interval",
+    )
 
     def __init__(self, interval_ns: int) -> None:
         self.interval = interval_ns
         self._open = self._high = self._low = self._close = self._volume = 0.0
-        self._open_ns = self._close_ns = 0
+        self._open_ns = self._close_ns = self._done_ns = 0
 
     @property
     def due_ns(self) -> int:
@@ -76,7 +86,7 @@ class Candles:
             self._open_ns,
             self._close_ns,
         )
-        self._close_ns = 0
+        self._done_ns, self._close_ns = self._close_ns, 0
         return done
 
     def take(self, bar: BarClosed) -> tuple[Candle, ...]:
@@ -101,6 +111,7 @@ class Candles:
         return tuple(each for each in (before, after) if each is not None)
 
     def _begin(self, price: float, at_ns: int) -> None:
+        at_ns = max(at_ns, self._done_ns)  # late: it counts for the next one
         self._open_ns = at_ns - at_ns % self.interval
         self._close_ns = self._open_ns + self.interval
         self._open = self._high = self._low = price

@@ -16,6 +16,9 @@ class StrategyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     folders: tuple[str, ...] = ()
     """Folders searched for the modules of your own strategies, before the installed ones."""
 
+    formulas: tuple[str, ...] = ()
+    """Folders of formula files (`*.toml`): each is a strategy by its file's name."""
+
     parameters: dict[str, dict[str, Any]] = {}
     """Parameters by strategy name. `config_overrides` of a start are laid over them, field by
     field; what neither sets has the strategy's own default."""

@@ -14,6 +14,7 @@ from schemas.sessions import SessionCreated
 from services.strategy.orders import OpenOrder, SessionBook
 
 HALF = Decimal("0.5")
+ZERO = Decimal(0)
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +90,11 @@ class Context:
     def position(self, instrument: InstrumentId) -> Decimal:
         """Return the signed quantity this session holds, in the instrument's units."""
         return self._book.portfolio.quantity(instrument)
+
+    def entry_price(self, instrument: InstrumentId) -> Decimal:
+        """Return the average price of what this session holds; 0 while it holds nothing."""
+        position = self._book.portfolio.positions.get(instrument)
+        return ZERO if position is None else position.average_price
 
     def quote(self, instrument: InstrumentId) -> QuoteReceived | None:
         """Return the latest quote; None before the first."""

@@ -52,6 +52,16 @@ def test_time_alone_closes_a_candle_and_only_once() -> None:
     assert candles.until(MINUTE_NS) is None
 
 
+def test_what_comes_late_never_opens_a_closed_interval_again() -> None:
+    candles = Candles(MINUTE_NS)
+    candles.add(10.0, 0.0, 5)
+    assert candles.until(MINUTE_NS) is not None
+    candles.add(99.0, 0.0, MINUTE_NS - 1)
+    assert candles.until(2 * MINUTE_NS) == Candle(
+        99.0, 99.0, 99.0, 99.0, 0.0, MINUTE_NS, 2 * MINUTE_NS
+    )
+
+
 def test_an_interval_without_a_price_makes_no_candle() -> None:
     candles = Candles(MINUTE_NS)
     candles.add(10.0, 0.0, 5)

@@ -1,0 +1,263 @@
+"""A formula at work: candles, indicators, rules and the position they ask for.
+
+Rules are looked at once for every candle, when it has closed. A stop is looked at with every quote:
+its level is set by the candle, and only ever moves towards the market.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+
+from schemas.base import NS_PER_S, InstrumentId
+from schemas.errors import FieldError
+from schemas.executions import ExecutionEvent
+from schemas.instruments import Instrument
+from schemas.market import BarClosed, QuoteReceived, TradeReceived
+from schemas.orders import SignalDecided
+from services.strategy.candles import Candle, Candles
+from services.strategy.context import Context
+from services.strategy.formulas import CANDLE_SERIES, STATE, Formula, complaints_about
+from services.strategy.formulas_expressions import BEFORE, evaluator_of
+from services.strategy.formulas_indicators import Indicator, numbers_of
+from services.strategy.interface import Parameters, Strategy
+from services.strategy.library.seeking import Seeker, lot_complaints, size_of
+from services.strategy.parameters import OVERRIDES
+
+ZERO = Decimal(0)
+
+
+class FormulaParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every formula can be told, beside its own parameters.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+
+    quantity: Decimal | None = None
+    """Size of a position where the file has no `size`, in units of the instrument."""
+
+    capital_share: Decimal = Decimal("0.1")
+    """Without `size` and `quantity`: part of the initial capital that one position of every
+    instrument takes together, 0 to 1."""
+
+    retry_ms: Annotated[int, msgspec.Meta(ge=1)] = 1_000
+    """Wait before asking again for what the gate or the venue refused, in milliseconds."""
+
+    def __post_init__(self) -> None:
+        if self.quantity is not None and not self.quantity > 0:
+            raise ValueError(f"quantity above 0: it is {self.quantity}")
+        if not 0 < self.capital_share <= 1:
+            raise ValueError(f"capital_share above 0 and up to 1: it is {self.capital_share}")
+
+
+class _Line:
+    """One instrument: its candles, all that rules can read, and the position they want."""
+
+    def __init__(
+        self, instrument: InstrumentId, context: Context, formula: Formula, parameters: Any
+    ) -> None:
+        self.instrument = instrument
+        self.candles = Candles(formula.candles.interval_s * NS_PER_S)
+        self.seeker = Seeker(context, instrument, parameters.retry_ms)
+        self.stop: float | None = None
+        self.held_count = 0
+        own = {name: float(getattr(parameters, name)) for name in formula.parameters}
+        self.names: dict[str, float | None] = {
+            **dict.fromkeys(formula.series),
+            **{f"{each}{BEFORE}": None for each in formula.series},
+            **dict.fromkeys(STATE, 0.0),
+            **own,
+        }
+        self.evaluator = evaluator_of(self.names)
+        self._series = formula.series
+        self._indicators = [Indicator(s, numbers_of(s, own)) for s in formula.indicators]
+
+    def take(self, candle: Candle) -> None:
+        """Move every series on by one closed candle."""
+        names = self.names
+        for name in self._series:
+            names[name + BEFORE] = names[name]
+        names.update(zip(CANDLE_SERIES, candle[:5], strict=True))
+        for indicator in self._indicators:
+            indicator.add(candle, names)
+
+
+class FormulaStrategy(Strategy[Any]):
+    """Base of the class that each formula file becomes."""
+
+    parameters_type: ClassVar[type[Parameters]] = FormulaParameters
+    formula: ClassVar[Formula]
+    version_sources: ClassVar[tuple[str, ...]] = ()
+    """The file it was made from: its content is part of the strategy's version."""
+
+    def __init__(self, context: Context, parameters: Any) -> None:
+        super().__init__(context, parameters)
+        self._rules = self.formula.rules
+        self._is_per_quote = self.formula.candles.source == "quote"
+        self._lines = {
+            key: _Line(key, context, self.formula, parameters) for key in context.instruments
+        }
+
+    @classmethod
+    def complaints(cls, parameters: Any, instruments: Sequence[Instrument]) -> list[FieldError]:
+        """Return the indicators that cannot work with these parameters, and lots that do not fit."""
+        chosen = {name: float(getattr(parameters, name)) for name in cls.formula.parameters}
+        found = [
+            FieldError(path=f"{OVERRIDES} ({spec.name})", found=error.found, wanted=error.wanted)
+            for spec, error in complaints_about(cls.formula, chosen)
+        ]
+        return found + lot_complaints(parameters.quantity, instruments)
+
+    def on_quote(self, quote: QuoteReceived) -> None:
+        """Look at the stop, build the candle, and go on towards the wanted position."""
+        line = self._lines[quote.instrument]
+        if not (quote.bid and quote.ask):
+            return
+        if self._is_per_quote:
+            self._add(line, float(quote.bid + quote.ask) * 0.5, 0.0, quote.at_ns)
+        if line.stop is not None:
+            self._look_at_stop(line, quote)
+        if line.seeker.is_seeking:
+            line.seeker.seek()
+
+    def on_timer(self) -> None:
+        """Close the candles whose time is over."""
+        for line in self._lines.values():
+            candle = line.candles.until(self.context.now_ns)
+            if candle is not None:
+                self._on_candle(line, candle)
+        self._set_timer()
+
+    def on_decision(self, decision: SignalDecided) -> None:
+        """Have patience after a rejection."""
+        self._lines[decision.instrument].seeker.on_decision(decision)
+
+    def on_execution(self, event: ExecutionEvent) -> None:
+        """Have patience after a refusal."""
+        self._lines[event.instrument].seeker.on_execution(event)
+
+    def _add(self, line: _Line, price: float, volume: float, at_ns: int) -> None:
+        candle = line.candles.add(price, volume, at_ns)
+        if candle is not None:
+            self._on_candle(line, candle)
+        timer_ns = self.context.timer_ns
+        if timer_ns is None or line.candles.due_ns < timer_ns:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        due = [each.candles.due_ns for each in self._lines.values() if each.candles.due_ns]
+        if due:
+            self.context.set_timer(min(due))
+
+    def _on_candle(self, line: _Line, candle: Candle) -> None:
+        """Look at every rule, once."""
+        line.take(candle)
+        held = self.context.position(line.instrument)
+        line.held_count = line.held_count + 1 if held else 0
+        names = line.names
+        names["position"] = float(held)
+        names["entry_price"] = float(self.context.entry_price(line.instrument))
+        names["candles_held"] = float(line.held_count)
+        names["capital"] = float(self.context.terms.initial_capital)
+        equity = self.context.equity()
+        names["equity"] = None if equity is None else float(equity)
+        self._decide(line, held)
+        if line.seeker.is_seeking:
+            line.seeker.seek()
+
+    def _decide(self, line: _Line, held: Decimal) -> None:
+        side = "long" if held > 0 else "short"
+        if held and not self._is_true(line, f"exit_{side}"):
+            self._move_stop(line, side)
+            return
+        for entry, sign in (("long", 1), ("short", -1)):
+            is_turn = held * sign <= 0
+            if is_turn and self._is_true(line, f"entry_{entry}") and (size := self._size(line)):
+                line.stop = None
+                line.seeker.want(size * sign, f"{self.formula.name}: entry_{entry}")
+                self._move_stop(line, entry)
+                return
+        line.stop = None
+        if held or line.seeker.is_seeking:  # an entry that was not done is not asked for for ever
+            line.seeker.want(ZERO, f"{self.formula.name}: exit_{side}")
+
+    def _is_true(self, line: _Line, rule: str) -> bool:
+        """Return whether a rule is there, known and true."""
+        expression = self._rules.get(rule)
+        return expression is not None and bool(expression.value(line.evaluator))
+
+    def _size(self, line: _Line) -> Decimal:
+        """Return the units to hold, in whole lots; 0 where that is none, or not known."""
+        expression = self._rules.get("size")
+        if expression is None:
+            chosen = self.parameters
+            return size_of(self.context, line.instrument, chosen.quantity, chosen.capital_share)
+        value = expression.value(line.evaluator)
+        if value is None or value <= 0:
+            return ZERO
+        return self.context.whole_lots(line.instrument, Decimal(str(value)))
+
+    def _move_stop(self, line: _Line, side: str) -> None:
+        """Set the stop of this candle; it never moves away from the market."""
+        expression = self._rules.get(f"stop_{side}")
+        level = None if expression is None else expression.value(line.evaluator)
+        if level is None:
+            return
+        if line.stop is None:
+            line.stop = level
+        else:
+            line.stop = max(line.stop, level) if side == "long" else min(line.stop, level)
+
+    def _look_at_stop(self, line: _Line, quote: QuoteReceived) -> None:
+        held = self.context.position(line.instrument)
+        assert line.stop is not None, "asked only where there is one"
+        is_hit = float(quote.bid) <= line.stop if held > 0 else float(quote.ask) >= line.stop
+        if held and is_hit:
+            why = f"{self.formula.name}: stop at {line.stop:g}"
+            line.stop = None
+            line.seeker.want(ZERO, why)
+
+
+class _OnTrades(FormulaStrategy):
+    """A formula over candles of trades."""
+
+    def on_trade(self, trade: TradeReceived) -> None:
+        """Build the candle."""
+        line = self._lines[trade.instrument]
+        self._add(line, float(trade.price), float(trade.quantity), trade.at_ns)
+
+
+class _OnBars(FormulaStrategy):
+    """A formula over the bars of the feed."""
+
+    def on_bar(self, bar: BarClosed) -> None:
+        """Take the bar for a candle, or for a part of one."""
+        line = self._lines[bar.instrument]
+        for candle in line.candles.take(bar):
+            self._on_candle(line, candle)
+
+
+_BASES = {"quote": FormulaStrategy, "trade": _OnTrades, "bar": _OnBars}
+
+
+def strategy_of(formula: Formula, sources: tuple[str, ...] = ()) -> type[FormulaStrategy]:
+    """Return the class that a formula becomes; `sources` are the files it was made from."""
+    own = [(name, float, value) for name, value in formula.parameters.items()]
+    parameters = msgspec.defstruct(
+        "OwnParameters",
+        own,
+        bases=(FormulaParameters,),
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+    fields = {
+        "__doc__": formula.description or f"The formula {formula.name}.",
+        "__module__": __name__,
+        "formula": formula,
+        "parameters_type": parameters,
+        "version_sources": sources,
+    }
+    return type(formula.name, (_BASES[formula.candles.source],), fields)
