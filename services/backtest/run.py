@@ -24,7 +24,7 @@ from services.performance.core import By, Performance, Share, days_per_year
 from services.performance.curve import Point
 from services.performance.fold import Terms
 from services.performance.lines import Trip
-from services.strategy.catalogue import Catalogue
+from services.strategy.catalogue import Catalogue, catalogue_of
 from services.strategy.config import StrategyConfig
 from services.strategy.versions import version_of
 from services.system import FusedSystem, FusedTerms
@@ -139,7 +139,7 @@ def run(plan: Plan, progress: Progress | None = None) -> Outcome:
         venue=plan.venue,
         breaker=plan.breaker,
     )
-    catalogue = Catalogue(plan.strategies.classes)
+    catalogue = catalogue_of(plan.strategies)
     system = FusedSystem(terms, catalogue=catalogue, journal=witness)
     feed = _Feed(plan, known, progress)
     system.run(Sealed(feed), _request(plan))

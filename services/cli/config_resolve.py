@@ -323,9 +323,10 @@ def _anchor(merged: Merged) -> None:
         origin = merged.origin_of(("feed", "source"))
         path = _absolute(source.removeprefix(REPLAY), origin)
         merged.values["feed"]["source"] = f"{REPLAY}{path}"
-    folders = merged.values["strategy"].get("folders", [])
-    origin = merged.origin_of(("strategy", "folders"))
-    merged.values["strategy"]["folders"] = [str(_absolute(each, origin)) for each in folders]
+    for name in ("folders", "formulas"):
+        folders = merged.values["strategy"].get(name, [])
+        origin = merged.origin_of(("strategy", name))
+        merged.values["strategy"][name] = [str(_absolute(each, origin)) for each in folders]
 
 
 def _absolute(text: str, origin: Origin) -> FilePath:

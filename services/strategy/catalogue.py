@@ -7,6 +7,8 @@ from typing import Any
 
 from schemas.base import Event
 from schemas.errors import FieldError
+from services.strategy.config import StrategyConfig
+from services.strategy.formulas_folder import Found, formulas_in
 from services.strategy.interface import Strategy, wanted_of
 from services.strategy.library.btc_basis import BtcBasis
 from services.strategy.library.buy_and_hold import BuyAndHold
@@ -24,18 +26,39 @@ STRATEGY = "$.strategy"
 
 
 class Catalogue:
-    """The built-in strategies, and those of your own: `module:Class` under a name, or as it is."""
+    """The built-in strategies, and those of your own: classes, and formula files.
 
-    def __init__(self, classes: Mapping[str, str] | None = None) -> None:
+    Args:
+        classes: `module:Class` by the name to start it by; one may be named as it is, too.
+        formulas: what each formula file became, by its name.
+    """
+
+    def __init__(
+        self,
+        classes: Mapping[str, str] | None = None,
+        formulas: Mapping[str, Found] | None = None,
+    ) -> None:
         self._classes = dict(classes or {})
+        self._formulas = dict(formulas or {})
 
     @property
     def names(self) -> list[str]:
         """Every name a session can be started by, sorted."""
-        return sorted({**BUILT_IN, **self._classes})
+        return sorted({**BUILT_IN, **self._classes, **self._formulas})
+
+    def mistakes(self, name: str) -> list[FieldError]:
+        """Return everything that is wrong with the strategy `name` stands for."""
+        formula = self._formulas.get(name)
+        if isinstance(formula, tuple):
+            return list(formula)
+        found = self.find(name)
+        return [found] if isinstance(found, FieldError) else []
 
     def find(self, name: str) -> type[Strategy[Any]] | FieldError:
-        """Return the class that `name` stands for, or what is wrong with it."""
+        """Return the class that `name` stands for, or the first thing that is wrong with it."""
+        formula = self._formulas.get(name)
+        if formula is not None:
+            return formula[0] if isinstance(formula, tuple) else formula
         target = self._classes.get(name, name)
         if ":" in target:
             return _loaded(target)
@@ -53,6 +76,12 @@ class Catalogue:
         return frozenset(
             kind for each in found if not isinstance(each, FieldError) for kind in wanted_of(each)
         )
+
+
+def catalogue_of(config: StrategyConfig) -> Catalogue:
+    """Return all strategies of a configuration; formula files are read here, once."""
+    taken = (*BUILT_IN, *config.classes)
+    return Catalogue(config.classes, formulas_in(config.formulas, taken))
 
 
 def slug_of(name: str) -> str:

@@ -26,7 +26,7 @@ from schemas.orders import SignalDecided
 from schemas.sessions import SessionCreated, SessionState, SessionStateChanged
 from schemas.settlement import PositionSettled
 from services.core import NOTHING
-from services.strategy.catalogue import STRATEGY, Catalogue
+from services.strategy.catalogue import STRATEGY, Catalogue, catalogue_of
 from services.strategy.commands import STATE_AFTER, STOP, answer, chosen
 from services.strategy.config import StrategyConfig
 from services.strategy.holdings import Holdings
@@ -80,7 +80,7 @@ class StrategyCore:
         boot_id: BootId,
         catalogue: Catalogue | None = None,
     ) -> None:
-        self._catalogue = catalogue or Catalogue(config.classes)
+        self._catalogue = catalogue or catalogue_of(config)
         self.hears: frozenset[type[Event]] = CONTROL | self._catalogue.wanted()
         self.wake_at_ns: int | None = None
         self.sessions: dict[SessionId, Session] = {}

@@ -129,7 +129,7 @@ class _Lines:
         self._where = where
 
     def path(self, table: str, key: str) -> str:
-        """Return file, line and key; without the line where the key stands in no line of its own."""
+        """Return file, line and key; no line where the key has none of its own."""
         current = ""
         for number, line in enumerate(self._lines, 1):
             text = line.strip()
@@ -194,16 +194,17 @@ class _Reading:
                 spec = read_indicator(name, text, series, list(self._file.parameters))
             except FormulaError as error:
                 self._wrong("indicators", name, error.found, error.wanted)
-                series.append(name)  # so that only the mistake itself is reported
+                series.append(name)
                 continue
             found.append(spec)
             series += spec.outputs
         return found
 
     def _rules(self, series: Sequence[str]) -> dict[str, Expression]:
-        before = [f"{each}{BEFORE}" for each in series]
         failed = [each for each in self._file.indicators if each not in series]
-        names = [*series, *failed, *self._file.parameters, *STATE, *before]
+        series = [*series, *failed]  # so that only the mistake itself is reported
+        before = [f"{each}{BEFORE}" for each in series]
+        names = [*series, *self._file.parameters, *STATE, *before]
         found: dict[str, Expression] = {}
         for rule, text in self._file.rules.items():
             if rule not in RULES:
@@ -211,7 +212,7 @@ class _Reading:
                 self._wrong("rules", rule, rule, wanted)
                 continue
             try:
-                found[rule] = read_expression(text, names, series)
+                found[rule] = read_expression(text, names, series, self._file.parameters)
             except FormulaError as error:
                 self._wrong("rules", rule, error.found, error.wanted)
         self._check_rules()

@@ -95,7 +95,7 @@ OPERATORS: Mapping[type[ast.AST], Callable[..., Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_JOINS = (ast.And, ast.Or, ast.Load)
+_SIGNS = frozenset({*OPERATORS, ast.And, ast.Or})
 _SHAPES = (ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare, ast.IfExp)
 _PLAIN = "numbers, names, + - * / % **, comparisons, and, or, not, x if y else z, and calls"
 
@@ -142,19 +142,22 @@ def evaluator_of(names: dict[str, float | None]) -> SimpleEval:
     return SimpleEval(operators=dict(OPERATORS), functions=functions, names=names)
 
 
-def read_expression(text: str, names: Iterable[str], series: Iterable[str]) -> Expression:
+def read_expression(
+    text: str, names: Iterable[str], series: Iterable[str], fixed: Iterable[str] = ()
+) -> Expression:
     """Return the expression that `text` is.
 
     Args:
         text: as it was written.
         names: all that it may read, series included.
         series: of these, what has a value one candle ago.
+        fixed: of these, what never changes.
 
     Raises:
         FormulaError: something in it is not allowed.
     """
     node = parsed(text)
-    reader = _Reader(list(names), frozenset(series))
+    reader = _Reader(list(names), frozenset(series), frozenset(fixed))
     return Expression(text, ast.fix_missing_locations(reader.visit(node)))
 
 
@@ -180,16 +183,26 @@ def parsed(text: str) -> ast.expr:
 class _Reader(ast.NodeTransformer):
     """Allows what is on the lists, and writes out what looks back; raises at anything else."""
 
-    def __init__(self, names: list[str], series: frozenset[str]) -> None:
+    def __init__(self, names: list[str], series: frozenset[str], fixed: frozenset[str]) -> None:
         self._names = names
         self._series = series
+        self._fixed = fixed
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         """Go on below what is allowed."""
-        is_known = isinstance(node, (*_SHAPES, *_JOINS)) or type(node) in OPERATORS
-        if not is_known:
+        signs = getattr(node, "ops", [getattr(node, "op", ast.And())])
+        if not isinstance(node, _SHAPES) or any(type(sign) not in _SIGNS for sign in signs):
             raise FormulaError(_shown(node), _PLAIN)
-        return super().generic_visit(node)
+        for name, value in ast.iter_fields(node):
+            if isinstance(value, list):
+                setattr(node, name, [self._below(each) for each in value])
+            elif isinstance(value, ast.AST):
+                setattr(node, name, self._below(value))
+        return node
+
+    def _below(self, node: ast.AST) -> ast.AST:
+        """Go on below a node; signs were looked at with it."""
+        return node if type(node) in _SIGNS else self.visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         """Take numbers only, as floats."""
@@ -259,9 +272,11 @@ class _Reader(ast.NodeTransformer):
         if isinstance(node, ast.Name):
             if node.id in self._series:
                 return ast.Name(id=node.id + BEFORE, ctx=ast.Load())
-            if node.id in self._names:
+            if node.id in self._fixed:
                 return node
-        raise FormulaError(_shown(node), "the name of a series, or a number, to look back at")
+        raise FormulaError(
+            _shown(node), "the name of a series, a parameter or a number, to look back at"
+        )
 
 
 def _shown(node: ast.AST) -> str:

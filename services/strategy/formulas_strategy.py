@@ -18,9 +18,9 @@ from schemas.market import BarClosed, QuoteReceived, TradeReceived
 from schemas.orders import SignalDecided
 from services.strategy.candles import Candle, Candles
 from services.strategy.context import Context
-from services.strategy.formulas import CANDLE_SERIES, STATE, Formula, complaints_about
+from services.strategy.formulas import STATE, Formula, complaints_about
 from services.strategy.formulas_expressions import BEFORE, evaluator_of
-from services.strategy.formulas_indicators import Indicator, numbers_of
+from services.strategy.formulas_indicators import CANDLE_SERIES, Indicator, numbers_of
 from services.strategy.interface import Parameters, Strategy
 from services.strategy.library.seeking import Seeker, lot_complaints, size_of
 from services.strategy.parameters import OVERRIDES
@@ -102,7 +102,7 @@ class FormulaStrategy(Strategy[Any]):
 
     @classmethod
     def complaints(cls, parameters: Any, instruments: Sequence[Instrument]) -> list[FieldError]:
-        """Return the indicators that cannot work with these parameters, and lots that do not fit."""
+        """Return the indicators that these parameters do not fit, and the lots that do not."""
         chosen = {name: float(getattr(parameters, name)) for name in cls.formula.parameters}
         found = [
             FieldError(path=f"{OVERRIDES} ({spec.name})", found=error.found, wanted=error.wanted)
@@ -179,8 +179,9 @@ class FormulaStrategy(Strategy[Any]):
                 line.seeker.want(size * sign, f"{self.formula.name}: entry_{entry}")
                 self._move_stop(line, entry)
                 return
-        line.stop = None
-        if held or line.seeker.is_seeking:  # an entry that was not done is not asked for for ever
+        is_under_way = bool(self.context.open_orders(line.instrument))
+        if held or (line.seeker.is_seeking and not is_under_way):
+            line.stop = None  # an entry that was refused is asked for until its candle is over
             line.seeker.want(ZERO, f"{self.formula.name}: exit_{side}")
 
     def _is_true(self, line: _Line, rule: str) -> bool:

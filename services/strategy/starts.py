@@ -53,7 +53,7 @@ class Starts:
         symbols, found = self._symbols(request.symbols)
         strategy = self._catalogue.find(request.strategy)
         if isinstance(strategy, FieldError):
-            found.insert(0, strategy)
+            found[:0] = self._catalogue.mistakes(request.strategy)
             parameters = None
         else:
             parameters, wrong = self._parameters(strategy, request, symbols)
