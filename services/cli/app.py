@@ -15,6 +15,8 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("stop", "services.cli.control:stop", "Stop a session for good."),
     ("pause", "services.cli.control:pause", "Pause a session."),
     ("resume", "services.cli.control:resume", "Let a paused session go on."),
+    ("awaiting", "services.cli.confirm:awaiting", "Signals that wait for a person."),
+    ("confirm", "services.cli.confirm:confirm", "Let a signal that waits go, or drop it."),
     ("sessions", "services.cli.books:sessions", "The sessions."),
     ("positions", "services.cli.books:positions", "What is held."),
     ("orders", "services.cli.books:orders", "Open orders and the last closed ones."),

@@ -4,8 +4,9 @@ import sys
 from collections.abc import Callable
 
 from schemas.base import Event
+from schemas.confirmations import ConfirmAsked, ConfirmRequest
 from schemas.control import SessionAsked, SessionRequest
-from schemas.subjects import PAUSE, RESUME, STOP
+from schemas.subjects import CONFIRM, PAUSE, RESUME, STOP
 from services.runtime.requests import RequestKind
 from services.runtime.serve import Context, Service, serve
 from services.strategy import commands
@@ -25,16 +26,21 @@ def build(context: Context) -> Service:
         context.settings.instruments,
         boot_id=context.boot_id,
     )
-    requests = {
+    requests: dict[str, RequestKind] = {
         subject: RequestKind(SessionRequest, _asked(action), action)
         for subject, action in REQUESTS.items()
     }
+    requests[CONFIRM] = RequestKind(ConfirmRequest, _confirm, "confirm")
     return Service(core=core, requests=requests)
 
 
 def main() -> None:
     """Serve until told to stop."""
     serve(SERVICE, build)
+
+
+def _confirm(request_id: str, request: ConfirmRequest, now_ns: int) -> Event:
+    return ConfirmAsked(at_ns=now_ns, request_id=request_id, request=request)
 
 
 def _asked(action: str) -> Callable[[str, SessionRequest, int], Event]:

@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from services.strategy.confirmations import ConfirmationTerms
+
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 
 
@@ -28,3 +30,6 @@ class StrategyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     sessions_max: Positive = 5
     """How many sessions may be running or paused at the same time; a count."""
+
+    confirmation: ConfirmationTerms = ConfirmationTerms()
+    """For sessions in SEMI_AUTO and MANUAL: how a person confirms their signals."""

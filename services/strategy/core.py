@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.base import AccountId, BootId, Event, InstrumentId, SessionId
+from schemas.confirmations import ConfirmAsked
 from schemas.control import (
     EpochEnded,
     EpochStarted,
@@ -29,10 +30,12 @@ from services.core import NOTHING
 from services.strategy.catalogue import STRATEGY, Catalogue, catalogue_of
 from services.strategy.commands import STATE_AFTER, STOP, answer, chosen
 from services.strategy.config import StrategyConfig
+from services.strategy.confirmations import WAITING_FACTS
+from services.strategy.confirming import Confirming
 from services.strategy.holdings import Holdings
 from services.strategy.lanes import Lanes
 from services.strategy.orders import ORDER_FACTS
-from services.strategy.session import STRATEGY_ENDS, Session, failure
+from services.strategy.session import OVER, STRATEGY_ENDS, Session, failure
 from services.strategy.starts import Checked, Starts
 
 SERVICE = "strategy"
@@ -40,6 +43,7 @@ MISSED = "exec."
 """Where a hole in a publisher's sequence means that executions were missed."""
 
 RESTARTED = "the strategy service restarted"
+NOT_TRADING = "its session does not trade: a halt, a pause or the end of an epoch"
 CONTROL: frozenset[type[Event]] = frozenset(
     {
         PrepareAsked,
@@ -47,6 +51,7 @@ CONTROL: frozenset[type[Event]] = frozenset(
         EpochEnded,
         HaltRequested,
         SessionAsked,
+        ConfirmAsked,
         BookReported,
         GapSeen,
         LinkChanged,
@@ -66,7 +71,7 @@ class StrategyCore:
     """
 
     keeps: frozenset[type[Event]] = frozenset(
-        {SessionCreated, SessionStateChanged, EpochStarted, *ORDER_FACTS}
+        {SessionCreated, SessionStateChanged, EpochStarted, *WAITING_FACTS, *ORDER_FACTS}
     )
 
     fsyncs: frozenset[type[Event]] = frozenset({SessionCreated, SessionStateChanged})
@@ -92,6 +97,7 @@ class StrategyCore:
         self._lanes = Lanes()
         self._markets = self._lanes.by_kind
         self._holdings = Holdings(account)
+        self._confirming = Confirming(self.sessions, self._tell)
         self._halts = 0
         self._epoch = 0
         self._are_restored = False
@@ -125,9 +131,11 @@ class StrategyCore:
         if self._are_restored:
             self._are_restored = False
             for session in self._active():
+                said += session.waiting.empty(RESTARTED, now_ns)
                 said.append(session.change(session.state, now_ns, RESTARTED))
                 said += self._begin(session, now_ns)
         for session in self._active():
+            said += self._confirming.lapsed(session, now_ns)
             timer_ns = session.context.timer_ns
             if timer_ns is not None and timer_ns <= now_ns:
                 session.context.timer_ns = None
@@ -148,14 +156,14 @@ class StrategyCore:
             if isinstance(event, SessionStateChanged):
                 session.apply(event)
             else:
-                session.book.apply(event)
+                session.fold(event)
         self._are_restored = self._holdings.is_behind = bool(self.sessions)
         self.wake_at_ns = 0 if self.sessions else None
 
     def describe(self, now_ns: int) -> SessionsReported:
         """Return every session as it stands."""
         views = tuple(session.view(now_ns) for session in self.sessions.values())
-        return SessionsReported(at_ns=now_ns, sessions=views)
+        return SessionsReported(at_ns=now_ns, sessions=views, awaiting=self._confirming.views())
 
     def _on_other(self, event: Event, now_ns: int) -> Sequence[Event]:
         match event:
@@ -176,6 +184,8 @@ class StrategyCore:
                 return self._on_halt(now_ns)
             case SessionAsked():
                 return self._on_asked(event, now_ns)
+            case ConfirmAsked():
+                return self._confirming.answer(event, now_ns)
             case BookReported():
                 return self._on_book(event, now_ns)
             case GapSeen(subject=subject):
@@ -268,6 +278,8 @@ class StrategyCore:
                 request = asked.request
                 state = STATE_AFTER[asked.action]
                 said.append(session.change(state, now_ns, request.reason, request.operator))
+            if asked.action == STOP:
+                said += session.waiting.empty(OVER, now_ns)  # its last signals too
         self._set_trading(self.is_trading)
         return [*said, answer(asked, sessions, errors, now_ns)]
 
@@ -283,8 +295,8 @@ class StrategyCore:
         return said or NOTHING
 
     def _add(self, created: SessionCreated) -> Session:
-        expiry_ms = self._config.signal_expiry_ms
-        session = Session(created, self._instruments, self._lanes.quote, expiry_ms)
+        expiry_ms, confirmation = self._config.signal_expiry_ms, self._config.confirmation
+        session = Session(created, self._instruments, self._lanes.quote, expiry_ms, confirmation)
         self.sessions[created.session] = session
         return session
 
@@ -312,7 +324,7 @@ class StrategyCore:
         return self._collect(session) if session.context.is_stirred else []
 
     def _collect(self, session: Session) -> list[Event]:
-        said = session.collect()
+        said = [*session.outgoing()]
         self._set_alarm()
         return said
 
@@ -335,12 +347,14 @@ class StrategyCore:
         for session in self.sessions.values():
             is_running = session.state is SessionState.RUNNING
             session.context.is_trading = is_trading and is_running
+            if not session.context.is_trading:
+                session.waiting.stop(NOT_TRADING)
         self._lanes.rebuild(self._active())
         self._set_alarm()
 
     def _set_alarm(self) -> None:
-        timers = (session.context.timer_ns for session in self._active())
-        self.wake_at_ns = min((each for each in timers if each is not None), default=None)
+        due = (session.deadline_ns for session in self._active())
+        self.wake_at_ns = min((each for each in due if each is not None), default=None)
 
 
 def _not_made(event: EpochStarted, errors: Sequence[FieldError], now_ns: int) -> AlertRaised:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import msgspec
 
 from schemas.base import Event
+from schemas.confirmations import SignalWithdrawn
 from schemas.errors import FieldError
 from schemas.executions import ExecutionEvent
 from schemas.instruments import Instrument
@@ -85,6 +86,9 @@ class Strategy(Generic[P]):
 
     def on_decision(self, decision: SignalDecided) -> None:
         """Take the gate's word on one of this session's signals."""
+
+    def on_withdrawn(self, withdrawn: SignalWithdrawn) -> None:
+        """Take that a signal which waited for a person never goes out; its order is gone."""
 
     def on_execution(self, event: ExecutionEvent) -> None:
         """Take what became of one of this session's orders; `position` includes it already."""

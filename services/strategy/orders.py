@@ -6,6 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from schemas.base import NS_PER_S, Event, InstrumentId, OrderId
+from schemas.confirmations import SignalAwaiting
 from schemas.executions import (
     ExecutionEvent,
     OrderAccepted,
@@ -69,6 +70,9 @@ class OpenOrder(msgspec.Struct, kw_only=True):
     is_sent: bool = False
     """Whether the executor, or the venue, has said that the venue has it."""
 
+    is_awaiting: bool = False
+    """Whether it waits for a person: the gate has not seen it."""
+
 
 class SessionBook:
     """The fold. What was seen before changes nothing.
@@ -113,6 +117,15 @@ class SessionBook:
         self._forget_lapsed(now_ns)
         return tuple(each for each in self.orders.values() if each.instrument == instrument)
 
+    def hold(self, awaiting: SignalAwaiting) -> None:
+        """Note that an order waits for a person, until when; after a restart, that there is one."""
+        signal = awaiting.signal
+        order_id = order_id_of(signal.account, signal.session, signal.signal_id, signal.leg)
+        if order_id not in self.orders:
+            self._on_signal(signal)
+        order = self.orders[order_id]
+        order.is_awaiting, order.expires_at_ns = True, awaiting.expires_at_ns
+
     def forget_closed(self, open_at_executor: frozenset[OrderId]) -> None:
         """Drop what was sent and is no longer open at the executor: its end was missed."""
         gone = [o.order_id for o in self.orders.values() if o.is_sent]
@@ -122,6 +135,9 @@ class SessionBook:
 
     def _on_signal(self, signal: SignalRaised) -> None:
         order_id = order_id_of(signal.account, signal.session, signal.signal_id, signal.leg)
+        if (order := self.orders.get(order_id)) is not None:  # it waited, and was confirmed
+            order.is_awaiting, order.expires_at_ns = False, signal.expires_at_ns
+            return
         self.signal_count += 1
         self.number = int(signal.signal_id.rpartition("-")[2])
         if self.signal_count % FORGET_EVERY == 0:

@@ -1,12 +1,13 @@
 """One session: its strategy, what it holds, and where it is in its life."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 import msgspec
 
 from schemas.base import Event, InstrumentId
+from schemas.confirmations import SignalAwaiting, SignalConfirmed, SignalWithdrawn
 from schemas.errors import FieldError, UserError
 from schemas.health import AlertRaised, Severity
 from schemas.instruments import Instrument
@@ -19,11 +20,13 @@ from schemas.sessions import (
     SessionView,
     StrategyFailed,
 )
+from services.strategy.confirmations import ConfirmationTerms, Waiting
 from services.strategy.context import Context
 from services.strategy.interface import Strategy
 from services.strategy.orders import RESTART_SKIP, OpenOrder, SessionBook
 
 ACTIVE = (SessionState.CREATED, SessionState.RUNNING, SessionState.PAUSED)
+OVER = "its session is over"
 STRATEGY_ENDS = (Exception, SystemExit)
 """What a strategy may raise without taking the service with it: `sys.exit()` is no exception."""
 
@@ -37,6 +40,7 @@ class Session:
         book: what it holds and has on its way.
         context: what its strategy sees.
         strategy: None before it begins.
+        waiting: what of its signals waits for a person.
     """
 
     def __init__(
@@ -45,15 +49,23 @@ class Session:
         instruments: Mapping[InstrumentId, Instrument],
         quote_of: Callable[[InstrumentId], QuoteReceived | None],
         expiry_ms: int,
+        confirmation: ConfirmationTerms,
     ) -> None:
         own = {key: instruments[key] for key in terms.instruments if key in instruments}
         self.terms = terms
         self.state = SessionState.CREATED
         self.book = SessionBook(own, terms.initial_capital)
         self.context = Context(terms, own, self.book, quote_of, expiry_ms)
+        self.waiting = Waiting(terms, self.book, confirmation, quote_of)
         self.strategy: Strategy[Any] | None = None
         self._started_ns = 0
         self._detail = ""
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """When it must be looked at, ns since the epoch; None while nothing is due."""
+        due = (self.context.timer_ns, self.waiting.deadline_ns)
+        return min((each for each in due if each is not None), default=None)
 
     @property
     def is_active(self) -> bool:
@@ -68,6 +80,13 @@ class Session:
         self._detail = change.reason
         if not self._started_ns:
             self._started_ns = change.at_ns
+
+    def fold(self, fact: Event) -> None:
+        """Fold in what a journal kept of what it holds, has on its way, or waits with."""
+        if isinstance(fact, SignalAwaiting | SignalConfirmed | SignalWithdrawn):
+            self.waiting.apply(fact)
+        else:
+            self.book.apply(fact)
 
     def begin(self, strategy: type[Strategy[Any]] | FieldError) -> None:
         """Make the strategy, with the parameters that this session was made with.
@@ -99,6 +118,10 @@ class Session:
         self.apply(changed)
         return changed
 
+    def outgoing(self) -> Sequence[Event]:
+        """Return what goes out of what the strategy said since the last time, in its order."""
+        return self.waiting.hold(self.collect(), self.context.now_ns)
+
     def collect(self) -> list[Event]:
         """Return what the strategy said since the last time, in its order."""
         said, self.context.said = self.context.said, []
@@ -112,8 +135,9 @@ class Session:
                 self.book.orders.popitem()  # signals are folded in as they are raised
 
     def cancels(self, now_ns: int) -> list[Event]:
-        """Return a cancel of every order that is not closed."""
-        return [self._cancel(order, now_ns) for order in self.book.orders.values()]
+        """Return a cancel of every order that is not closed, and the end of all that waits."""
+        gone = self.waiting.empty(OVER, now_ns)
+        return [*gone, *(self._cancel(order, now_ns) for order in self.book.orders.values())]
 
     def view(self, now_ns: int) -> SessionView:
         """Return the session as it stands."""

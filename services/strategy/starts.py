@@ -14,14 +14,11 @@ from schemas.sessions import SessionCreated
 from services.session_limits import session_limits
 from services.strategy.catalogue import STRATEGY, Catalogue, slug_of
 from services.strategy.config import StrategyConfig
+from services.strategy.confirmations import MODES
 from services.strategy.interface import Parameters, Strategy, wanted_of
 from services.strategy.parameters import meant, parameters_of
 
 SHARE_CLASSES = ("USDT", "ETH")
-EXECUTION_MODES = ("AUTO", "SEMI_AUTO", "MANUAL")
-OFFERED_MODES = ("AUTO",)
-"""Confirmation by a person is not built yet; to trade by itself instead would be worse than no."""
-
 Checked = tuple[SessionCreated | None, list[FieldError]]
 
 
@@ -163,10 +160,7 @@ def _words(request: StartRequest) -> list[FieldError]:
         wanted = " or ".join(SHARE_CLASSES)
         found.append(FieldError(path="$.share_class", found=request.share_class, wanted=wanted))
     mode = request.execution_mode
-    if mode not in EXECUTION_MODES:
-        wanted = f"one of {', '.join(OFFERED_MODES)}" + meant(mode, list(EXECUTION_MODES))
-        found.append(FieldError(path="$.execution_mode", found=mode, wanted=wanted))
-    elif mode not in OFFERED_MODES:
-        wanted = "AUTO: confirming signals by hand is not offered by this version"
+    if mode not in MODES:
+        wanted = f"one of {', '.join(MODES)}" + meant(mode, list(MODES))
         found.append(FieldError(path="$.execution_mode", found=mode, wanted=wanted))
     return found

@@ -59,7 +59,7 @@ def test_all_mistakes_of_a_start_come_back_in_one_answer() -> None:
         "$.symbols[2]": ("BETA, a second time", "each instrument once"),
         "$.initial_capital": ("0", "a decimal number above 0"),
         "$.share_class": ("EUR", "USDT or ETH"),
-        "$.execution_mode": ("AUT", "one of AUTO; did you mean AUTO?"),
+        "$.execution_mode": ("AUT", "one of AUTO, SEMI_AUTO, MANUAL; did you mean AUTO?"),
         "$.risk_limits.max_positions": (
             "3",
             "one of order_notional_max, position_notional_max, gross_notional_max",
@@ -112,14 +112,6 @@ def test_overrides_are_laid_over_a_copy_of_the_configured_parameters() -> None:
 @pytest.mark.parametrize("capital", [None, Decimal("-5"), Decimal("NaN"), Decimal("Infinity")])
 def test_capital_must_be_a_number_above_zero(capital: Decimal | None) -> None:
     assert list(errors(request(initial_capital=capital))) == ["$.initial_capital"]
-
-
-@pytest.mark.req("S-01")
-@pytest.mark.parametrize("mode", ["SEMI_AUTO", "MANUAL"])
-def test_a_mode_that_waits_for_people_is_never_traded_as_automatic(mode: str) -> None:
-    found = errors(request(execution_mode=mode))
-    wanted = "AUTO: confirming signals by hand is not offered by this version"
-    assert found == {"$.execution_mode": (mode, wanted)}
 
 
 def test_a_start_without_symbols_names_some_that_exist() -> None:
