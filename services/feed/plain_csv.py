@@ -20,12 +20,13 @@ without prices (funding, status) tells of instruments that others describe, and 
 
 import csv
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,97 +57,119 @@ WANTED_HEADER = (
 )
 WANTED_VALUES = "time in ns or ISO 8601 with offset, instrument as <venue>:<symbol>, plain numbers"
 WANTED_INSTRUMENT = "#instrument and a JSON object: id, asset_class, currency, tick_size, lot_size"
+ZERO = Decimal(0)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-Row = dict[str, str]
+NUMBERS_KEPT_MAX = 10_000
+"""Numbers that are remembered at a time."""
+
+
+class Numbers(dict[str, Decimal]):
+    """Numbers by how they are written, empty is 0: prices and sizes repeat, and take long to read.
+
+    Raises:
+        ArithmeticError, ValueError: by looking one up that is no number.
+    """
+
+    def __missing__(self, text: str) -> Decimal:
+        if len(self) >= NUMBERS_KEPT_MAX:
+            self.clear()
+        number = self[text] = _number(text)
+        return number
+
+
+Make = Callable[[int, InstrumentId, Sequence[str], Numbers], MarketEvent]
 
 
 class _Kind(NamedTuple):
     """One kind of file."""
 
     name: str
-    columns: frozenset[str]
-    optional: frozenset[str]
+    columns: tuple[str, ...]
+    optional: tuple[str, ...]
+    """Columns that may be missing; they read as empty then."""
+
     prices: tuple[str, ...]
     sizes: tuple[str, ...]
-    make: Callable[[int, InstrumentId, Row], MarketEvent]
+    make: Make
+    """Makes the event from time, instrument, and `columns` and `optional` in that order."""
 
 
 def _number(text: str) -> Decimal:
-    return finite(text) if text else Decimal(0)
+    return finite(text) if text else ZERO
 
 
-def _quote(at_ns: int, instrument: InstrumentId, row: Row) -> QuoteReceived:
+def _quote(
+    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers
+) -> QuoteReceived:
+    bid, bid_size, ask, ask_size = row
     return QuoteReceived(
         at_ns=at_ns,
         instrument=instrument,
-        bid=_number(row["bid"]),
-        bid_size=_number(row["bid_size"]),
-        ask=_number(row["ask"]),
-        ask_size=_number(row["ask_size"]),
+        bid=numbers[bid],
+        bid_size=numbers[bid_size],
+        ask=numbers[ask],
+        ask_size=numbers[ask_size],
     )
 
 
-def _trade(at_ns: int, instrument: InstrumentId, row: Row) -> TradeReceived:
-    side = row.get("side")
+def _trade(
+    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers
+) -> TradeReceived:
+    price, quantity, side = row
     return TradeReceived(
         at_ns=at_ns,
         instrument=instrument,
-        price=finite(row["price"]),
-        quantity=finite(row["quantity"]),
+        price=finite(price),
+        quantity=finite(quantity),
         aggressor=Side(side) if side else None,
     )
 
 
-def _bar(at_ns: int, instrument: InstrumentId, row: Row) -> BarClosed:
+def _bar(at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers) -> BarClosed:
+    open_time, first, high, low, close, volume = row
     return BarClosed(
         at_ns=at_ns,
         instrument=instrument,
-        open=finite(row["open"]),
-        high=finite(row["high"]),
-        low=finite(row["low"]),
-        close=finite(row["close"]),
-        volume=_number(row["volume"]),
-        open_ns=_time_ns(row["open_time"]),
+        open=finite(first),
+        high=finite(high),
+        low=finite(low),
+        close=finite(close),
+        volume=_number(volume),
+        open_ns=_time_ns(open_time),
         close_ns=at_ns,
     )
 
 
-def _funding(at_ns: int, instrument: InstrumentId, row: Row) -> FundingPublished:
-    return FundingPublished(at_ns=at_ns, instrument=instrument, rate=finite(row["rate"]))
+def _funding(
+    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers
+) -> FundingPublished:
+    return FundingPublished(at_ns=at_ns, instrument=instrument, rate=finite(row[0]))
 
 
-def _status(at_ns: int, instrument: InstrumentId, row: Row) -> InstrumentStatusChanged:
+def _status(
+    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers
+) -> InstrumentStatusChanged:
+    trading, reason = row
     return InstrumentStatusChanged(
-        at_ns=at_ns,
-        instrument=instrument,
-        trading=Trading(row["trading"]),
-        reason=row.get("reason") or "",
+        at_ns=at_ns, instrument=instrument, trading=Trading(trading), reason=reason
     )
 
 
 _OHLC = ("open", "high", "low", "close")
-_NONE: frozenset[str] = frozenset()
 KINDS = (
     _Kind(
         "quote",
-        frozenset({"bid", "bid_size", "ask", "ask_size"}),
-        _NONE,
+        ("bid", "bid_size", "ask", "ask_size"),
+        (),
         ("bid", "ask"),
         ("bid_size", "ask_size"),
         _quote,
     ),
-    _Kind(
-        "trade",
-        frozenset({"price", "quantity"}),
-        frozenset({"side"}),
-        ("price",),
-        ("quantity",),
-        _trade,
-    ),
-    _Kind("bar", frozenset({*_OHLC, "open_time", "volume"}), _NONE, _OHLC, ("volume",), _bar),
-    _Kind("funding", frozenset({"rate"}), _NONE, (), (), _funding),
-    _Kind("status", frozenset({"trading"}), frozenset({"reason"}), (), (), _status),
+    _Kind("trade", ("price", "quantity"), ("side",), ("price",), ("quantity",), _trade),
+    _Kind("bar", ("open_time", *_OHLC, "volume"), (), _OHLC, ("volume",), _bar),
+    _Kind("funding", ("rate",), (), (), (), _funding),
+    _Kind("status", ("trading",), ("reason",), (), (), _status),
 )
 """Every kind of file: what it must have, what it may have, and what its steps are told from."""
 
@@ -179,17 +202,20 @@ class CsvSeries:
         Raises:
             UserError: a row cannot be understood; names the line, what was found and wanted.
         """
-        kind = self._head[0]
+        kind, columns, _, _ = self._head
+        pick = _picker(("time", "instrument", *kind.columns, *kind.optional), columns)
+        make, name = kind.make, kind.name
         known: dict[str, InstrumentId] = {}
+        numbers = Numbers()
         for where, row in self._rows():
             try:
-                name = row["instrument"]
-                if name not in known:
-                    known[name] = _id(name)
-                event = kind.make(_time_ns(row["time"]), known[name], row)
+                time, instrument, *values = pick(row)
+                if instrument not in known:
+                    known[instrument] = _id(instrument)
+                event = make(_time_ns(time), known[instrument], values, numbers)
             except (ValueError, ArithmeticError, UserError) as error:
                 raise self._bad(where, row, error) from error
-            counts[kind.name] += 1
+            counts[name] += 1
             yield event
 
     @cached_property
@@ -210,8 +236,8 @@ class CsvSeries:
     def _kind_of(self, columns: list[str], number: int) -> _Kind:
         named = set(columns)
         for kind in KINDS:
-            wanted = kind.columns | {"time", "instrument"}
-            if wanted <= named <= wanted | kind.optional and len(columns) == len(named):
+            wanted = {"time", "instrument", *kind.columns}
+            if wanted <= named <= wanted | {*kind.optional} and len(columns) == len(named):
                 return kind
         raise unreadable(f"{self.path}:{number}", ",".join(columns), WANTED_HEADER)
 
@@ -225,26 +251,28 @@ class CsvSeries:
 
     @cached_property
     def _instruments(self) -> tuple[Instrument, ...]:
-        kind, _, described, _ = self._head
+        kind, columns, described, _ = self._head
         found = {each.id: each for each in described}
         if not kind.prices:
             return tuple(found.values())
+        places = [[columns.index(name) for name in names] for names in (kind.prices, kind.sizes)]
+        names_at = columns.index("instrument")
         units: dict[InstrumentId, tuple[int, int]] = {}
         for where, row in self._rows():
             try:
-                instrument = _id(row["instrument"])
+                instrument = _id(row[names_at])
                 if instrument not in found:
                     price, size = units.get(instrument, (0, 0))
-                    price = math.gcd(price, *(in_units(_number(row[name])) for name in kind.prices))
-                    size = math.gcd(size, *(in_units(_number(row[name])) for name in kind.sizes))
+                    price = math.gcd(price, *(in_units(_number(row[place])) for place in places[0]))
+                    size = math.gcd(size, *(in_units(_number(row[place])) for place in places[1]))
                     units[instrument] = price, size
             except (ValueError, ArithmeticError, UserError) as error:
                 raise self._bad(where, row, error) from error
         guessed = (_guessed(instrument, *steps) for instrument, steps in units.items())
         return tuple(chain(found.values(), guessed))
 
-    def _rows(self) -> Iterator[tuple[int, Row]]:
-        """Yield the number of each line and its columns by name."""
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield the number of each line and its columns, as many as the header has."""
         _, columns, _, head_lines = self._head
         with self._opened() as lines:
             for _ in range(head_lines):
@@ -253,13 +281,13 @@ class CsvSeries:
             for row in reader:
                 where = head_lines + reader.line_num
                 if len(row) == len(columns):
-                    yield where, dict(zip(columns, row, strict=True))
+                    yield where, row
                 elif row:
                     raise unreadable(f"{self.path}:{where}", ",".join(row), ",".join(columns))
 
-    def _bad(self, where: int, row: Row, error: Exception) -> Exception:
-        found = f"{','.join(row.values())} ({error})"
-        return unreadable(f"{self.path}:{where}", found, f"{','.join(row)}: {WANTED_VALUES}")
+    def _bad(self, where: int, row: list[str], error: Exception) -> Exception:
+        found, wanted = f"{','.join(row)} ({error})", f"{','.join(self._head[1])}: {WANTED_VALUES}"
+        return unreadable(f"{self.path}:{where}", found, wanted)
 
     @contextmanager
     def _opened(self) -> Iterator[Iterator[str]]:
@@ -270,6 +298,14 @@ class CsvSeries:
             raise missing(self.path, found, "a CSV file that can be read") from error
         with lines:
             yield lines
+
+
+def _picker(names: Sequence[str], columns: list[str]) -> Callable[[list[str]], tuple[str, ...]]:
+    """Return what takes the values of `names` out of a row; a column that is not there is empty."""
+    pick = itemgetter(*(columns.index(name) if name in columns else -1 for name in names))
+    if all(name in columns for name in names):
+        return pick
+    return lambda row: pick([*row, ""])
 
 
 def _time_ns(text: str) -> int:

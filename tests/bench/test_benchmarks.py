@@ -35,6 +35,7 @@ def test_a_backtest_loses_no_quote_and_no_fill(monkeypatch: pytest.MonkeyPatch) 
     result = fused.run(1)
     assert result.failure == ""
     assert result.value["orders_count"] > 100
+    assert set(result.ratio) == {"idle", "trading", "streamed"}
 
 
 @pytest.mark.bench
