@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from schemas.base import AccountId, Event
+from schemas.base import AccountId, Event, SessionId
 from schemas.errors import FieldError
 from schemas.instruments import Instrument
 
@@ -67,6 +67,8 @@ class TermsDeclared(Event, frozen=True, kw_only=True):
     """Whose open begins the trading day."""
 
     instruments: tuple[Instrument, ...]
+    currency_values: dict[str, Decimal] = {}
+    """What one unit of another currency counts for in the account's."""
 
 
 class UptimeMeasured(Event, frozen=True, kw_only=True):
@@ -140,6 +142,20 @@ class ReportsDue(Event, frozen=True, kw_only=True):
     """The shell has read which reports of days past were never made."""
 
     requests: tuple[ReportRequest, ...]
+
+
+class ResultsWanted(Event, frozen=True, kw_only=True):
+    """A session has ended: the core tells its shell to write what it did."""
+
+    session: SessionId
+
+
+class ResultsWritten(Event, frozen=True, kw_only=True):
+    """The shell tells what became of the results of a session."""
+
+    session: SessionId
+    error: str = ""
+    """Empty where they were written."""
 
 
 class StoreMarked(Event, frozen=True, kw_only=True):

@@ -209,6 +209,8 @@ INTERNAL: frozenset[type[Event]] = frozenset(
         reports.ReportWritten,
         reports.ReportsDue,
         reports.StoreMarked,
+        reports.ResultsWanted,
+        reports.ResultsWritten,
     }
 )
 """Events between a core and its own shell; never on the bus."""

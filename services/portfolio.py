@@ -108,6 +108,10 @@ class Portfolio:
         """Return whether this settlement was folded in."""
         return settlement_id in self._settled
 
+    def learn(self, instruments: Mapping[InstrumentId, Instrument]) -> None:
+        """Take in what instruments are; executions of others cannot be folded in."""
+        self._multipliers.update((key, each.multiplier) for key, each in instruments.items())
+
     def has_seen(self, execution_id: ExecutionId) -> bool:
         """Return whether this execution was folded in."""
         return execution_id in self._seen

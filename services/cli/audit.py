@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from services.recorder.search import Found, Query, Trail
 
 audit_app = App(name="audit", help="The record: is it whole, and what does it say?")
+audit_app.command("services.cli.audit_rebuild:rebuild", name="rebuild")
 
 Record = Annotated[Path | None, Parameter(help="Folder of the record; else `record` in the data.")]
 SHOWN_CHARS = 120

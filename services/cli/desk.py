@@ -88,7 +88,13 @@ class Desk:
             return None
         return event if isinstance(event, kind) else None
 
-    async def request(self, subject: str, request: msgspec.Struct, owner: str) -> ControlAnswered:
+    async def request(
+        self,
+        subject: str,
+        request: msgspec.Struct,
+        owner: str,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> ControlAnswered:
         """Return the answer to a control request.
 
         Raises:
@@ -96,7 +102,7 @@ class Desk:
         """
         data = msgspec.json.encode(request)
         try:
-            message = await self.connection.request(subject, data, timeout=REQUEST_TIMEOUT_S)
+            message = await self.connection.request(subject, data, timeout=timeout_s)
         except NoRespondersError as error:
             wanted = f"the {owner} service; see `sluice status`"
             raise BusError(
@@ -104,9 +110,7 @@ class Desk:
             ) from error
         except NatsError as error:
             refused = "; ".join(self.connection.refusals)
-            found = (
-                refused or f"no answer in {REQUEST_TIMEOUT_S:g} s: it may or may not have worked"
-            )
+            found = refused or f"no answer in {timeout_s:g} s: it may or may not have worked"
             raise BusError("SLU-122", subject=subject, found=found, wanted="an answer") from error
         [event] = decode(message.data, subject=subject)
         assert isinstance(event, ControlAnswered), event

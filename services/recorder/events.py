@@ -44,7 +44,7 @@ def _line(n: int, event: bytes) -> EventLine:
     Raises:
         msgspec.MsgspecError: it is no JSON object.
     """
-    component = _component(_source.decode(event).src)
+    component = component_of(_source.decode(event).src)
     if b"\n" in event or not event.startswith(b"{"):
         event = msgspec.json.format(event.strip(), indent=-1)
     event.decode()  # JSON Lines are UTF-8, whatever a publisher sends
@@ -53,8 +53,8 @@ def _line(n: int, event: bytes) -> EventLine:
     return EventLine(component, b'{"record":%d%s%s\n' % (n, comma, body.rstrip()))
 
 
-def _component(src: str) -> str:
-    """Return the service that published: `gate` of `gate-<boot id>`."""
+def component_of(src: str) -> str:
+    """Return the service that published: `gate` of `gate-<boot id>`; whoever has no name else."""
     name = src.rpartition("-")[0]
     return name if TOKEN.fullmatch(name) else NOBODY
 

@@ -134,6 +134,7 @@ MAY_SUBSCRIBE: dict[str, str] = {
     "feed.ended": f"venue strategy gate executor breaker {WATCHERS}",
     "signal.>": f"gate {WATCHERS}",
     "session.>": f"gate breaker {WATCHERS}",
+    "session.*.state": f"gate breaker reports {WATCHERS}",
     "risk.decision.>": f"strategy breaker {WATCHERS}",
     "risk.account.*": f"strategy gate {WATCHERS}",
     "risk.health.*": f"strategy gate {WATCHERS}",

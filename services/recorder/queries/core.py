@@ -16,13 +16,17 @@ from schemas.reports import (
     ReportsReported,
     ReportWanted,
     ReportWritten,
+    ResultsWanted,
+    ResultsWritten,
     StoreMarked,
     TermsDeclared,
 )
+from schemas.sessions import SessionState, SessionStateChanged
 from services.core import NOTHING
 from services.recorder.queries.uptime import Uptime
 
 SERVICE = "reports"
+ENDED = (SessionState.STOPPED, SessionState.COMPLETED, SessionState.FAILED)
 MADE_REMEMBERED_MAX = 20
 REQUEST = "report"
 
@@ -34,7 +38,15 @@ class ReportsCore:
     """
 
     hears: frozenset[type[Event]] = frozenset(
-        {HealthReported, ReportAsked, ReportWritten, ReportsDue, StoreMarked}
+        {
+            HealthReported,
+            SessionStateChanged,
+            ReportAsked,
+            ReportWritten,
+            ReportsDue,
+            ResultsWritten,
+            StoreMarked,
+        }
     )
     keeps: frozenset[type[Event]] = frozenset()
 
@@ -43,7 +55,7 @@ class ReportsCore:
         self._terms = terms
         self._every_ns = uptime_every_s * NS_PER_S
         self._uptime = Uptime()
-        self._mark = StoreMarked(at_ns=0, recorded_count=0, lag_bytes=0, detail="starting")
+        self._mark = StoreMarked(at_ns=0, recorded_count=0, lag_bytes=0)
         self._made: deque[ReportMade] = deque(maxlen=MADE_REMEMBERED_MAX)
 
     def why_not_ready(self) -> str:
@@ -63,6 +75,10 @@ class ReportsCore:
                 return [ReportWanted(at_ns=now_ns, request_id="", request=r) for r in requests]
             case ReportWritten():
                 return self._written(event, now_ns)
+            case SessionStateChanged(session=session, state=state) if state in ENDED:
+                return [ResultsWanted(at_ns=now_ns, session=session)]
+            case ResultsWritten(session=session, error=error) if error:
+                return [_alert(f"the results of {session} were not written: {error}", now_ns)]
         return NOTHING
 
     def wake(self, now_ns: int) -> Sequence[Event]:

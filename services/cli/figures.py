@@ -1,0 +1,157 @@
+"""`sluice figures`: how well it did, made from the record alone."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+
+from schemas.errors import UserError
+from schemas.results import Figures
+from services.cli.config_types import did_you_mean
+from services.cli.exits import Exit
+from services.cli.locate import Place, data_dir_of
+from services.cli.output import UNKNOWN, Output, amount
+from services.cli.progress import progress
+from services.cli.report import Account, terms_of
+
+if TYPE_CHECKING:
+    from services.reports.figures import DayFigures, FiguresFold
+
+BY = ("book", "strategy", "session", "symbol", "day")
+
+
+def figures(
+    *,
+    by: Annotated[str | None, Parameter(help="book, strategy, session, symbol or day.")] = None,
+    account: Account = None,
+    place: Place | None = None,
+) -> Exit:
+    """Show profit and loss, Sharpe, drawdown and where they came from.
+
+    Always made anew from the record. Without --by: by book, strategy and session, and whether
+    losses and uptime are as promised.
+    """
+    where = place or Place()
+    output, data_dir = Output(where.as_json), data_dir_of(where)
+    if by is not None and by not in BY:
+        wanted = did_you_mean(by, [*BY]) or ", ".join(BY)
+        raise UserError("SLU-103", path="--by", found=by, wanted=wanted)
+    terms = terms_of(data_dir, account)
+    fold = _folded(data_dir, terms.account)
+    output.data(document(fold))
+    output.line(f"account {terms.account}, amounts in {terms.currency}; from the record alone")
+    for part in ("book", "strategy", "session") if by is None else (by,):
+        _show(output, fold, part)
+    if by is None:
+        _show_safety(output, fold)
+    return Exit.OK
+
+
+def document(fold: "FiguresFold") -> dict[str, Any]:
+    """Return all figures of a folded record, for programs."""
+    from services.performance.core import By
+
+    parts = {each.value: fold.attribution(each) for each in By}
+    days = {name: msgspec.to_builtins(day) | _derived(day) for name, day in fold.days.items()}
+    last = fold.last
+    return {
+        "account": fold.account,
+        **fold.figures(),
+        "attribution": parts,
+        "days": days,
+        "safety": fold.safety(),
+        "equity": None if last is None or last.unmarked else last.equity,
+        "cash": None if last is None else last.cash,
+    }
+
+
+def _derived(day: "DayFigures") -> dict[str, Any]:
+    found = {"profit": day.profit, "worst": day.worst, "uptime": day.uptime}
+    return {name: None if value is None else str(value) for name, value in found.items()}
+
+
+def _folded(data_dir: Path, account: Any) -> "FiguresFold":
+    from services.recorder.queries.events import in_time_order, recorded_events
+    from services.recorder.queries.making import chain_records, require_record
+    from services.reports.figures import FiguresFold
+
+    folder = require_record(data_dir)
+    fold = FiguresFold(account)
+    total = sum(path.stat().st_size for path in folder.glob("chain-*"))
+    with progress("reading the record", total) as on_bytes:
+
+        def told() -> Any:
+            for record in chain_records(folder):
+                on_bytes(len(record.data))
+                yield record
+
+        for each in in_time_order(recorded_events(told())):
+            fold.apply(each.event)
+    return fold
+
+
+def _show(output: Output, fold: "FiguresFold", part: str) -> None:
+    from services.performance.core import By
+
+    if part == "day":
+        columns = ("day", "opening", "closing", "profit", "worst", "fills", "fees", "uptime")
+        output.table("by day", columns, [_day_row(each) for each in fold.days.values()])
+        return
+    if part == "symbol":
+        shares = fold.attribution(By.SYMBOL)
+        symbols = [(n, *map(_money, (s.profit, s.fees, s.traded))) for n, s in shares.items()]
+        output.table("by symbol", ("symbol", "profit", "fees", "traded"), symbols)
+        return
+    columns = ("name", "capital", "value", "return", "sharpe", "drawdown", "win rate", "trips")
+    found = fold.figures()[part]
+    rows = [(name, *_row(each)) for name, each in found.items()]
+    output.table(f"by {part}", (*columns, "fills", "fees"), rows)
+
+
+def _row(each: Figures) -> tuple[str, ...]:
+    return (
+        amount(each.initial_capital),
+        _money(each.final_value),
+        _percent(each.total_return),
+        UNKNOWN if each.sharpe is None else f"{each.sharpe:.2f}",
+        _percent(each.drawdown_max),
+        _percent(each.win_rate),
+        str(each.trade_count),
+        str(each.fill_count),
+        _money(each.fees),
+    )
+
+
+def _day_row(day: "DayFigures") -> tuple[str, ...]:
+    profit, fees = _money(day.profit), _money(day.fees)
+    ends = (_money(day.opening), _money(day.closing))
+    fills, uptime = str(day.fill_count), _percent(day.uptime)
+    return (day.day, *ends, profit, _percent(day.worst), fills, fees, uptime)
+
+
+def _show_safety(output: Output, fold: "FiguresFold") -> None:
+    safety = fold.safety()
+    worst, up = _percent(safety.worst_day), _percent(safety.uptime)
+    hours = safety.measured_ns / 3.6e12
+    output.line(
+        f"deepest fall within a day {worst}, wanted {_percent(-safety.loss_max)} at most: "
+        f"{_word(safety.is_loss_kept)}"
+    )
+    output.line(
+        f"uptime in market hours {up} of {hours:,.2f} hours measured, wanted "
+        f"{_percent(safety.uptime_min)}: {_word(safety.is_uptime_kept)}"
+    )
+
+
+def _word(is_kept: bool | None) -> str:
+    return UNKNOWN if is_kept is None else "kept" if is_kept else "NOT KEPT"
+
+
+def _money(value: Decimal | None) -> str:
+    return UNKNOWN if value is None else f"{value:,.2f}"
+
+
+def _percent(value: Decimal | float | None) -> str:
+    return UNKNOWN if value is None else f"{value * 100:.3f} %"

@@ -1,0 +1,100 @@
+"""The record as tables for other programs: rows as they come, whatever their number."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from schemas.sessions import SessionCreated, SessionStateChanged
+from services.recorder.chain import Record
+from services.recorder.queries.events import in_time_order, recorded_events
+from services.recorder.queries.order_rows import Row, order_row
+from services.recorder.queries.rows import Rows
+from services.recorder.queries.tables import ALL, Column
+from services.reports.forms import iso_time
+from services.reports.orders import OrderFold
+
+ROWS_AT_ONCE = 2_000
+
+
+class Wanted(NamedTuple):
+    """What is exported. Times in ns since the epoch; 0 and empty are no limit."""
+
+    kind: str
+    from_ns: int = 0
+    until_ns: int = 0
+    session: str = ""
+
+
+KINDS = ("events", "orders", "fills", "sessions")
+
+
+def columns_of(kind: str) -> tuple[Column, ...]:
+    """Return the columns of an export."""
+    return (Column("at", "VARCHAR"), *ALL[kind])
+
+
+def header(kind: str) -> list[str]:
+    """Return the names of the columns: the time for people first."""
+    return [each.name for each in columns_of(kind)]
+
+
+def exported(records: Iterable[Record], wanted: Wanted) -> Iterator[Row]:
+    """Yield the rows of an export, in order of the record; orders as they end, open ones last.
+
+    Memory does not grow with the record: open orders are remembered, and the last closed ones.
+    """
+    names = [each.name for each in ALL[wanted.kind]]
+    when = names.index(_TIME[wanted.kind])
+    whose = names.index("session")
+    for row in _rows(records, wanted.kind):
+        at_ns = row[when]
+        if wanted.session and row[whose] != wanted.session:
+            continue
+        if at_ns < wanted.from_ns or (wanted.until_ns and at_ns >= wanted.until_ns):
+            continue
+        yield (iso_time(at_ns), *row)
+
+
+_TIME = {"events": "at_ns", "fills": "at_ns", "orders": "signal_ns", "sessions": "created_ns"}
+
+
+def _rows(records: Iterable[Record], kind: str) -> Iterator[Row]:
+    if kind == "orders":
+        yield from _orders(records)
+        return
+    rows, pending = Rows(), 0
+    for record in records:
+        pending += rows.add(record)
+        if pending >= ROWS_AT_ONCE and kind != "sessions":
+            pending = 0
+            yield from rows.take()[kind]
+    yield from rows.take()[kind]
+
+
+def _orders(records: Iterable[Record]) -> Iterator[Row]:
+    fold, strategies = OrderFold(), dict[str, str]()
+    days = Rows()
+    for each in in_time_order(recorded_events(records)):
+        event = each.event
+        if isinstance(event, SessionCreated | SessionStateChanged):
+            strategies[event.session] = event.strategy
+        order = fold.apply(event)
+        if order is not None and order.is_closed and order.closed_ns == event.at_ns:
+            yield order_row(order, strategies.get(order.session, ""), days.day_of(order))
+    for order in fold.open_orders():
+        yield order_row(order, strategies.get(order.session, ""), days.day_of(order))
+
+
+def csv_lines(kind: str, rows: Iterable[Sequence[object]]) -> Iterator[bytes]:
+    """Yield a CSV file in pieces (RFC 4180, UTF-8)."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(header(kind))
+    for count, row in enumerate(rows, start=1):
+        writer.writerow(row)
+        if count % ROWS_AT_ONCE == 0:
+            yield text.getvalue().encode()
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue().encode()

@@ -1,0 +1,129 @@
+"""Queries that have a name: what people ask every day."""
+
+from typing import NamedTuple
+
+
+class Named(NamedTuple):
+    """One query."""
+
+    about: str
+    sql: str
+
+
+_HELD = """
+    SELECT p.*, m.price AS mark,
+           CASE WHEN p.quantity = 0 THEN 0 ELSE p.quantity * m.price * p.multiplier END AS value
+    FROM positions p LEFT JOIN prices m USING (instrument)
+"""
+_PNL = """
+    count(*) FILTER (quantity <> 0) AS holdings, sum(fill_count)::BIGINT AS fills,
+    round(sum(realized), 4) AS realized, round(sum(fees), 4) AS fees,
+    CASE WHEN count(cash) = count(*) AND count(value) = count(*)
+         THEN round(sum(cash + value), 4) END AS profit
+"""
+
+
+def _pnl(by: str, order: str = "profit DESC") -> str:
+    return f"WITH held AS ({_HELD}) SELECT {by}, {_PNL} FROM held GROUP BY {by} ORDER BY {order}"
+
+
+NAMED: dict[str, Named] = {
+    "pnl_by_session": Named(
+        "Profit and loss of each session: realized, fees, and all with holdings at the last price.",
+        _pnl("session, strategy"),
+    ),
+    "pnl_by_strategy": Named("The same by strategy.", _pnl("strategy")),
+    "pnl_by_book": Named("The same by account: a book.", _pnl("account")),
+    "pnl_by_instrument": Named("The same by instrument.", _pnl("instrument")),
+    "pnl_by_day": Named(
+        "Realized profit, fees and turnover of each day.",
+        "SELECT day, account, count(*) AS fills, round(sum(realized), 4) AS realized,"
+        " round(sum(fee), 4) AS fees, round(sum(notional), 2) AS turnover"
+        " FROM fills GROUP BY day, account ORDER BY day DESC, account",
+    ),
+    "equity_by_day": Named(
+        "First, last, highest and lowest equity of each day, and the deepest drawdown.",
+        "SELECT day, account, arg_min(equity, at_ns) AS first, arg_max(equity, at_ns) AS last,"
+        " max(equity) AS high, min(equity) AS low, max(drawdown) AS drawdown"
+        " FROM marks GROUP BY day, account ORDER BY day DESC, account",
+    ),
+    "sessions": Named(
+        "The sessions and how they stand.",
+        "SELECT session, strategy, account, state, initial_capital, share_class, execution_mode,"
+        " operator, reason, make_timestamp_ns(created_ns) AS created FROM sessions"
+        " ORDER BY created_ns DESC",
+    ),
+    "orders_by_status": Named(
+        "How orders ended, by strategy.",
+        "SELECT strategy, coalesce(status, outcome) AS status, count(*) AS orders,"
+        " sum(fill_count)::BIGINT AS fills FROM orders GROUP BY ALL ORDER BY orders DESC",
+    ),
+    "open_orders": Named(
+        "Orders that have not ended.",
+        "SELECT order_id, session, instrument, side, quantity, filled, limit_price, status,"
+        " make_timestamp_ns(signal_ns) AS since FROM orders WHERE is_open AND status IS NOT NULL"
+        " ORDER BY signal_ns",
+    ),
+    "last_fills": Named(
+        "The last hundred executions.",
+        "SELECT make_timestamp_ns(at_ns) AS at, session, instrument, side, quantity, price, fee,"
+        " realized, order_id FROM fills ORDER BY record DESC LIMIT 100",
+    ),
+    "rejections": Named(
+        "Signals that the gate denied, by the rule that did.",
+        "SELECT rule, strategy, count(*) AS denied, any_value(detail) AS example FROM decisions"
+        " WHERE outcome = 'rejected' GROUP BY ALL ORDER BY denied DESC",
+    ),
+    "decision_latency": Named(
+        "How long decisions took, in microseconds, by day.",
+        "SELECT day, count(*) AS decisions,"
+        " round(approx_quantile(took_ns, 0.5) / 1e3, 1) AS p50_us,"
+        " round(approx_quantile(took_ns, 0.99) / 1e3, 1) AS p99_us,"
+        " round(max(took_ns) / 1e3, 1) AS max_us FROM decisions WHERE took_ns IS NOT NULL"
+        " GROUP BY day ORDER BY day DESC",
+    ),
+    "order_latency": Named(
+        "Signal to venue, and venue to first execution, in microseconds, by venue.",
+        "SELECT venue, count(*) AS orders,"
+        " round(approx_quantile(submitted_ns - signal_ns, 0.5) / 1e3, 1) AS send_p50_us,"
+        " round(approx_quantile(submitted_ns - signal_ns, 0.99) / 1e3, 1) AS send_p99_us,"
+        " round(approx_quantile(first_fill_ns - submitted_ns, 0.5) / 1e3, 1) AS fill_p50_us,"
+        " round(approx_quantile(first_fill_ns - submitted_ns, 0.99) / 1e3, 1) AS fill_p99_us"
+        " FROM orders WHERE submitted_ns IS NOT NULL GROUP BY venue ORDER BY venue",
+    ),
+    "slippage": Named(
+        "Slippage against the middle of the market at the decision, by instrument and venue.",
+        "SELECT instrument, venue, count(slippage_bps) AS orders,"
+        " round(avg(slippage_bps), 3) AS mean_bps,"
+        " round(sum(slippage_bps * filled) / nullif(sum(filled), 0), 3) AS weighted_bps,"
+        " max(slippage_bps) AS worst_bps FROM orders WHERE slippage_bps IS NOT NULL"
+        " GROUP BY ALL ORDER BY weighted_bps DESC",
+    ),
+    "events": Named(
+        "How many events of each kind, by component.",
+        "SELECT coalesce(type, 'not readable') AS type, component, count(*) AS events"
+        " FROM events GROUP BY ALL ORDER BY events DESC",
+    ),
+    "alerts": Named(
+        "Alerts by code and component, with the newest message.",
+        "SELECT code, severity, component, count(*) AS alerts,"
+        " make_timestamp_ns(max(at_ns)) AS newest, arg_max(message, at_ns) AS message FROM alerts"
+        " GROUP BY code, severity, component ORDER BY newest DESC",
+    ),
+    "halts": Named(
+        "Every halt and start of trading, newest first.",
+        "SELECT make_timestamp_ns(at_ns) AS at, subject, component,"
+        " json_extract_string(body, '$.operator') AS operator,"
+        " json_extract_string(body, '$.reason') AS reason FROM events"
+        " WHERE stream = 'CONTROL' AND (subject = 'control.halt' OR subject LIKE 'control.halt.%'"
+        " OR subject = 'control.record.epoch') ORDER BY record DESC LIMIT 1000",
+    ),
+    "reports": Named(
+        "Reports that were made, newest first.",
+        "SELECT make_timestamp_ns(at_ns) AS at, json_extract_string(body, '$.kind') AS kind,"
+        " json_extract_string(body, '$.day') AS day, json_extract_string(body, '$.file') AS file,"
+        " json_extract_string(body, '$.sha256') AS sha256 FROM events WHERE type = 'ReportMade'"
+        " ORDER BY record DESC LIMIT 1000",
+    ),
+}
+"""By name."""

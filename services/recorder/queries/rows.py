@@ -1,0 +1,355 @@
+"""From records to rows: events as they are, and what follows from them. Pure.
+
+What follows is folded by the same code as every report: `services.reports.orders` and
+`services.portfolio`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from schemas import wire
+from schemas.base import NS_PER_S, ExecutionId, InstrumentId, OrderId, SessionId
+from schemas.control import AccountMarked
+from schemas.errors import WireError
+from schemas.executions import OrderFilled
+from schemas.health import AlertRaised
+from schemas.instruments import Instrument, venue_of
+from schemas.orders import Side, SignalDecided
+from schemas.reports import TermsDeclared
+from schemas.sessions import SessionCreated, SessionStateChanged
+from schemas.settlement import PositionSettled
+from services.recorder.chain import Record
+from services.recorder.events import component_of
+from services.recorder.queries.events import parts
+from services.recorder.queries.heads import NO_ORDER, read_head
+from services.recorder.queries.holdings import Holding
+from services.recorder.queries.order_rows import Row, first_ns, order_row, text_of
+from services.recorder.queries.tables import ALL, KEYED
+from services.reports.orders import OrderFold, OrderRecord
+
+BIGINT_MAX = 2**63 - 1
+
+
+class Rows:
+    """Folds records; hands out the rows of a batch by table.
+
+    Attributes:
+        n: the last record folded in.
+    """
+
+    def __init__(self, n: int = 0) -> None:
+        self.n = n
+        self.orders = OrderFold()
+        self._rows: dict[str, list[Row]] = {table: [] for table in ALL}
+        self._touched: dict[OrderId, OrderRecord] = {}
+        self._holdings: dict[str, Holding] = {}
+        self._changed: dict[str, Holding] = {}
+        self._sessions: dict[SessionId, Row] = {}
+        self._instruments: dict[InstrumentId, Instrument] = {}
+        self._prices: dict[InstrumentId, Row] = {}
+        self._days: dict[int, str] = {}
+        self._folds: dict[str, Callable[[int, Any], None]] = {
+            "SignalDecided": self._decision,
+            "OrderFilled": self._fill,
+            "AccountMarked": self._mark,
+            "AlertRaised": self._alert,
+            "SessionCreated": self._session_created,
+            "SessionStateChanged": self._session_changed,
+            "TermsDeclared": self._terms,
+            "PositionSettled": self._settled,
+            **dict.fromkeys(
+                (kind.__name__ for kind in self.orders.hears if kind.__name__ not in _OWN),
+                self._order,
+            ),
+        }
+
+    def restore(
+        self,
+        folds: Mapping[str, str],
+        holdings: Iterable[str],
+        instruments: Iterable[str],
+        executions: Iterable[str],
+        sessions: Iterable[Row],
+    ) -> None:
+        """Go on where a store stands.
+
+        Args:
+            folds: open orders by id, as JSON.
+            holdings: as JSON.
+            instruments: as JSON.
+            executions: ids of those that count already, oldest first.
+            sessions: rows of the table.
+        """
+        self.orders.reopen(msgspec.json.decode(text, type=OrderRecord) for text in folds.values())
+        for text in holdings:
+            held = msgspec.json.decode(text, type=Holding)
+            self._holdings[_key(held.account, held.session, held.instrument)] = held
+        for text in instruments:
+            instrument = msgspec.json.decode(text, type=Instrument)
+            self._instruments[instrument.id] = instrument
+        for execution_id in executions:
+            self.orders.is_repeat(ExecutionId(execution_id))
+        self._sessions = {SessionId(row[0]): row for row in sessions}
+
+    def add(self, record: Record) -> int:
+        """Fold one record in; return how many rows of events it became."""
+        self.n = record.n
+        data = record.data
+        found = [data] if not data.startswith(b"[") else parts(data)
+        for part, body in enumerate(found):
+            self._event(record, part, body)
+        return len(found)
+
+    def take(self) -> dict[str, list[Row]]:
+        """Return the rows since the last time, by table, and begin anew."""
+        for order in self._touched.values():
+            self._order_row(order)
+        for key, held in self._changed.items():
+            self._holding_row(key, held)
+        self._rows["prices"] = list(self._prices.values())
+        self._touched, self._changed, self._prices = {}, {}, {}
+        taken, self._rows = self._rows, {table: [] for table in ALL}
+        for table in KEYED:  # the newest row of a key alone
+            taken[table] = list({row[0]: row for row in taken[table]}.values())
+        return taken
+
+    def day_of(self, order: OrderRecord) -> str:
+        """Return the UTC date on which an order was first heard of."""
+        return self._day(first_ns(order))
+
+    def _event(self, record: Record, part: int, body: bytes) -> None:
+        head = read_head(body)
+        inner = head.order or NO_ORDER
+        at_ns = head.at_ns if 0 < head.at_ns <= BIGINT_MAX else record.recv_ns
+        self._rows["events"].append(
+            (
+                record.n,
+                part,
+                self._day(at_ns),
+                at_ns,
+                record.recv_ns,
+                head.type,
+                component_of(head.src),
+                record.stream,
+                record.subject,
+                head.account or inner.account,
+                head.session or inner.session or "",
+                head.instrument or inner.instrument,
+                head.order_id or inner.order_id,
+                body.decode("utf-8", "replace"),
+            )
+        )
+        fold = self._folds.get(head.type)
+        if fold is None:
+            return
+        try:
+            [event] = wire.decode(body, subject=record.subject)
+        except WireError:
+            return
+        fold(record.n, event)
+
+    def _order(self, n: int, event: Any) -> None:
+        order = self.orders.apply(event)
+        if order is not None:
+            self._touched[order.order_id] = order
+
+    def _decision(self, n: int, event: SignalDecided) -> None:
+        self._order(n, event)
+        self._rows["decisions"].append(
+            (
+                n,
+                self._day(event.at_ns),
+                event.at_ns,
+                event.account,
+                event.session,
+                self._strategy(event.session),
+                event.instrument,
+                event.signal_id,
+                event.order_id,
+                event.outcome.value,
+                event.rule,
+                event.detail,
+                event.side.value,
+                str(event.quantity),
+                str(event.approved_quantity),
+                text_of(event.bid),
+                text_of(event.ask),
+                event.took_ns,
+            )
+        )
+        if event.bid is not None and event.ask is not None:
+            self._price(event.instrument, (event.bid + event.ask) / 2, event.at_ns, "decision")
+
+    def _fill(self, n: int, event: OrderFilled) -> None:
+        order = self.orders.apply(event)
+        if order is None:
+            return  # told before
+        self._touched[order.order_id], held = order, self._held(event)
+        signed = event.quantity if event.side is Side.BUY else -event.quantity
+        realized, held.fill_count = held.realized, held.fill_count + 1
+        position = held.position()
+        position.apply(signed, event.price, held.multiplier or Decimal(1))
+        held.take(position)
+        notional = event.price * event.quantity * (held.multiplier or Decimal(1))
+        cash = (-notional if event.side is Side.BUY else notional) - event.fee
+        held.fees, held.cash = held.fees + event.fee, held.cash + cash
+        is_known = held.multiplier is not None
+        self._rows["fills"].append(
+            (
+                n,
+                self._day(event.at_ns),
+                event.at_ns,
+                event.venue_ns,
+                event.account,
+                event.session,
+                self._strategy(event.session),
+                event.instrument,
+                venue_of(event.instrument),
+                event.order_id,
+                event.execution_id,
+                event.side.value,
+                event.liquidity.value,
+                str(event.price),
+                str(event.quantity),
+                str(event.fee),
+                *(
+                    str(each) if is_known else ""
+                    for each in (notional, cash, position.realized - realized)
+                ),
+            )
+        )
+        self._price(event.instrument, event.price, event.at_ns, "fill")
+
+    def _settled(self, n: int, event: PositionSettled) -> None:
+        """Settle each session's part of a holding: it is told by the unit."""
+        for key, held in self._holdings.items():
+            is_meant = (held.account, held.instrument) == (event.account, event.instrument)
+            if not is_meant or held.settled == event.settlement_id:
+                continue
+            held.settled = event.settlement_id
+            held.cash += held.quantity * event.payment
+            held.settlements += held.quantity * event.payment
+            if event.closes_at is not None and held.multiplier is not None:
+                held.cash += held.quantity * event.closes_at * held.multiplier
+                position = held.position()
+                position.apply(-held.quantity, event.closes_at, held.multiplier)
+                held.take(position)
+            self._changed[key] = held
+
+    def _held(self, event: OrderFilled) -> Holding:
+        key = _key(event.account, event.session, event.instrument)
+        held = self._holdings.get(key)
+        if held is None:
+            held = self._holdings[key] = Holding(event.account, event.session, event.instrument)
+        if not held.fill_count:
+            known = self._instruments.get(event.instrument)
+            held.multiplier = None if known is None else known.multiplier
+        self._changed[key] = held
+        return held
+
+    def _mark(self, n: int, event: AccountMarked) -> None:
+        self._rows["marks"].append(
+            (
+                n,
+                self._day(event.at_ns),
+                event.at_ns,
+                event.account,
+                "" if event.unmarked else str(event.equity),
+                str(event.cash),
+                str(event.high_water_mark),
+                "" if event.unmarked else str(event.drawdown),
+            )
+        )
+        for instrument, mark in event.marks.items():
+            self._price(instrument, mark, event.at_ns, "valuation")
+
+    def _alert(self, n: int, event: AlertRaised) -> None:
+        day, severity = self._day(event.at_ns), event.severity.value
+        row = (n, day, event.at_ns, severity, event.component, event.code, event.message)
+        self._rows["alerts"].append(row)
+
+    def _session_created(self, n: int, event: SessionCreated) -> None:
+        row = (
+            event.session,
+            event.strategy,
+            event.account,
+            str(event.initial_capital),
+            event.share_class,
+            event.execution_mode,
+            event.operator,
+            "created",
+            "",
+            event.at_ns,
+            event.at_ns,
+        )
+        self._sessions[event.session] = row
+        self._rows["sessions"].append(row)
+
+    def _session_changed(self, n: int, event: SessionStateChanged) -> None:
+        known = self._sessions.get(event.session)
+        before = known[:7] if known else (event.session, event.strategy, event.account, *[""] * 4)
+        created_ns = known[9] if known else 0
+        row = (*before, event.state.value, event.reason, created_ns, event.at_ns)
+        self._sessions[event.session] = row
+        self._rows["sessions"].append(row)
+
+    def _terms(self, n: int, event: TermsDeclared) -> None:
+        for each in event.instruments:
+            self._instruments[each.id] = each
+            names = (each.id, each.venue, each.symbol, each.asset_class.value)
+            sizes = (str(each.multiplier), str(each.tick_size), str(each.lot_size))
+            exact = msgspec.json.encode(each).decode()
+            row = (*names, each.currency, each.sector, *sizes, exact)
+            self._rows["instruments"].append(row)
+
+    def _price(self, instrument: InstrumentId, price: Decimal, at_ns: int, source: str) -> None:
+        self._prices[instrument] = (instrument, str(price), at_ns, source)
+
+    def _order_row(self, order: OrderRecord) -> None:
+        row = order_row(order, self._strategy(order.session), self.day_of(order))
+        self._rows["orders"].append(row)
+        exact = "" if order.is_closed else msgspec.json.encode(order).decode()
+        self._rows["folds"].append((order.order_id, exact))
+
+    def _holding_row(self, key: str, held: Holding) -> None:
+        is_known = held.multiplier is not None
+        self._rows["positions"].append(
+            (
+                key,
+                held.account,
+                held.session,
+                self._strategy(SessionId(held.session)),
+                held.instrument,
+                str(held.quantity),
+                str(held.average_price),
+                str(held.realized) if is_known else "",
+                str(held.fees),
+                str(held.cash) if is_known else "",
+                text_of(held.multiplier),
+                held.fill_count,
+                msgspec.json.encode(held).decode(),
+            )
+        )
+
+    def _strategy(self, session: SessionId) -> str:
+        row = self._sessions.get(session)
+        return "" if row is None else str(row[1])
+
+    def _day(self, at_ns: int) -> str:
+        number = at_ns // (86_400 * NS_PER_S)
+        day = self._days.get(number)
+        if day is None:
+            at = datetime.fromtimestamp(min(at_ns, BIGINT_MAX) // NS_PER_S, UTC)
+            day = self._days[number] = at.date().isoformat()
+        return day
+
+
+_OWN = ("SignalDecided", "OrderFilled")
+
+
+def _key(account: str, session: str, instrument: str) -> str:
+    return f"{account}|{session}|{instrument}"

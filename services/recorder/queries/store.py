@@ -1,0 +1,176 @@
+"""The tables on the disk: fed in batches, each whole or not at all, and never asked for a write.
+
+DuckDB lets one process open a file. That process is this one; it reads the recorder's files and
+nothing waits for it. Whatever happens to the store, it can be made anew from the record.
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from schemas.errors import StateError
+from services.recorder.queries.order_rows import Row
+from services.recorder.queries.rows import Rows
+from services.recorder.queries.tables import ALL, KEYED, create_sql, delete_sql, insert_sql
+from services.reports.orders import EXECUTIONS_MAX
+
+FILE, FORM = "events.duckdb", 1
+"""The form is the tables' version: a store of another one is made anew."""
+
+SETTINGS = (
+    "SET enable_external_access = false",
+    "SET python_enable_replacements = false",
+    "SET allow_community_extensions = false",
+    "SET autoinstall_known_extensions = false",
+    "SET autoload_known_extensions = false",
+    "SET lock_configuration = true",
+)
+"""From here on nobody reads or writes another file, or undoes this."""
+
+_BATCH = "batch"
+_PLACE = "CREATE TABLE IF NOT EXISTS place (form INTEGER, n BIGINT)"
+
+
+class Store:
+    """The query store of one folder. One thread feeds it; cursors of others only read.
+
+    Attributes:
+        rows: the fold that the next batch goes on from.
+    """
+
+    def __init__(self, folder: Path, *, memory_mb: int = 256, threads: int = 1) -> None:
+        """Open the store, or make it.
+
+        Raises:
+            StateError: SLU-141 the folder cannot be written, or another process has it open.
+        """
+        self._folder = folder
+        self._limits: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": f"{memory_mb}MiB",
+            "threads": threads,
+        }
+        self._lock = threading.Lock()
+        self._open()
+        if not self._is_ours():
+            self._connection.close()
+            remove(folder)
+            self._open()
+        self.rows = self._restored()
+
+    @property
+    def n(self) -> int:
+        """The last record that is in the tables."""
+        found = self._connection.execute("SELECT n FROM place").fetchone()
+        return 0 if found is None else int(found[0])
+
+    def commit(self) -> None:
+        """Take in what `rows` has folded since the last commit; it is durable when this returns.
+
+        Raises:
+            StateError: SLU-141 the disk did not take it; nothing of it is in the tables.
+        """
+        taken, n = self.rows.take(), self.rows.n
+        try:
+            with self._transaction() as connection:
+                for table, rows in taken.items():
+                    if rows:
+                        self._insert(connection, table, rows)
+                connection.execute("UPDATE place SET n = ?", [n])
+        except duckdb.Error as error:
+            self.rows = self._restored()
+            raise self._failed(error) from error
+
+    def cursor(self) -> "duckdb.DuckDBPyConnection":
+        """Return a connection for one reader, to be closed by it."""
+        with self._lock:
+            return self._connection.cursor()
+
+    def values(self, sql: str, *parameters: object) -> list[Row]:
+        """Return the rows of a statement of our own."""
+        with contextlib.closing(self.cursor()) as cursor:
+            return list(cursor.execute(sql, list(parameters)).fetchall())
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def _open(self) -> None:
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._connection = duckdb.connect(str(self._folder / FILE), config=self._limits)
+            for each in (*map(create_sql, ALL), _PLACE, *SETTINGS):
+                self._connection.execute(each)
+        except (duckdb.Error, OSError) as error:
+            raise self._failed(error) from error
+
+    def _is_ours(self) -> bool:
+        found = self._connection.execute("SELECT form FROM place").fetchone()
+        if found is None:
+            self._connection.execute("INSERT INTO place VALUES (?, 0)", [FORM])
+            return True
+        return int(found[0]) == FORM
+
+    def _restored(self) -> Rows:
+        rows = Rows(self.n)
+        if rows.n:
+            recent = f"SELECT execution_id FROM fills ORDER BY record DESC LIMIT {EXECUTIONS_MAX}"
+            sessions = self.values("SELECT * FROM sessions")
+            rows.restore(
+                dict(self.values("SELECT key, exact FROM folds WHERE exact IS NOT NULL")),
+                [row[0] for row in self.values("SELECT exact FROM positions")],
+                [row[0] for row in self.values("SELECT exact FROM instruments")],
+                [row[0] for row in reversed(self.values(recent))],
+                [tuple("" if each is None else each for each in row) for row in sessions],
+            )
+        return rows
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator["duckdb.DuckDBPyConnection"]:
+        with contextlib.closing(self.cursor()) as cursor:
+            cursor.execute("BEGIN TRANSACTION")
+            try:
+                yield cursor
+            except BaseException:
+                cursor.execute("ROLLBACK")
+                raise
+            cursor.execute("COMMIT")
+
+    @staticmethod
+    def _insert(connection: "duckdb.DuckDBPyConnection", table: str, rows: Sequence[Row]) -> None:
+        columns = ALL[table]
+        batch: dict[str, Any] = {
+            column.name: np.array(values, dtype=np.int64 if column.is_number else object)
+            for column, values in zip(columns, zip(*rows, strict=True), strict=True)
+        }
+        connection.register(_BATCH, batch)
+        try:
+            if table in KEYED:
+                connection.execute(delete_sql(table, _BATCH))
+            connection.execute(insert_sql(table, _BATCH))
+            if table == "folds":  # an order that has ended needs no row
+                connection.execute("DELETE FROM folds WHERE exact IS NULL")
+        finally:
+            connection.unregister(_BATCH)
+
+    def _failed(self, error: Exception) -> StateError:
+        wanted = "room on the disk, and one reports service for one folder"
+        return StateError("SLU-141", path=self._folder / FILE, found=str(error), wanted=wanted)
+
+
+def remove(folder: Path) -> None:
+    """Remove a store that nobody has open.
+
+    Raises:
+        StateError: SLU-141 a file cannot be removed.
+    """
+    try:
+        for name in (FILE, f"{FILE}.wal"):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise StateError("SLU-141", path=folder, found=found, wanted="to be removed") from error

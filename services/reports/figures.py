@@ -1,0 +1,245 @@
+"""Business figures made from the record alone (R-03, O-07): the same fold as everywhere.
+
+Prices come from the record too: from quotes where market data is recorded, else from valuations and
+from the quotes that decisions were made against.
+"""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+import msgspec
+
+from schemas.base import AccountId, Event, InstrumentId, SessionId
+from schemas.control import AccountMarked
+from schemas.executions import OrderFilled
+from schemas.market import QuoteReceived
+from schemas.orders import SignalDecided
+from schemas.reports import TermsDeclared, UptimeMeasured
+from schemas.results import Figures
+from schemas.sessions import SessionCreated
+from services.calendars.named import calendar_named
+from services.performance.core import By, Performance, Share, days_per_year
+from services.performance.fold import Terms
+from services.reports.days import TradingDay, day_at
+
+ZERO, ONE = Decimal(0), Decimal(1)
+LOSS_MAX = Decimal("0.02")
+"""What a day may cost by the limits' doing, as a fraction of its opening equity (O-07)."""
+
+UPTIME_MIN = Decimal("0.999")
+"""Of market hours (O-07)."""
+
+
+class DayFigures(msgspec.Struct, kw_only=True):
+    """One trading day of the account. Amounts in its currency; None: not known."""
+
+    day: str
+    opening: Decimal | None = None
+    closing: Decimal | None = None
+    low: Decimal | None = None
+    """Lowest equity that was told on the day."""
+
+    drawdown_max: Decimal = ZERO
+    """Deepest one that was told, from the high-water mark; a fraction."""
+
+    fill_count: int = 0
+    fees: Decimal = ZERO
+    up_ns: int = 0
+    measured_ns: int = 0
+    """Of market hours, in which the uptime was measured."""
+
+    @property
+    def profit(self) -> Decimal | None:
+        """Equity at the end less that at the begin."""
+        known = self.opening is not None and self.closing is not None
+        return (self.closing or ZERO) - (self.opening or ZERO) if known else None
+
+    @property
+    def worst(self) -> Decimal | None:
+        """How far the equity fell below the day's opening, as a fraction; 0 or less."""
+        if not self.opening or self.low is None:
+            return None
+        return min(ZERO, self.low / self.opening - 1)
+
+    @property
+    def uptime(self) -> Decimal | None:
+        """Part of the measured market hours in which all of the order path was ready."""
+        return Decimal(self.up_ns) / self.measured_ns if self.measured_ns else None
+
+
+class Safety(msgspec.Struct, frozen=True, kw_only=True):
+    """What O-07 asks for, measured over all days of the record."""
+
+    worst_day: Decimal | None
+    loss_max: Decimal
+    is_loss_kept: bool | None
+    uptime: Decimal | None
+    uptime_min: Decimal
+    is_uptime_kept: bool | None
+    measured_ns: int
+
+
+class _Strategy(Performance):
+    """The fold of all sessions that trade by one strategy."""
+
+    def __init__(self, terms: Terms, strategy: str) -> None:
+        super().__init__(terms)
+        self._strategy = strategy
+        self._members: set[SessionId] = set()  # asked for membership only, never iterated
+
+    def update(self, event: Event) -> None:
+        """Fold one event in; a session of the strategy is a member from its creation on."""
+        if isinstance(event, SessionCreated) and event.strategy == self._strategy:
+            self._members.add(event.session)
+        super().update(event)
+
+    def _is_ours(self, account: AccountId, session: SessionId) -> bool:
+        return self.terms.account in (None, account) and session in self._members
+
+
+class FiguresFold:
+    """All figures of one account, folded from its record in the order of time.
+
+    Attributes:
+        account: whose.
+        book: the whole account; None until its terms were declared.
+        sessions, strategies: each apart.
+        days: by trading day, in order.
+        terms: of the account.
+        last: the newest valuation that was told.
+    """
+
+    def __init__(self, account: AccountId) -> None:
+        self.account = account
+        self.book: Performance | None = None
+        self.sessions: dict[SessionId, Performance] = {}
+        self.strategies: dict[str, Performance] = {}
+        self.days: dict[str, DayFigures] = {}
+        self.terms: TermsDeclared | None = None
+        self.last: AccountMarked | None = None
+        self._early: list[Event] = []
+        self._day = TradingDay("", 0, 0, 0)
+        self.now_ns = 0
+
+    def apply(self, event: Event) -> None:
+        """Fold one event in."""
+        if isinstance(event, TermsDeclared):
+            self._declared(event)
+            return
+        if self.book is None:  # nothing can be valued yet: it waits for the terms
+            self._early.append(event)
+            return
+        self._fold(event)
+
+    def figures(self) -> dict[str, dict[str, Figures]]:
+        """Return how well each part did: by book, strategy and session."""
+        if self.book is None:
+            return {"book": {}, "strategy": {}, "session": {}}
+        return {
+            "book": {self.account: self.book.figures(self.now_ns)},
+            "strategy": {key: each.figures(self.now_ns) for key, each in self.strategies.items()},
+            "session": {key: each.figures(self.now_ns) for key, each in self.sessions.items()},
+        }
+
+    def attribution(self, by: By) -> dict[str, Share]:
+        """Return where the profit of the account came from."""
+        return {} if self.book is None else self.book.attribution(by)
+
+    def safety(self) -> Safety:
+        """Return what O-07 asks for."""
+        worst = [each.worst for each in self.days.values() if each.worst is not None]
+        up_ns = sum(each.up_ns for each in self.days.values())
+        measured_ns = sum(each.measured_ns for each in self.days.values())
+        worst_day = min(worst, default=None)
+        uptime = Decimal(up_ns) / measured_ns if measured_ns else None
+        return Safety(
+            worst_day=worst_day,
+            loss_max=LOSS_MAX,
+            is_loss_kept=None if worst_day is None else worst_day >= -LOSS_MAX,
+            uptime=uptime,
+            uptime_min=UPTIME_MIN,
+            is_uptime_kept=None if uptime is None else uptime >= UPTIME_MIN,
+            measured_ns=measured_ns,
+        )
+
+    def _declared(self, event: TermsDeclared) -> None:
+        if event.account != self.account:
+            return
+        self.terms = event
+        if self.book is None:
+            self._terms = self._made_terms(event)
+            self.book = Performance(self._terms)
+            early, self._early = self._early, []
+            for each in early:
+                self._fold(each)
+        else:  # a newer release or configuration may know more instruments
+            self._instruments.update((each.id, each) for each in event.instruments)
+
+    def _made_terms(self, event: TermsDeclared) -> Terms:
+        self._instruments = {each.id: each for each in event.instruments}
+        return Terms(
+            instruments=self._instruments,
+            currency_values={**event.currency_values, event.currency: ONE},
+            account=event.account,
+            initial_capital=event.initial_cash,
+            periods_per_year=days_per_year(self._instruments),
+        )
+
+    def _fold(self, event: Event) -> None:
+        self.now_ns = max(self.now_ns, event.at_ns)
+        for each in self._with_quotes(event):
+            self._update(each)
+        self._of_day(event)
+
+    def _update(self, event: Event) -> None:
+        if isinstance(event, SessionCreated) and event.account == self.account:
+            own = msgspec.structs.replace(self._terms, initial_capital=None)
+            if event.session not in self.sessions:
+                alone = msgspec.structs.replace(own, session=event.session)
+                self.sessions[event.session] = Performance(alone)
+            if event.strategy not in self.strategies:
+                self.strategies[event.strategy] = _Strategy(own, event.strategy)
+        assert self.book is not None, "terms come first"
+        for fold in (self.book, *self.strategies.values(), *self.sessions.values()):
+            fold.update(event)
+
+    def _with_quotes(self, event: Event) -> Iterable[Event]:
+        """Yield the quotes that an event carries, and then the event itself."""
+        if isinstance(event, AccountMarked) and event.account == self.account:
+            for instrument, mark in event.marks.items():
+                yield _quote(event.at_ns, instrument, mark, mark)
+        elif isinstance(event, SignalDecided) and event.bid is not None and event.ask is not None:
+            yield _quote(event.at_ns, event.instrument, event.bid, event.ask)
+        yield event
+
+    def _of_day(self, event: Event) -> None:
+        if not isinstance(event, AccountMarked | OrderFilled | UptimeMeasured):
+            return
+        assert self.terms is not None, "terms come first"
+        if not self._day.from_ns <= event.at_ns < self._day.until_ns:
+            self._day = day_at(self.terms.calendar, event.at_ns)
+        day = self.days.setdefault(self._day.name, DayFigures(day=self._day.name))
+        match event:
+            case UptimeMeasured():
+                middle_ns = (event.from_ns + event.until_ns) // 2
+                if calendar_named(self.terms.calendar).is_open(middle_ns):
+                    day.up_ns += event.up_ns
+                    day.measured_ns += event.until_ns - event.from_ns
+            case OrderFilled(account=self.account):
+                day.fill_count += 1
+                day.fees += event.fee
+            case AccountMarked(account=self.account) if not event.unmarked:
+                self._marked(day, event)
+
+    def _marked(self, day: DayFigures, event: AccountMarked) -> None:
+        if day.opening is None:
+            day.opening = self.last.equity if self.last is not None else event.equity
+        day.closing, self.last = event.equity, event
+        day.low = event.equity if day.low is None else min(day.low, event.equity)
+        day.drawdown_max = max(day.drawdown_max, event.drawdown)
+
+
+def _quote(at_ns: int, instrument: InstrumentId, bid: Decimal, ask: Decimal) -> QuoteReceived:
+    return QuoteReceived(
+        at_ns=at_ns, instrument=instrument, bid=bid, bid_size=ONE, ask=ask, ask_size=ONE
+    )

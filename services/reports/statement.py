@@ -1,0 +1,206 @@
+"""What the daily client statement says, before it is laid out."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+import msgspec
+
+from schemas.control import BreakerTripped, HaltRequested
+from services.reports.day import Balance, DayFold, Trade
+
+ZERO = Decimal(0)
+CHART_WIDTH, CHART_HEIGHT = 680, 120
+
+
+class HoldingLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One holding at the end of the day."""
+
+    instrument: str
+    quantity: Decimal
+    average_price: Decimal
+    price: Decimal | None
+    value: Decimal | None
+    unrealized: Decimal | None
+
+
+class PartLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What one session did on the day."""
+
+    session: str
+    strategy: str
+    trades_count: int
+    bought: Decimal
+    sold: Decimal
+    fees: Decimal
+    realized: Decimal | None
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
+    """All figures of the page. None: not known. Amounts in the account's currency."""
+
+    day: str
+    account: str
+    currency: str
+    calendar: str
+    opening: Balance
+    closing: Balance
+    profit: Decimal | None
+    realized: Decimal | None
+    unrealized: Decimal | None
+    """Change of the value of what is held, against the market's."""
+
+    fees: Decimal
+    settled: Decimal
+    adjusted: Decimal
+    change: Decimal | None
+    """Profit as a fraction of the opening equity."""
+
+    worst: Decimal | None
+    """Lowest recorded equity of the day against the opening one, as a fraction; 0 or less."""
+
+    high: Decimal | None
+    low: Decimal | None
+    holdings: tuple[HoldingLine, ...]
+    parts: tuple[PartLine, ...]
+    trades: tuple[Trade, ...]
+    orders_count: int
+    decided_count: int
+    rejections: dict[str, int]
+    halts: tuple[HaltRequested, ...]
+    trips: tuple[BreakerTripped, ...]
+    uptime: Decimal | None
+    measured: Decimal
+    """Part of the day in which the uptime was measured."""
+
+    chart: str
+    """Points of the equity's line; empty without two of them."""
+
+    until_n: int
+
+
+def statement_of(day: DayFold, name: str) -> Statement:
+    """Return the statement of a closed day."""
+    opening, closing, terms = day.opening, day.closing, day.terms
+    settled = _sum(paid for _, paid in day.settlements) or ZERO
+    adjusted = _sum(each.cash for each in day.adjustments) or ZERO
+    profit = _less(closing.equity, opening.equity)
+    profit = None if profit is None else profit - adjusted
+    realized = _sum(trade.realized for trade in day.trades)
+    fees = closing.fees - opening.fees
+    unrealized = _less(profit, realized)
+    unrealized = None if unrealized is None else unrealized + fees - settled
+    return Statement(
+        day=name,
+        account=day.account,
+        currency="" if terms is None else terms.currency,
+        calendar="" if terms is None else terms.calendar,
+        opening=opening,
+        closing=closing,
+        profit=profit,
+        realized=realized,
+        unrealized=unrealized,
+        fees=fees,
+        settled=settled,
+        adjusted=adjusted,
+        change=_part(profit, opening.equity),
+        worst=_worst(day),
+        high=day.high,
+        low=day.low,
+        holdings=_holdings(day),
+        parts=_parts(day),
+        trades=tuple(day.trades),
+        orders_count=sum(each.status is not None for each in day.orders.values()),
+        decided_count=day.decided_count,
+        rejections=dict(sorted(day.rejections.items())),
+        halts=tuple(day.halts),
+        trips=tuple(day.trips),
+        uptime=_part(Decimal(day.up_ns), Decimal(day.measured_ns)),
+        measured=Decimal(day.measured_ns) / (day.until_ns - day.from_ns),
+        chart=_chart(day),
+        until_n=day.last_n,
+    )
+
+
+def _holdings(day: DayFold) -> tuple[HoldingLine, ...]:
+    found = []
+    for view in day.closing.positions:
+        known = day.instruments.get(view.instrument)
+        value = unrealized = None
+        if known is not None and view.mark is not None:
+            value = view.quantity * view.mark * known.multiplier
+            unrealized = view.quantity * (view.mark - view.average_price) * known.multiplier
+        found.append(
+            HoldingLine(
+                instrument=view.instrument,
+                quantity=view.quantity,
+                average_price=view.average_price,
+                price=view.mark,
+                value=value,
+                unrealized=unrealized,
+            )
+        )
+    return tuple(found)
+
+
+def _parts(day: DayFold) -> tuple[PartLine, ...]:
+    by_session: dict[str, list[Trade]] = {}
+    for trade in day.trades:
+        by_session.setdefault(trade.fill.session, []).append(trade)
+    return tuple(_part_line(session, by_session[session]) for session in sorted(by_session))
+
+
+def _part_line(session: str, trades: list[Trade]) -> PartLine:
+    bought = sold = ZERO
+    for each in trades:
+        if each.net is not None:
+            notional = abs(each.net + each.fill.fee)
+            bought, sold = (
+                (bought + notional, sold) if each.fill.side == "buy" else (bought, sold + notional)
+            )
+    return PartLine(
+        session=session,
+        strategy=trades[0].strategy,
+        trades_count=len(trades),
+        bought=bought,
+        sold=sold,
+        fees=sum((each.fill.fee for each in trades), ZERO),
+        realized=_sum(each.realized for each in trades),
+    )
+
+
+def _worst(day: DayFold) -> Decimal | None:
+    fall = _part(_less(day.low, day.opening.equity), day.opening.equity)
+    return None if fall is None else min(ZERO, fall)
+
+
+def _chart(day: DayFold) -> str:
+    """Return the points of a line through the equity of each minute, from left to right."""
+    minutes = sorted(day.equity_by_minute)
+    if len(minutes) < 2 or day.high is None or day.low is None:
+        return ""
+    first, span = minutes[0], minutes[-1] - minutes[0]
+    values = [day.equity_by_minute[each] for each in minutes]
+    low, height = min(values), max(values) - min(values)
+    points = []
+    for minute, value in zip(minutes, values, strict=True):
+        x = Decimal(minute - first) / span * CHART_WIDTH
+        y = CHART_HEIGHT - ((value - low) / height * CHART_HEIGHT if height else CHART_HEIGHT / 2)
+        points.append(f"{x:.1f},{y:.1f}")
+    return " ".join(points)
+
+
+def _less(value: Decimal | None, other: Decimal | None) -> Decimal | None:
+    return None if value is None or other is None else value - other
+
+
+def _part(part: Decimal | None, whole: Decimal | None) -> Decimal | None:
+    return None if part is None or not whole else part / whole
+
+
+def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
+    total = ZERO
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
