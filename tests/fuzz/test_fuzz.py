@@ -130,11 +130,28 @@ def test_without_halting_before_decoding_the_payloads_find_one_that_does_not_hal
 HAS_ATHERIS = importlib.util.find_spec("atheris") is not None
 
 
-@pytest.mark.long
-@pytest.mark.timeout(3_600)
-@pytest.mark.skipif(not HAS_ATHERIS, reason="SKIPPED LOUDLY: no atheris: install the extra `fuzz`")
-@pytest.mark.parametrize("target", ["halt", "start"])
-def test_a_million_payloads_guided_by_coverage_break_nothing(target: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.fuzz.guided", target, f"-runs={WHOLE}", str(tmp_path)]
+needs_atheris = pytest.mark.skipif(
+    not HAS_ATHERIS, reason="SKIPPED LOUDLY: no atheris: it has wheels for few machines"
+)
+
+
+def guided_by_coverage(target: str, runs: int, folder: Path) -> None:
+    command = [sys.executable, "-m", "tests.fuzz.guided", target, f"-runs={runs}", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3_000:]
+
+
+@needs_atheris
+@pytest.mark.req("G-09", "S-01")
+@pytest.mark.parametrize("target", ["halt", "start"])
+def test_payloads_guided_by_coverage_break_nothing(target: str, tmp_path: Path) -> None:
+    guided_by_coverage(target, SHORT, tmp_path)
+
+
+@needs_atheris
+@pytest.mark.long
+@pytest.mark.timeout(3_600)
+@pytest.mark.req("G-09", "S-01")
+@pytest.mark.parametrize("target", ["halt", "start"])
+def test_a_million_payloads_guided_by_coverage_break_nothing(target: str, tmp_path: Path) -> None:
+    guided_by_coverage(target, WHOLE, tmp_path)
