@@ -2,7 +2,8 @@
 
     python -m tests.fuzz.guided halt|start [-runs=N] [-max_total_time=S] [CORPUS_FOLDER]
 
-Needs atheris (of the extra `dev`). Ends with code 77 and the payload in a file once one breaks the promise.
+Needs atheris, of the extra `dev`. Ends with code 77, and the payload in a file, once one breaks the
+promise.
 """
 
 import importlib
