@@ -25,6 +25,30 @@ class AssetClass(enum.StrEnum):
     LENDING = "lending"
 
 
+class DataKind(enum.StrEnum):
+    """What a session may ask its data provider for."""
+
+    PRICES = "prices"
+    """Best bid and ask."""
+
+    TRADES = "trades"
+    BARS = "bars"
+    BOOK = "book"
+    """The order book, level by level."""
+
+    FUNDING = "funding"
+    LIQUIDITY = "liquidity"
+    """What a lending market could pay out now."""
+
+    LENDING = "lending"
+    """The rate of what is supplied."""
+
+    BORROWING = "borrowing"
+    STAKING = "staking"
+    BALANCES = "balances"
+    """What a protocol holds: supplied and borrowed by everybody."""
+
+
 class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One tradable instrument at one venue, as configured or as its recording describes it."""
 
@@ -54,6 +78,9 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Whose hours it trades by, for example `XNYS`; `24x7` is always. Empty is the asset class's
     own: always for spot, perpetuals and lending, the week of FX for FX. Equities, options and
     futures have none: without a calendar of their own they are not traded."""
+
+    offers: tuple[DataKind, ...] = ()
+    """What its feed tells of it. A session that asks for anything else is not started."""
 
     @property
     def venue(self) -> str:

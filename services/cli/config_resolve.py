@@ -168,6 +168,9 @@ def instruments_of(config: Config) -> tuple[Instrument, ...]:
     found = {each.id: each for each in source.instruments()}
     for row in config.merged.values.get(INSTRUMENTS, []):
         instrument = msgspec.convert(row, Instrument)
+        fed = found.get(instrument.id)
+        if fed is not None and "offers" not in row:  # a better description, of the same data
+            instrument = msgspec.structs.replace(instrument, offers=fed.offers)
         found[instrument.id] = instrument
     if not found:
         wanted = "at least one instrument: in the recording, or as [[instruments]]"

@@ -5,7 +5,7 @@ depth snapshot of the REST interface stands between them as it was answered. One
 symbol; whether it is of the spot market or of USD-M perpetuals is told by the messages themselves.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from schemas.base import NS_PER_MS, InstrumentId
-from schemas.instruments import AssetClass, Instrument, instrument_id
+from schemas.instruments import AssetClass, DataKind, Instrument, instrument_id
 from schemas.market import BookChanged, Level, MarketEvent, QuoteReceived, TradeReceived
 from schemas.orders import Side
 from services.feed.lines import BAD_ARCHIVE, Counts, finite, opened_gzip, unreadable
@@ -103,6 +103,10 @@ class BinanceCapture:
             UserError: the beginning of the file does not say what it is.
         """
         return (self._instrument,)
+
+    def offers(self) -> Mapping[InstrumentId, tuple[DataKind, ...]]:
+        """Return that it tells prices, trades and the book of its instrument."""
+        return {self._instrument.id: (DataKind.PRICES, DataKind.TRADES, DataKind.BOOK)}
 
     def read(self, counts: Counts) -> Iterator[MarketEvent]:
         """Read every message; streams of no concern are counted as `skipped`.

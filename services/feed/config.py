@@ -33,6 +33,9 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     quotes_per_s: Positive = 50
     """Quotes of the simulated market on average, in 1/s a symbol."""
 
+    pools: tuple[str, ...] = ()
+    """Lending markets beside the simulated one; each is an instrument `lend:<name>`."""
+
     stale_after_ms: Positive = 5_000
     """Silence of an instrument, by local receive time, after which it is stale, in milliseconds.
     A recording of bars may be silent for three bars, if that is longer."""

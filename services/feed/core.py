@@ -20,8 +20,8 @@ from schemas.market import (
 )
 from schemas.market_rules import MarketWideHaltDeclared
 from services.core import NOTHING
-from services.feed.book import Applied
 from services.feed.tops import CheckedBook
+from services.order_book import Applied
 
 STALE_CHECKS_PER_LIMIT = 20
 """How finely staleness is looked at: it is noticed at most a twentieth of its limit late."""

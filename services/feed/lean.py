@@ -3,14 +3,15 @@
 import heapq
 import io
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 from typing import IO, cast
 
-from schemas.instruments import Instrument
+from schemas.base import InstrumentId
+from schemas.instruments import DataKind, Instrument
 from schemas.market import MarketEvent
 from services.feed.lean_names import RESOLUTIONS_NS, LeanFile, instrument_of
 from services.feed.lean_rows import row_reader
@@ -20,6 +21,14 @@ WANTED_ZIP = "a zip of CSV files"
 MEMBER_BYTES_SMALL = 1 << 16
 """A member up to this size is unpacked at once: a decompressor would take as much memory. A zip of
 options holds thousands of them, all open at the same time."""
+
+_OFFERS: dict[str, tuple[DataKind, ...]] = {
+    "quote": (DataKind.PRICES,),
+    "trade": (DataKind.PRICES, DataKind.TRADES),
+    "bar": (DataKind.PRICES, DataKind.BARS),
+    "funding": (DataKind.FUNDING,),
+}
+"""What each kind of file tells; prices are made of trades and bars where there are no quotes."""
 
 _at_ns = attrgetter("at_ns")
 
@@ -45,6 +54,11 @@ class LeanSeries:
             UserError: a zip cannot be read, or a member's name not be understood.
         """
         return self._instruments
+
+    def offers(self) -> Mapping[InstrumentId, tuple[DataKind, ...]]:
+        """Return what its kind of files tells of each of its instruments."""
+        kinds = _OFFERS[_counted_as(self.files[0])]
+        return {each.id: kinds for each in self._instruments}
 
     @cached_property
     def _instruments(self) -> tuple[Instrument, ...]:

@@ -15,7 +15,10 @@ from schemas.errors import UserError
 Counts: TypeAlias = dict[str, int]
 """Messages read by kind. A plain dict that has every kind beforehand: the fastest to count in."""
 
-KINDS = ("quote", "trade", "bar", "book", "funding", "status", "suspicious", "skipped")
+KINDS = (
+    *("quote", "trade", "bar", "book", "funding", "lending", "liquidity", "balance", "staking"),
+    *("status", "suspicious", "skipped"),
+)
 """What messages are counted as; the last two are read and not published."""
 
 BUFFER_BYTES = 1 << 17

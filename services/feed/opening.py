@@ -33,7 +33,12 @@ def open_source(spec: str, config: FeedConfig | None = None) -> Source:
     """
     config = FeedConfig() if config is None else config
     if spec == SIMULATED:
-        return Simulated(seed=config.seed, symbols=config.symbols, quotes_per_s=config.quotes_per_s)
+        return Simulated(
+            seed=config.seed,
+            symbols=config.symbols,
+            quotes_per_s=config.quotes_per_s,
+            pools=config.pools,
+        )
     if not spec.startswith(REPLAY) or spec == REPLAY:
         raise UserError("SLU-100", path="feed.source", found=repr(spec), wanted=WANTED_SPEC)
     return open_recording(Path(spec.removeprefix(REPLAY)).expanduser())

@@ -5,7 +5,11 @@ The header says what kind of events follow; columns may stand in any order:
     time,instrument,bid,bid_size,ask,ask_size                      quotes; 0 or empty: not quoted
     time,instrument,price,quantity[,side]                          trades; side is buy or sell
     time,instrument,open_time,open,high,low,close,volume           bars; time is when it closed
-    time,instrument,rate                                           funding
+    time,instrument,rate                                           funding, paid at that time
+    time,instrument,supply_rate,borrow_rate,supply_index           lending, with a share's worth
+    time,instrument,available                                      liquidity of a lending market
+    time,instrument,supplied,borrowed                              balances of a lending market
+    time,instrument,staking_rate                                   staking
     time,instrument,trading[,reason]                               open, halted, closed, unknown
 
 `time` is ns since the epoch, or ISO 8601 with its offset (2013-10-07T09:30:00.5-04:00, or Z);
@@ -20,158 +24,35 @@ without prices (funding, status) tells of instruments that others describe, and 
 
 import csv
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from decimal import Decimal
 from functools import cached_property
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
 from schemas.base import InstrumentId
 from schemas.errors import UserError
-from schemas.instruments import AssetClass, Instrument, instrument_id
+from schemas.instruments import AssetClass, DataKind, Instrument, instrument_id
 from schemas.market import (
-    BarClosed,
-    FundingPublished,
-    InstrumentStatusChanged,
     MarketEvent,
-    QuoteReceived,
-    TradeReceived,
-    Trading,
 )
-from schemas.orders import Side
 from services.calendars.named import ALL_DAY
-from services.feed.lines import Counts, finite, missing, unreadable
+from services.feed.csv_kinds import KINDS, Kind, Numbers, number_in, time_ns
+from services.feed.lines import Counts, missing, unreadable
 from services.feed.steps import in_units, step_of_units
 
 DECLARES = "#instrument "
 WANTED_HEADER = (
     "a header with time, instrument and the columns of quotes (bid,bid_size,ask,ask_size), trades "
-    "(price,quantity), bars (open_time,open,high,low,close,volume), funding (rate) or status "
-    "(trading)"
+    "(price,quantity), bars (open_time,open,high,low,close,volume), funding (rate), lending "
+    "(supply_rate,borrow_rate,supply_index), liquidity (available), balances (supplied,borrowed), "
+    "staking (staking_rate) or status (trading)"
 )
 WANTED_VALUES = "time in ns or ISO 8601 with offset, instrument as <venue>:<symbol>, plain numbers"
 WANTED_INSTRUMENT = "#instrument and a JSON object: id, asset_class, currency, tick_size, lot_size"
-ZERO = Decimal(0)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-NUMBERS_KEPT_MAX = 10_000
-"""Numbers that are remembered at a time."""
-
-
-class Numbers(dict[str, Decimal]):
-    """Numbers by how they are written, empty is 0: prices and sizes repeat, and take long to read.
-
-    Raises:
-        ArithmeticError, ValueError: by looking one up that is no number.
-    """
-
-    def __missing__(self, text: str) -> Decimal:
-        if len(self) >= NUMBERS_KEPT_MAX:
-            self.clear()
-        number = self[text] = _number(text)
-        return number
-
-
-Make = Callable[[int, InstrumentId, Sequence[str], Numbers], MarketEvent]
-
-
-class _Kind(NamedTuple):
-    """One kind of file."""
-
-    name: str
-    columns: tuple[str, ...]
-    optional: tuple[str, ...]
-    """Columns that may be missing; they read as empty then."""
-
-    prices: tuple[str, ...]
-    sizes: tuple[str, ...]
-    make: Make
-    """Makes the event from time, instrument, and `columns` and `optional` in that order."""
-
-
-def _number(text: str) -> Decimal:
-    return finite(text) if text else ZERO
-
-
-def _quote(
-    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers
-) -> QuoteReceived:
-    bid, bid_size, ask, ask_size = row
-    return QuoteReceived(
-        at_ns=at_ns,
-        instrument=instrument,
-        bid=numbers[bid],
-        bid_size=numbers[bid_size],
-        ask=numbers[ask],
-        ask_size=numbers[ask_size],
-    )
-
-
-def _trade(
-    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers
-) -> TradeReceived:
-    price, quantity, side = row
-    return TradeReceived(
-        at_ns=at_ns,
-        instrument=instrument,
-        price=finite(price),
-        quantity=finite(quantity),
-        aggressor=Side(side) if side else None,
-    )
-
-
-def _bar(at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers) -> BarClosed:
-    open_time, first, high, low, close, volume = row
-    return BarClosed(
-        at_ns=at_ns,
-        instrument=instrument,
-        open=finite(first),
-        high=finite(high),
-        low=finite(low),
-        close=finite(close),
-        volume=_number(volume),
-        open_ns=_time_ns(open_time),
-        close_ns=at_ns,
-    )
-
-
-def _funding(
-    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers
-) -> FundingPublished:
-    return FundingPublished(at_ns=at_ns, instrument=instrument, rate=finite(row[0]))
-
-
-def _status(
-    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers
-) -> InstrumentStatusChanged:
-    trading, reason = row
-    return InstrumentStatusChanged(
-        at_ns=at_ns, instrument=instrument, trading=Trading(trading), reason=reason
-    )
-
-
-_OHLC = ("open", "high", "low", "close")
-KINDS = (
-    _Kind(
-        "quote",
-        ("bid", "bid_size", "ask", "ask_size"),
-        (),
-        ("bid", "ask"),
-        ("bid_size", "ask_size"),
-        _quote,
-    ),
-    _Kind("trade", ("price", "quantity"), ("side",), ("price",), ("quantity",), _trade),
-    _Kind("bar", ("open_time", *_OHLC, "volume"), (), _OHLC, ("volume",), _bar),
-    _Kind("funding", ("rate",), (), (), (), _funding),
-    _Kind("status", ("trading",), ("reason",), (), (), _status),
-)
-"""Every kind of file: what it must have, what it may have, and what its steps are told from."""
 
 
 class CsvSeries:
@@ -196,6 +77,14 @@ class CsvSeries:
         """
         return self._instruments
 
+    def offers(self) -> Mapping[InstrumentId, tuple[DataKind, ...]]:
+        """Return what its header tells, of every instrument that a row names.
+
+        Raises:
+            UserError: a row cannot be understood; names the line.
+        """
+        return dict.fromkeys(self._named, self._head[0].offers)
+
     def read(self, counts: Counts) -> Iterator[MarketEvent]:
         """Read every row.
 
@@ -212,14 +101,14 @@ class CsvSeries:
                 time, instrument, *values = pick(row)
                 if instrument not in known:
                     known[instrument] = _id(instrument)
-                event = make(_time_ns(time), known[instrument], values, numbers)
+                event = make(time_ns(time), known[instrument], values, numbers)
             except (ValueError, ArithmeticError, UserError) as error:
                 raise self._bad(where, row, error) from error
             counts[name] += 1
             yield event
 
     @cached_property
-    def _head(self) -> tuple[_Kind, list[str], list[Instrument], int]:
+    def _head(self) -> tuple[Kind, list[str], list[Instrument], int]:
         """The kind, its columns, the instruments described, and the lines all that took."""
         described: list[Instrument] = []
         number = 0
@@ -233,7 +122,7 @@ class CsvSeries:
                     return self._kind_of(columns, number), columns, described, number
         raise unreadable(f"{self.path}:{number + 1}", "the end of the file", WANTED_HEADER)
 
-    def _kind_of(self, columns: list[str], number: int) -> _Kind:
+    def _kind_of(self, columns: list[str], number: int) -> Kind:
         named = set(columns)
         for kind in KINDS:
             wanted = {"time", "instrument", *kind.columns}
@@ -250,6 +139,19 @@ class CsvSeries:
         return found if found.calendar else msgspec.structs.replace(found, calendar=ALL_DAY)
 
     @cached_property
+    def _named(self) -> tuple[InstrumentId, ...]:
+        names_at = self._head[1].index("instrument")
+        found: dict[str, InstrumentId] = {}
+        for where, row in self._rows():
+            name = row[names_at]
+            if name not in found:
+                try:
+                    found[name] = _id(name)
+                except (ValueError, UserError) as error:
+                    raise self._bad(where, row, error) from error
+        return tuple(found.values())
+
+    @cached_property
     def _instruments(self) -> tuple[Instrument, ...]:
         kind, columns, described, _ = self._head
         found = {each.id: each for each in described}
@@ -263,8 +165,10 @@ class CsvSeries:
                 instrument = _id(row[names_at])
                 if instrument not in found:
                     price, size = units.get(instrument, (0, 0))
-                    price = math.gcd(price, *(in_units(_number(row[place])) for place in places[0]))
-                    size = math.gcd(size, *(in_units(_number(row[place])) for place in places[1]))
+                    price = math.gcd(
+                        price, *(in_units(number_in(row[place])) for place in places[0])
+                    )
+                    size = math.gcd(size, *(in_units(number_in(row[place])) for place in places[1]))
                     units[instrument] = price, size
             except (ValueError, ArithmeticError, UserError) as error:
                 raise self._bad(where, row, error) from error
@@ -306,21 +210,6 @@ def _picker(names: Sequence[str], columns: list[str]) -> Callable[[list[str]], t
     if all(name in columns for name in names):
         return pick
     return lambda row: pick([*row, ""])
-
-
-def _time_ns(text: str) -> int:
-    """Return a time of the file in ns since the epoch.
-
-    Raises:
-        ValueError: it is neither a whole number nor ISO 8601 with an offset.
-    """
-    if text.isdigit():
-        return int(text)
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(f"{text} has no offset: wanted one like Z or -04:00 at its end")
-    since = moment - EPOCH
-    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
 
 
 def _id(name: str) -> InstrumentId:

@@ -11,10 +11,11 @@ from random import Random
 from typing import NamedTuple
 
 from schemas.base import NS_PER_MS, NS_PER_S, InstrumentId
-from schemas.instruments import AssetClass, Instrument, instrument_id
+from schemas.instruments import AssetClass, DataKind, Instrument, instrument_id
 from schemas.market import MarketEvent, PlaybackMarked, QuoteReceived, TradeReceived
 from schemas.orders import Side
 from services.calendars.named import ALL_DAY
+from services.feed.lending import LendingPool, pool_instrument, pools
 from services.feed.lines import Counts
 
 VENUE = "sim"
@@ -80,7 +81,9 @@ class Simulated:
         seed: int = 1,
         symbols: Sequence[str] = DEFAULT_SYMBOLS,
         quotes_per_s: int = 50,
+        pools: Sequence[str] = (),
     ) -> None:
+        self._pools = tuple(pools)
         self._seed = str(seed)
         self._symbols = tuple(symbols)
         self._quotes_per_s = quotes_per_s
@@ -93,15 +96,26 @@ class Simulated:
 
     def instruments(self) -> tuple[Instrument, ...]:
         """Return every instrument of the simulated market."""
-        return tuple(_instrument(symbol) for symbol in self._symbols)
+        lent = (pool_instrument(name) for name in self._pools)
+        return (*(_instrument(symbol) for symbol in self._symbols), *lent)
 
     def __iter__(self) -> Iterator[MarketEvent]:
         """Begin at the first price and the first moment."""
-        return self._events(self._seed, {})
+        return self._with_pools(self._seed, {})
 
     def after(self, mark: PlaybackMarked) -> Iterator[MarketEvent]:
         """Go on from the prices of `mark`, by a path of their own that the mark names."""
-        return self._events(f"{self._seed}+{mark.position_count}", mark.prices)
+        return self._with_pools(f"{self._seed}+{mark.position_count}", mark.prices)
+
+    def _with_pools(
+        self, seed: str, prices: Mapping[InstrumentId, Decimal]
+    ) -> Iterator[MarketEvent]:
+        """Yield the market's events, and before each what lending markets published till then."""
+        lent = pools(seed, self._pools, START_NS)
+        events = self._events(seed, prices)
+        if not lent:
+            return events
+        return _merged(events, lent)
 
     def _events(self, seed: str, prices: Mapping[InstrumentId, Decimal]) -> Iterator[MarketEvent]:
         self._counts = counts = {"quote": 0, "trade": 0}
@@ -124,6 +138,14 @@ class Simulated:
                 counts["trade"] += 1
                 yield trade
             heapq.heapreplace(queue, (market.next_ns, index, market))
+
+
+def _merged(events: Iterator[MarketEvent], lent: Sequence[LendingPool]) -> Iterator[MarketEvent]:
+    for event in events:
+        for pool in lent:
+            while pool.next_ns <= event.at_ns:
+                yield from pool.publish(pool.next_ns)
+        yield event
 
 
 class _Market:
@@ -254,4 +276,5 @@ def _instrument(symbol: str) -> Instrument:
         maker_fee_bps=Decimal("0.5"),
         taker_fee_bps=Decimal(1),
         calendar=ALL_DAY,
+        offers=(DataKind.PRICES, DataKind.TRADES),
     )

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from itertools import islice
 from operator import attrgetter
 from typing import Protocol
@@ -9,8 +10,15 @@ from typing import Protocol
 import msgspec
 
 from schemas.base import InstrumentId
-from schemas.instruments import Instrument
-from schemas.market import BarClosed, MarketEvent, PlaybackMarked, QuoteReceived, TradeReceived
+from schemas.instruments import DataKind, Instrument
+from schemas.market import (
+    BarClosed,
+    LendingRatesPublished,
+    MarketEvent,
+    PlaybackMarked,
+    QuoteReceived,
+    TradeReceived,
+)
 from services.feed.lines import KINDS, Counts
 
 _at_ns = attrgetter("at_ns")
@@ -75,6 +83,9 @@ class Series(Protocol):
     def instruments(self) -> tuple[Instrument, ...]:
         """Return what it has data of."""
 
+    def offers(self) -> Mapping[InstrumentId, tuple[DataKind, ...]]:
+        """Return what it tells, by instrument; of those too that others describe."""
+
     def read(self, counts: Counts) -> Iterator[MarketEvent]:
         """Read it from the beginning, counting every message by kind."""
 
@@ -121,9 +132,16 @@ class Recording:
         return read | {"total": sum(read.values())}
 
     def instruments(self) -> tuple[Instrument, ...]:
-        """Return everything it has data of, by id."""
+        """Return everything it has data of, by id, and what all files together tell of it."""
         found = {each.id: each for series in self._series for each in series.instruments()}
-        return tuple(found[key] for key in sorted(found))
+        offered: dict[InstrumentId, dict[DataKind, None]] = {key: {} for key in found}
+        for series in self._series:
+            for key, kinds in series.offers().items():
+                offered.get(key, {}).update(dict.fromkeys(kinds))
+        return tuple(
+            msgspec.structs.replace(found[key], offers=tuple(sorted(offered[key])))
+            for key in sorted(found)
+        )
 
     def __iter__(self) -> Iterator[MarketEvent]:
         """Read from the beginning, all files merged."""
@@ -149,12 +167,29 @@ class Recording:
         return with_quotes(events, unquoted) if unquoted else events
 
 
+_Priced = BarClosed | TradeReceived | LendingRatesPublished
+_PRICED = (BarClosed, TradeReceived, LendingRatesPublished)
+
+
+def index_quote(event: LendingRatesPublished, size: Decimal) -> QuoteReceived:
+    """Return the quote that a lending market's index stands for: its shares trade at that, flat."""
+    return QuoteReceived(
+        at_ns=event.at_ns,
+        instrument=event.instrument,
+        bid=event.supply_index,
+        bid_size=size,
+        ask=event.supply_index,
+        ask_size=size,
+        is_synthetic=True,
+    )
+
+
 def with_quotes(
     events: Iterable[MarketEvent], unquoted: Mapping[InstrumentId, Instrument]
 ) -> Iterator[MarketEvent]:
     """Yield `events`, and before each bar or trade of `unquoted` the quote it stands for."""
     for event in events:
-        if isinstance(event, BarClosed | TradeReceived) and event.instrument in unquoted:
+        if isinstance(event, _PRICED) and event.instrument in unquoted:
             yield _made_quote(event, unquoted[event.instrument])
         yield event
 
@@ -175,7 +210,9 @@ def recorded(source: Iterable[MarketEvent]) -> Iterator[MarketEvent]:
         yield event
 
 
-def _made_quote(event: BarClosed | TradeReceived, instrument: Instrument) -> QuoteReceived:
+def _made_quote(event: _Priced, instrument: Instrument) -> QuoteReceived:
+    if isinstance(event, LendingRatesPublished):
+        return index_quote(event, instrument.lot_size)
     if isinstance(event, BarClosed):
         price, size = event.close, event.volume
     else:

@@ -3,7 +3,7 @@
 from collections import deque
 
 from schemas.market import BookChanged, QuoteReceived
-from services.feed.book import Applied, OrderBook
+from services.order_book import Applied, OrderBook
 
 REMEMBERED_MAX = 1_024
 """Quotes remembered until the book arrives at their update id: more than come between updates."""

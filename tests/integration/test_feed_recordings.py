@@ -13,10 +13,10 @@ from schemas.health import AlertRaised
 from schemas.instruments import AssetClass
 from schemas.market import BarClosed, BookChanged, MarketEvent, MarketRead, QuoteReceived
 from services.core import tell
-from services.feed.book import Applied, OrderBook
 from services.feed.core import FeedCore, FeedPlan
 from services.feed.opening import open_recording
 from services.feed.source import recorded
+from services.order_book import Applied, OrderBook
 from tests.builders import S_NS
 
 CAPTURES = {

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.market import BookChanged, Level
-from services.feed.book import Applied, OrderBook
+from services.order_book import Applied, OrderBook
 from tests.feed_builders import snapshot, update
 
 PRICES = st.integers(1, 30).map(Decimal)

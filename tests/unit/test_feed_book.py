@@ -3,8 +3,8 @@
 import pytest
 
 from schemas.market import BookChanged
-from services.feed.book import WAITING_UPDATES_MAX, Applied, OrderBook
 from services.feed.tops import REMEMBERED_MAX, CheckedBook
+from services.order_book import WAITING_UPDATES_MAX, Applied, OrderBook
 from tests.builders import dec
 from tests.feed_builders import levels, snapshot, ticker, update
 

@@ -7,13 +7,17 @@ import pytest
 
 from schemas.base import InstrumentId
 from schemas.errors import UserError
-from schemas.instruments import AssetClass, Instrument
+from schemas.instruments import AssetClass, DataKind, Instrument
 from schemas.market import (
     BarClosed,
     FundingPublished,
     InstrumentStatusChanged,
+    LendingRatesPublished,
+    LiquidityPublished,
     MarketEvent,
+    ProtocolBalancePublished,
     QuoteReceived,
+    StakingRatePublished,
     TradeReceived,
     Trading,
 )
@@ -132,6 +136,7 @@ def test_an_instrument_may_be_described_in_full(tmp_path: Path) -> None:
             lot_size=Decimal(1),
             multiplier=Decimal(10),
             calendar="24x7",
+            offers=(DataKind.PRICES,),
         ),
     )
 
@@ -188,3 +193,50 @@ def test_a_row_error_is_found_when_instruments_are_asked_for(tmp_path: Path) -> 
     path = sheet(tmp_path, QUOTES, "7,nyse:IBM,1,1,two,1")
     with pytest.raises(UserError, match="SLU-110"):
         open_recording(path).instruments()
+
+
+LENT = (
+    '#instrument {"id": "aave:USDC", "asset_class": "lending", "currency": "USD", '
+    '"tick_size": "0.000001", "lot_size": "0.01"}'
+)
+
+
+@pytest.mark.req("S-17")
+def test_lending_markets_are_told_by_rates_liquidity_balances_and_staking(tmp_path: Path) -> None:
+    """Each kind is a file of its own; the index of a share is quoted, both sides at once."""
+    rows = {
+        "rates": "time,instrument,supply_rate,borrow_rate,supply_index\n7,aave:USDC,0.03,0.05,1.25",
+        "liquidity": "time,instrument,available\n8,aave:USDC,1000",
+        "balances": "time,instrument,supplied,borrowed\n9,aave:USDC,5000,4000",
+        "staking": "time,instrument,staking_rate\n10,aave:USDC,0.04",
+    }
+    for name, text in rows.items():
+        (tmp_path / f"{name}.csv").write_text(f"{LENT}\n{text}\n")
+    source = open_recording(tmp_path)
+    [made] = source.instruments()
+    assert (made.asset_class, made.offers) == (
+        AssetClass.LENDING,
+        (
+            DataKind.BALANCES,
+            DataKind.BORROWING,
+            DataKind.LENDING,
+            DataKind.LIQUIDITY,
+            DataKind.PRICES,
+            DataKind.STAKING,
+        ),
+    )
+    quote, rates, liquidity, balance, staking = list(source)
+    assert isinstance(quote, QuoteReceived)
+    assert (quote.bid, quote.ask, quote.is_synthetic) == (Decimal("1.25"), Decimal("1.25"), True)
+    assert rates == LendingRatesPublished(
+        at_ns=7,
+        instrument=made.id,
+        supply_rate=Decimal("0.03"),
+        borrow_rate=Decimal("0.05"),
+        supply_index=Decimal("1.25"),
+    )
+    assert liquidity == LiquidityPublished(at_ns=8, instrument=made.id, available=Decimal(1_000))
+    assert balance == ProtocolBalancePublished(
+        at_ns=9, instrument=made.id, supplied=Decimal(5_000), borrowed=Decimal(4_000)
+    )
+    assert staking == StakingRatePublished(at_ns=10, instrument=made.id, rate=Decimal("0.04"))

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.base import InstrumentId
 from schemas.errors import UserError
-from schemas.instruments import AssetClass, Instrument
+from schemas.instruments import AssetClass, DataKind, Instrument
 from schemas.market import BarClosed, FundingPublished, MarketEvent, QuoteReceived, TradeReceived
 from services.feed import source
 from services.feed.lean_names import lean_file
@@ -216,6 +216,7 @@ def test_an_option_is_named_by_expiry_right_and_strike(tmp_path: Path) -> None:
         lot_size=Decimal(1),
         multiplier=Decimal(100),
         calendar="24x7",
+        offers=(DataKind.PRICES,),
     )
 
 
@@ -235,6 +236,7 @@ def test_a_future_has_the_exchanges_own_tick_and_multiplier(tmp_path: Path) -> N
         lot_size=Decimal(1),
         multiplier=Decimal(50),
         calendar="24x7",
+        offers=(DataKind.BARS, DataKind.PRICES),
     )
 
 
