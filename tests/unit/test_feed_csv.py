@@ -22,7 +22,7 @@ from schemas.market import (
     Trading,
 )
 from schemas.orders import Side
-from services.feed import plain_csv
+from services.feed import csv_kinds
 from services.feed.opening import open_recording
 from tests.builders import S_NS, dec
 
@@ -56,9 +56,9 @@ def test_what_is_remembered_of_numbers_is_bounded_and_changes_no_number(
     rows = [f"{n},nyse:IBM,{n % 7}.5,{n},{n % 7}.75,{n % 3}" for n in range(1, 50)]
     path = sheet(tmp_path, QUOTES, *rows)
     remembered = events(path)
-    monkeypatch.setattr(plain_csv, "NUMBERS_KEPT_MAX", 2)
+    monkeypatch.setattr(csv_kinds, "NUMBERS_KEPT_MAX", 2)
     assert events(path) == remembered
-    numbers = plain_csv.Numbers()
+    numbers = csv_kinds.Numbers()
     assert [numbers[str(n)] for n in (1, 2, 3, 1)] == [dec(1), dec(2), dec(3), dec(1)]
     assert len(numbers) <= 2
 
