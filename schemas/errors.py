@@ -102,6 +102,9 @@ SLU-187 | gate | MEDIUM | an order makes a wash sale | see the decision; the los
 SLU-200 | repository | HIGH | the repository cannot be used | see its file, or its database
 SLU-201 | repository | CRITICAL | a newer release wrote the repository | install that release
 SLU-202 | repository | HIGH | a record cannot be read | install the release that wrote it
+SLU-210 | strategy | MEDIUM | a session reached a limit of its own | see which; then resume it
+SLU-211 | strategy | HIGH | a session outgrew its memory and was ended | mend it; raise its limit
+SLU-212 | strategy | HIGH | a session's process broke its rules and was ended | mend the strategy
 SLU-190 | breaker | MEDIUM | a breaker warns | look at its inputs: `sluice explain breaker`
 SLU-191 | breaker | MEDIUM | a person changed a breaker's levels | see who and why in the alert
 """

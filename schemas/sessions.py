@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from schemas.base import AccountId, Event, InstrumentId, SessionId
+from schemas.base import AccountId, Event, InstrumentId, SessionId, SignalId
 from schemas.executions import PositionView
+from schemas.orders import Side
 
 
 class SessionState(enum.StrEnum):
@@ -55,6 +56,48 @@ class SessionLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     gross_notional_max: Decimal | None = None
     """Sum over all instruments of the worst-case positions."""
 
+    max_positions: Decimal | None = None
+    """How many instruments it may hold or enter; a whole number. This and what follows is held by
+    the strategy service, and takes the place of what is configured there (S-08)."""
+
+    max_position_size: Decimal | None = None
+    """Notional of a position, open orders included."""
+
+    max_position_size_pct: Decimal | None = None
+    """The same, in percent of the session's equity."""
+
+    max_daily_loss: Decimal | None = None
+    """Loss since the day's open that pauses the session."""
+
+    max_daily_loss_pct: Decimal | None = None
+    """The same, in percent of the session's equity at the day's open."""
+
+    max_drawdown: Decimal | None = None
+    """Fall below the session's own highest equity that pauses it, as a fraction."""
+
+
+HELD_BY_GATE = ("order_notional_max", "position_notional_max", "gross_notional_max")
+"""Those of `SessionLimits` that the gate holds; the strategy service holds the others."""
+
+
+class SessionBreach(msgspec.Struct, frozen=True, kw_only=True):
+    """One limit of a session, and what it is compared with (S-04, S-08)."""
+
+    limit_name: str
+    """As the limit is configured: `max_daily_loss_pct`."""
+
+    limit: Decimal
+    current: Decimal
+    """In the limit's own unit."""
+
+    detail: str = ""
+    """Of which instrument, where it is one's."""
+
+    @property
+    def over_pct(self) -> Decimal:
+        """Return by how much it is over, in percent of the limit."""
+        return (self.current / self.limit - 1) * 100
+
 
 class SessionCreated(Event, frozen=True, kw_only=True):
     """A session was made, with all it will ever run with: fixed for its whole life (S-02)."""
@@ -76,7 +119,10 @@ class SessionCreated(Event, frozen=True, kw_only=True):
 
     operator: str = ""
     risk_limits: SessionLimits = SessionLimits()
-    """What the start named; the gate holds them."""
+    """What the start named; gate and strategy service hold it to them."""
+
+    config_hash: str = ""
+    """Names the configuration of the strategy service that it was made under."""
 
 
 class PositionsAdopted(Event, frozen=True, kw_only=True):
@@ -111,3 +157,31 @@ class StrategyFailed(Event, frozen=True, kw_only=True):
     error: str
     where: str
     """File and line in the strategy where it happened."""
+
+
+class SignalBlocked(Event, frozen=True, kw_only=True):
+    """A session's own limits kept a signal from the gate; nothing was sent (S-08)."""
+
+    session: SessionId
+    account: AccountId
+    strategy: str
+    signal_id: SignalId
+    instrument: InstrumentId
+    side: Side
+    quantity: Decimal
+    rule: str
+    """The limit that stood against it: `max_positions`, `max_concurrent_trades`, ..."""
+
+    reason: str
+    """In words, with what was found and what is allowed."""
+
+
+class SessionMarked(Event, frozen=True, kw_only=True):
+    """The references of a session's loss and drawdown changed; kept, so that they outlive us."""
+
+    session: SessionId
+    day_open_ns: int
+    """When the day began that the loss is counted from, ns since the epoch."""
+
+    day_equity: Decimal
+    peak_equity: Decimal

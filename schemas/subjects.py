@@ -144,6 +144,7 @@ SUBJECTS: dict[type[Event], str] = {
     confirmations.SignalAwaiting: "session.*.awaiting",
     confirmations.SignalConfirmed: "session.*.confirmed",
     confirmations.SignalWithdrawn: "session.*.withdrawn",
+    sessions.SignalBlocked: "session.*.blocked",
     health.AlertRaised: "alert.*",
     health.HealthReported: "health.*",
     health.DeadLettered: DEAD_LETTERS,
@@ -191,6 +192,7 @@ INTERNAL: frozenset[type[Event]] = frozenset(
         executions.BookAdopted,
         executions.IntentRecorded,
         executions.OutcomeRecorded,
+        sessions.SessionMarked,
         health.GapSeen,
         health.LinkChanged,
         recording.AnchoringRead,
@@ -263,6 +265,7 @@ _EXACT: dict[type[Event], Callable[[Any], str]] = {
     confirmations.SignalAwaiting: lambda e: f"session.{e.session}.awaiting",
     confirmations.SignalConfirmed: lambda e: f"session.{e.session}.confirmed",
     confirmations.SignalWithdrawn: lambda e: f"session.{e.session}.withdrawn",
+    sessions.SignalBlocked: lambda e: f"session.{e.session}.blocked",
     health.AlertRaised: lambda e: f"alert.{e.severity}",
     health.HealthReported: lambda e: f"health.{e.service}",
 }

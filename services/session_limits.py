@@ -48,4 +48,6 @@ def _number(name: str, value: Any) -> Decimal | FieldError:
         return FieldError(path=path, found=repr(value), wanted=_WANTED)
     if not number.is_finite() or number <= 0:
         return FieldError(path=path, found=repr(value), wanted=_WANTED)
+    if name == "max_positions" and number % 1:
+        return FieldError(path=path, found=repr(value), wanted="a whole number above 0")
     return number

@@ -109,8 +109,11 @@ class FusedSystem:
             limits_hash=LIMITS_HASH,
             roster=Roster(is_recorder_watched=False),
         )
+        endless = msgspec.structs.replace(
+            terms.strategy, session_timeout_s=0
+        )  # it ends where its data does
         self.strategy = StrategyCore(
-            terms.strategy, account, known, boot_id=FUSED_BOOT, catalogue=catalogue
+            endless, account, known, boot_id=FUSED_BOOT, catalogue=catalogue
         )
         self._operator = _Operator()
         # Guards before their owners: a halt is in force before anybody acts on it. The venue

@@ -19,7 +19,7 @@ from schemas.ids import order_id_of
 from schemas.market import BarClosed, QuoteReceived, TradeReceived
 from schemas.orders import Outcome, SignalDecided, SignalRaised
 from services.core import tell
-from services.strategy.config import StrategyConfig
+from services.strategy.config import UNHELD, StrategyConfig
 from services.strategy.core import StrategyCore
 from services.strategy.interface import Parameters, Strategy
 from tests.builders import ACCOUNT, ALPHA, BETA, S_NS, instrument
@@ -124,7 +124,8 @@ OWN = {
 
 
 def config(**fields: Any) -> StrategyConfig:
-    return StrategyConfig(classes=OWN, **fields)
+    given: dict[str, Any] = {"classes": OWN, "execution": UNHELD, "session_timeout_s": 0}
+    return StrategyConfig(**given | fields)
 
 
 def request(strategy: str | None = "recording", **fields: Any) -> StartRequest:

@@ -7,7 +7,7 @@ from schemas.control import StartRequest
 from schemas.instruments import Instrument
 from services.bench.gate import ACCOUNT, gate_config
 from services.breaker.config import BreakerConfig
-from services.strategy.config import StrategyConfig
+from services.strategy.config import UNHELD, StrategyConfig
 from services.system import FusedSystem, FusedTerms
 
 IDLE, TRADING = "services.bench.strategies:Idle", "ema_cross"
@@ -22,7 +22,9 @@ def system(instruments: Sequence[Instrument]) -> FusedSystem:
         initial_cash=Decimal(10) ** 9,
         instruments={each.id: each for each in instruments},
         gate=gate_config(),
-        strategy=StrategyConfig(parameters={"ema_cross": SPAN}, classes={"idle": IDLE}),
+        strategy=StrategyConfig(
+            parameters={"ema_cross": SPAN}, classes={"idle": IDLE}, execution=UNHELD
+        ),
         breaker=BreakerConfig(levels=dict.fromkeys(("order_rate", "stale_data"), ())),
     )
     return FusedSystem(terms)

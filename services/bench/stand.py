@@ -23,6 +23,7 @@ from schemas.subjects import QUERY, RESET, START
 from schemas.wire import decode
 from services.bench.gate import ACCOUNT, gate_config, instruments
 from services.bench.server import nats_server
+from services.strategy.config import UNHELD
 
 SERVICES = ("recorder", "venue", "breaker", "executor", "gate", "strategy")
 ORDER_PATH = ("venue", "executor", "gate", "strategy")
@@ -137,6 +138,7 @@ def _config(url: str, folder: Path, symbols: int) -> bytes:
         "paths": {"data_dir": str(folder / "var")},
         "gate": gate_config(),
         "breaker": {"levels": {name: [] for name in UNWATCHED}},
+        "strategy": {"execution": UNHELD},
     }
-    empty = ("feed", "strategy", "executor", "venue", "breaker", "recorder")
+    empty = ("feed", "executor", "venue", "breaker", "recorder")
     return msgspec.json.encode({key: {} for key in empty} | made)

@@ -11,7 +11,7 @@ from decimal import Decimal
 from schemas.base import InstrumentId, OrderId, SessionId
 from schemas.executions import OrderView, PositionView
 from schemas.orders import Order, Side
-from schemas.sessions import SessionCreated, SessionLimits
+from schemas.sessions import HELD_BY_GATE, SessionCreated, SessionLimits
 from services.gate.config import AccountLimits
 from services.gate.exposure import ZERO, Lane, OpenOrder, Totals
 from services.gate.groups import Group, Groups
@@ -63,7 +63,7 @@ class Holder:
 
     def limit(self, own: SessionLimits) -> None:
         """Take the limits that the start named."""
-        for name in own.__struct_fields__:
+        for name in HELD_BY_GATE:
             chosen: Decimal | None = getattr(own, name)
             setattr(self, name, None if chosen is None else Bound(chosen))
 

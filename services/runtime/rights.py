@@ -69,7 +69,13 @@ from schemas.restrictions import (
     RestrictionCleared,
     RestrictionsChanged,
 )
-from schemas.sessions import PositionsAdopted, SessionCreated, SessionStateChanged, StrategyFailed
+from schemas.sessions import (
+    PositionsAdopted,
+    SessionCreated,
+    SessionStateChanged,
+    SignalBlocked,
+    StrategyFailed,
+)
 from schemas.settlement import PositionSettled
 from schemas.streams import CONTROL
 from schemas.subjects import EPOCH_RECORD, FLATTEN, HALTING, QUERY, SUBJECTS, subjects_of
@@ -112,6 +118,7 @@ _SAYS: dict[str, tuple[type[Event], ...]] = {
         SignalAwaiting,
         SignalConfirmed,
         SignalWithdrawn,
+        SignalBlocked,
         Prepared,
         ControlAnswered,
         HaltAcknowledged,

@@ -47,7 +47,7 @@ from services.simulation.market import INSTRUMENTS, Market
 from services.simulation.people import Auditor, Operator, SessionsWanted, StatusWanted
 from services.simulation.plan import Plan
 from services.simulation.stream import StoredLog, Stream
-from services.strategy.config import StrategyConfig
+from services.strategy.config import UNHELD, StrategyConfig
 from services.strategy.core import StrategyCore
 
 ACCOUNT = AccountId("paper")
@@ -283,7 +283,7 @@ def _immortals(cast: Cast) -> list[Process]:
 
 
 def _strategy(parts: Parts, boot_id: BootId) -> Body:
-    config = StrategyConfig(classes=CLASSES, sessions_max=20)
+    config = StrategyConfig(classes=CLASSES, sessions_max=20, execution=UNHELD)
     return Body(cores=(parts.strategy(config, ACCOUNT, INSTRUMENTS, boot_id=boot_id),))
 
 

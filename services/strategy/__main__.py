@@ -10,8 +10,9 @@ from schemas.subjects import CONFIRM, PAUSE, RESUME, STOP
 from services.runtime.requests import RequestKind
 from services.runtime.serve import Context, Service, serve
 from services.strategy import commands
+from services.strategy.alerts import SERVICE
 from services.strategy.config import StrategyConfig
-from services.strategy.core import SERVICE, StrategyCore
+from services.strategy.core import StrategyCore
 
 REQUESTS = {STOP: commands.STOP, PAUSE: commands.PAUSE, RESUME: commands.RESUME}
 

@@ -21,24 +21,27 @@ from schemas.control import (
 )
 from schemas.errors import FieldError
 from schemas.executions import BookReported, ExecutionEvent
-from schemas.health import AlertRaised, GapSeen, LinkChanged, SessionsReported, Severity
+from schemas.health import GapSeen, LinkChanged, SessionsReported
 from schemas.instruments import Instrument
 from schemas.orders import SignalDecided
-from schemas.sessions import SessionCreated, SessionState, SessionStateChanged
+from schemas.sessions import SessionCreated, SessionMarked, SessionState, SessionStateChanged
 from schemas.settlement import PositionSettled
 from services.core import NOTHING
+from services.strategy.alerts import SERVICE, not_known, not_made
 from services.strategy.catalogue import STRATEGY, Catalogue, catalogue_of
 from services.strategy.commands import STATE_AFTER, STOP, answer, chosen
 from services.strategy.config import StrategyConfig
 from services.strategy.confirmations import WAITING_FACTS
 from services.strategy.confirming import Confirming
+from services.strategy.deadlines import Deadlines
 from services.strategy.holdings import Holdings
+from services.strategy.hours import Hours
 from services.strategy.lanes import Lanes
 from services.strategy.orders import ORDER_FACTS
 from services.strategy.session import OVER, STRATEGY_ENDS, Session, failure
 from services.strategy.starts import Checked, Starts
+from services.strategy.watching import Watching
 
-SERVICE = "strategy"
 MISSED = "exec."
 """Where a hole in a publisher's sequence means that executions were missed."""
 
@@ -71,7 +74,14 @@ class StrategyCore:
     """
 
     keeps: frozenset[type[Event]] = frozenset(
-        {SessionCreated, SessionStateChanged, EpochStarted, *WAITING_FACTS, *ORDER_FACTS}
+        {
+            SessionCreated,
+            SessionStateChanged,
+            SessionMarked,
+            EpochStarted,
+            *WAITING_FACTS,
+            *ORDER_FACTS,
+        }
     )
 
     fsyncs: frozenset[type[Event]] = frozenset({SessionCreated, SessionStateChanged})
@@ -94,10 +104,13 @@ class StrategyCore:
         self._instruments = instruments
         self._boot_id = boot_id
         self._starts = Starts(config, account, instruments, self._catalogue, self.hears)
-        self._lanes = Lanes()
+        self._hours = Hours(instruments, config.extended_hours)
+        self._lanes = Lanes(self._hours)
+        self._watching = Watching()
         self._markets = self._lanes.by_kind
         self._holdings = Holdings(account)
         self._confirming = Confirming(self.sessions, self._tell)
+        self._deadlines = Deadlines(self._hours, self._confirming, self._tell, self._end)
         self._halts = 0
         self._epoch = 0
         self._are_restored = False
@@ -113,6 +126,12 @@ class StrategyCore:
             return NOTHING
         lane.latest = told
         said: Sequence[Event] = NOTHING
+        if now_ns >= self._watching.due_ns:
+            said = self._watching.look(self._active(), now_ns)
+            if any(isinstance(each, SessionStateChanged) for each in said):
+                self._set_trading(self.is_trading)
+        if now_ns >= lane.open_until_ns and not lane.is_told(told, now_ns):
+            return said
         for session, hook in lane.takers:
             context = session.context
             context.now_ns = now_ns
@@ -135,11 +154,7 @@ class StrategyCore:
                 said.append(session.change(session.state, now_ns, RESTARTED))
                 said += self._begin(session, now_ns)
         for session in self._active():
-            said += self._confirming.lapsed(session, now_ns)
-            timer_ns = session.context.timer_ns
-            if timer_ns is not None and timer_ns <= now_ns:
-                session.context.timer_ns = None
-                said += self._tell(session, "on_timer", (), now_ns)
+            said += self._deadlines.met(session, now_ns)
         self._set_alarm()
         return said
 
@@ -155,6 +170,8 @@ class StrategyCore:
         elif (session := self.sessions.get(kept.session)) is not None:
             if isinstance(event, SessionStateChanged):
                 session.apply(event)
+            elif isinstance(event, SessionMarked):
+                session.watch.apply(event)
             else:
                 session.fold(event)
         self._are_restored = self._holdings.is_behind = bool(self.sessions)
@@ -199,7 +216,9 @@ class StrategyCore:
         session = self.sessions.get(event.session)
         if session is None or not session.book.apply(event) or not session.is_active:
             return NOTHING
-        return self._tell(session, hook, (event,), now_ns)
+        said = self._tell(session, hook, (event,), now_ns)
+        is_trading = session.context.is_trading
+        return [*session.admission.release(now_ns, is_trading=is_trading), *said]
 
     def _on_settled(self, settled: PositionSettled) -> None:
         """Let each session settle its own part of the holding."""
@@ -245,7 +264,7 @@ class StrategyCore:
             return NOTHING
         created, errors = self._draft(event.request, event.start_id, now_ns)
         if created is None or created.session != event.session:
-            return [_not_made(event, errors, now_ns)]
+            return [not_made(event, errors, now_ns)]
         session = self._add(created)
         adopted = self._holdings.adopted_by(session, now_ns)
         running = session.change(
@@ -271,17 +290,26 @@ class StrategyCore:
         sessions, errors = chosen(asked, self.sessions)
         said: list[Event] = []
         for session in sessions:
+            request, state = asked.request, STATE_AFTER[asked.action]
             if asked.action == STOP:
-                said += session.cancels(now_ns)  # before on_stop may say its last signals
-                said += self._tell(session, "on_stop", (), now_ns)
-            if session.is_active:
-                request = asked.request
-                state = STATE_AFTER[asked.action]
+                said += self._end(session, state, now_ns, request.reason, request.operator)
+            else:
                 said.append(session.change(state, now_ns, request.reason, request.operator))
-            if asked.action == STOP:
-                said += session.waiting.empty(OVER, now_ns)  # its last signals too
         self._set_trading(self.is_trading)
         return [*said, answer(asked, sessions, errors, now_ns)]
+
+    def _end(
+        self, session: Session, state: SessionState, now_ns: int, reason: str, operator: str = ""
+    ) -> list[Event]:
+        """End a session cleanly: its orders are cancelled, and its strategy has the last word."""
+        said = session.cancels(now_ns)  # before on_stop may say its last signals
+        said += self._tell(session, "on_stop", (), now_ns)
+        if session.is_active:
+            said.append(session.change(state, now_ns, reason, operator))
+        said += session.waiting.empty(OVER, now_ns)  # its last signals too
+        session.admission.close()
+        self._set_trading(self.is_trading)
+        return said
 
     def _on_book(self, report: BookReported, now_ns: int) -> Sequence[Event]:
         adopted, contested = self._holdings.compare(report, self._active(), now_ns)
@@ -289,14 +317,13 @@ class StrategyCore:
         for session in contested:
             reason = "its share of what the account holds is not known"
             said.append(session.change(SessionState.PAUSED, now_ns, reason))
-            said.append(_not_known(session, now_ns))
+            said.append(not_known(session, now_ns))
         if contested:
             self._set_trading(self.is_trading)
         return said or NOTHING
 
     def _add(self, created: SessionCreated) -> Session:
-        expiry_ms, confirmation = self._config.signal_expiry_ms, self._config.confirmation
-        session = Session(created, self._instruments, self._lanes.quote, expiry_ms, confirmation)
+        session = Session(created, self._instruments, self._lanes, self._config)
         self.sessions[created.session] = session
         return session
 
@@ -324,7 +351,7 @@ class StrategyCore:
         return self._collect(session) if session.context.is_stirred else []
 
     def _collect(self, session: Session) -> list[Event]:
-        said = [*session.outgoing()]
+        said = session.outgoing()
         self._set_alarm()
         return said
 
@@ -350,34 +377,9 @@ class StrategyCore:
             if not session.context.is_trading:
                 session.waiting.stop(NOT_TRADING)
         self._lanes.rebuild(self._active())
+        self._watching.due_ns = 0
         self._set_alarm()
 
     def _set_alarm(self) -> None:
         due = (session.deadline_ns for session in self._active())
         self.wake_at_ns = min((each for each in due if each is not None), default=None)
-
-
-def _not_made(event: EpochStarted, errors: Sequence[FieldError], now_ns: int) -> AlertRaised:
-    why = "; ".join(f"{e.path}: {e.found}, wanted {e.wanted}" for e in errors)
-    return AlertRaised(
-        at_ns=now_ns,
-        severity=Severity.CRITICAL,
-        component=SERVICE,
-        code="LT-003",
-        message=f"session {event.session} was promised and is not made: "
-        + (why or "another session was made meanwhile; start it again"),
-        fields={"start_id": event.start_id},
-    )
-
-
-def _not_known(session: Session, now_ns: int) -> AlertRaised:
-    return AlertRaised(
-        at_ns=now_ns,
-        severity=Severity.CRITICAL,
-        component=SERVICE,
-        code="SLU-123",
-        message=f"session {session.terms.session} is paused: executions were missed while this"
-        " service was away, and several sessions trade the same instrument; compare"
-        " `sluice positions` with `sluice sessions`, then resume or stop it",
-        fields={"session": session.terms.session},
-    )

@@ -1,6 +1,6 @@
 """What one session holds and has on its way: a fold of its own signals and executions."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 import msgspec
@@ -22,7 +22,7 @@ from schemas.executions import (
 )
 from schemas.ids import order_id_of
 from schemas.instruments import Instrument
-from schemas.orders import Outcome, Side, SignalDecided, SignalRaised
+from schemas.orders import OrderType, Outcome, Side, SignalDecided, SignalRaised, TimeInForce
 from schemas.sessions import PositionsAdopted
 from schemas.settlement import PositionSettled
 from services.portfolio import Portfolio, Position
@@ -66,6 +66,12 @@ class OpenOrder(msgspec.Struct, kw_only=True):
 
     expires_at_ns: int
     """No venue is sent it from this time on, ns since the epoch."""
+
+    at_ns: int
+    """When its signal was raised, ns since the epoch."""
+
+    is_immediate: bool
+    """Whether it is to trade at once: it never rests at a venue."""
 
     is_sent: bool = False
     """Whether the executor, or the venue, has said that the venue has it."""
@@ -126,6 +132,16 @@ class SessionBook:
         order = self.orders[order_id]
         order.is_awaiting, order.expires_at_ns = True, awaiting.expires_at_ns
 
+    def multiplier(self, instrument: InstrumentId) -> Decimal:
+        """Return the multiplier of an instrument that the session trades."""
+        return self._multipliers[instrument]
+
+    def equity(self, mark_of: Callable[[InstrumentId], Decimal | None]) -> Decimal | None:
+        """Return cash plus holdings at what they are worth; None if one has no price."""
+        held = (key for key, each in self.portfolio.positions.items() if each.quantity)
+        marks = {key: mark for key in held if (mark := mark_of(key)) is not None}
+        return self.portfolio.equity(marks)
+
     def forget_closed(self, open_at_executor: frozenset[OrderId]) -> None:
         """Drop what was sent and is no longer open at the executor: its end was missed."""
         gone = [o.order_id for o in self.orders.values() if o.is_sent]
@@ -137,6 +153,7 @@ class SessionBook:
         order_id = order_id_of(signal.account, signal.session, signal.signal_id, signal.leg)
         if (order := self.orders.get(order_id)) is not None:  # it waited, and was confirmed
             order.is_awaiting, order.expires_at_ns = False, signal.expires_at_ns
+            order.at_ns = signal.at_ns
             return
         self.signal_count += 1
         self.number = int(signal.signal_id.rpartition("-")[2])
@@ -148,6 +165,8 @@ class SessionBook:
             side=signal.side,
             leaves=signal.quantity,
             expires_at_ns=signal.expires_at_ns,
+            at_ns=signal.at_ns,
+            is_immediate=_is_immediate(signal),
         )
 
     def _forget_lapsed(self, now_ns: int) -> None:
@@ -184,3 +203,7 @@ class SessionBook:
         multiplier = self._multipliers[instrument]
         position.apply(view.quantity, view.average_price, multiplier)
         portfolio.cash -= view.quantity * view.average_price * multiplier
+
+
+def _is_immediate(signal: SignalRaised) -> bool:
+    return signal.order_type is OrderType.MARKET or signal.time_in_force is not TimeInForce.GTC

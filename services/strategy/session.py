@@ -1,12 +1,13 @@
 """One session: its strategy, what it holds, and where it is in its life."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from decimal import Decimal
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from schemas.base import Event, InstrumentId
+from schemas.base import NS_PER_S, Event, InstrumentId
 from schemas.confirmations import SignalAwaiting, SignalConfirmed, SignalWithdrawn
 from schemas.errors import FieldError, UserError
 from schemas.health import AlertRaised, Severity
@@ -20,15 +21,29 @@ from schemas.sessions import (
     SessionView,
     StrategyFailed,
 )
-from services.strategy.confirmations import ConfirmationTerms, Waiting
+from services.strategy.admission import Admission
+from services.strategy.config import StrategyConfig
+from services.strategy.confirmations import Waiting
 from services.strategy.context import Context
-from services.strategy.interface import Strategy
+from services.strategy.hours import NEVER_NS
+from services.strategy.interface import Strategy, wanted_of
 from services.strategy.orders import RESTART_SKIP, OpenOrder, SessionBook
+from services.strategy.risk import RiskWatch
 
 ACTIVE = (SessionState.CREATED, SessionState.RUNNING, SessionState.PAUSED)
 OVER = "its session is over"
 STRATEGY_ENDS = (Exception, SystemExit)
 """What a strategy may raise without taking the service with it: `sys.exit()` is no exception."""
+
+
+class Market(Protocol):
+    """What a session may ask of the market."""
+
+    def quote(self, instrument: InstrumentId) -> QuoteReceived | None:
+        """Return the newest quote; None before the first."""
+
+    def mark(self, instrument: InstrumentId) -> Decimal | None:
+        """Return what one unit is worth now; None while nobody knows."""
 
 
 class Session:
@@ -41,31 +56,43 @@ class Session:
         context: what its strategy sees.
         strategy: None before it begins.
         waiting: what of its signals waits for a person.
+        wanted: the market events that its strategy has a hook for.
+        watch: what it may lose, and has lost.
+        admission: what of its signals goes out, and when.
+        ends_ns: when its time is over, ns since the epoch.
     """
 
     def __init__(
         self,
         terms: SessionCreated,
         instruments: Mapping[InstrumentId, Instrument],
-        quote_of: Callable[[InstrumentId], QuoteReceived | None],
-        expiry_ms: int,
-        confirmation: ConfirmationTerms,
+        market: Market,
+        config: StrategyConfig,
     ) -> None:
         own = {key: instruments[key] for key in terms.instruments if key in instruments}
         self.terms = terms
         self.state = SessionState.CREATED
         self.book = SessionBook(own, terms.initial_capital)
-        self.context = Context(terms, own, self.book, quote_of, expiry_ms)
-        self.waiting = Waiting(terms, self.book, confirmation, quote_of)
+        self.context = Context(terms, own, self.book, market.quote, config.signal_expiry_ms)
+        self.waiting = Waiting(terms, self.book, config.confirmation, market.quote)
         self.strategy: Strategy[Any] | None = None
+        self.wanted: tuple[type[Event], ...] = ()
+        execution, mark = config.execution, market.mark
+        self.watch = RiskWatch(terms, self.book, execution, list(own.values()), mark)
+        self.admission = Admission(terms, self.book, execution, self.watch.limits, mark)
+        life_s = config.session_timeout_s
+        self.ends_ns = terms.at_ns + life_s * NS_PER_S if life_s else NEVER_NS
         self._started_ns = 0
         self._detail = ""
 
     @property
     def deadline_ns(self) -> int | None:
         """When it must be looked at, ns since the epoch; None while nothing is due."""
-        due = (self.context.timer_ns, self.waiting.deadline_ns)
-        return min((each for each in due if each is not None), default=None)
+        due = (self.context.timer_ns, self.waiting.deadline_ns, self.admission.deadline_ns)
+        found = [each for each in due if each is not None]
+        if self.ends_ns != NEVER_NS:
+            found.append(self.ends_ns)
+        return min(found, default=None)
 
     @property
     def is_active(self) -> bool:
@@ -103,6 +130,7 @@ class Session:
             raise UserError("LTS-003", found=found, wanted="the instruments it was started with")
         parameters = msgspec.convert(self.terms.parameters, strategy.parameters_type)
         self.strategy = strategy(self.context, parameters)
+        self.wanted = wanted_of(strategy)
 
     def change(self, state: SessionState, now_ns: int, reason: str, operator: str = "") -> Event:
         """Return the change to `state`, folded in already."""
@@ -118,9 +146,10 @@ class Session:
         self.apply(changed)
         return changed
 
-    def outgoing(self) -> Sequence[Event]:
+    def outgoing(self) -> list[Event]:
         """Return what goes out of what the strategy said since the last time, in its order."""
-        return self.waiting.hold(self.collect(), self.context.now_ns)
+        now_ns = self.context.now_ns
+        return [*self.waiting.hold(self.admission.admit(self.collect(), now_ns), now_ns)]
 
     def collect(self) -> list[Event]:
         """Return what the strategy said since the last time, in its order."""
@@ -137,6 +166,7 @@ class Session:
     def cancels(self, now_ns: int) -> list[Event]:
         """Return a cancel of every order that is not closed, and the end of all that waits."""
         gone = self.waiting.empty(OVER, now_ns)
+        self.admission.close()
         return [*gone, *(self._cancel(order, now_ns) for order in self.book.orders.values())]
 
     def view(self, now_ns: int) -> SessionView:

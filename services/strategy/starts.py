@@ -1,5 +1,6 @@
 """Check a start request: everything that is wrong with it, in one answer (S-01)."""
 
+import hashlib
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -19,6 +20,7 @@ from services.strategy.interface import Parameters, Strategy, wanted_of
 from services.strategy.parameters import meant, parameters_of
 
 SHARE_CLASSES = ("USDT", "ETH")
+HASH_CHARS = 16
 Checked = tuple[SessionCreated | None, list[FieldError]]
 
 
@@ -38,6 +40,7 @@ class Starts:
         self._instruments = instruments
         self._catalogue = catalogue
         self._heard = heard
+        self._config_hash = hash_of(config)
 
     def check(self, request: StartRequest, start_id: str, number: int, at_ns: int) -> Checked:
         """Return the session that this request would make, or all that is wrong with it.
@@ -72,6 +75,7 @@ class Starts:
             parameters=msgspec.to_builtins(parameters),
             operator=request.operator,
             risk_limits=limits,
+            config_hash=self._config_hash,
         )
         return created, []
 
@@ -164,3 +168,9 @@ def _words(request: StartRequest) -> list[FieldError]:
         wanted = f"one of {', '.join(MODES)}" + meant(mode, list(MODES))
         found.append(FieldError(path="$.execution_mode", found=mode, wanted=wanted))
     return found
+
+
+def hash_of(config: StrategyConfig) -> str:
+    """Return what names this configuration: equal where every field of it is."""
+    canonical = msgspec.json.encode(config, order="deterministic")
+    return hashlib.sha256(canonical).hexdigest()[:HASH_CHARS]

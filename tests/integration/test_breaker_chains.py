@@ -23,7 +23,7 @@ from services.breaker.config import BreakerConfig
 from services.breaker.table import ABOUT
 from services.breaker.watch import Roster
 from services.executor.config import VenueConfig
-from services.strategy.config import StrategyConfig
+from services.strategy.config import UNHELD, StrategyConfig
 from services.system import FusedSystem, FusedTerms
 from tests.breaker_rig import alert, only
 from tests.builders import ACCOUNT, ALPHA, BETA, MS_NS, S_NS, instrument, quote
@@ -50,7 +50,9 @@ class Chain:
             initial_cash=CASH,
             instruments={ALPHA: instrument(ALPHA), BETA: instrument(BETA)},
             gate=GATE,
-            strategy=StrategyConfig(classes={"buyer": "tests.strategy_rig:BuyEachQuote"}),
+            strategy=StrategyConfig(
+                classes={"buyer": "tests.strategy_rig:BuyEachQuote"}, execution=UNHELD
+            ),
             venue=VenueConfig(reject_rate=reject_rate),
             breaker=breaker,
         )

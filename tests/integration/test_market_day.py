@@ -18,7 +18,7 @@ from services.gate.config_market import (
     MarketWide,
     ShortSaleRule,
 )
-from services.strategy.config import StrategyConfig
+from services.strategy import config as strategy_config
 from services.system import FusedSystem, FusedTerms
 from tests.builders import S_NS, quote
 from tests.fused_rig import ACCOUNT, CASH, GATE, ROW
@@ -79,7 +79,11 @@ def journal() -> list[Event]:
         gate=msgspec.structs.replace(
             gate, default=msgspec.structs.replace(ROW, stale_after_ms=20_000)
         ),
-        strategy=StrategyConfig(classes={"greedy": "services.simulation.strategies:Greedy"}),
+        strategy=strategy_config.StrategyConfig(
+            classes={"greedy": "services.simulation.strategies:Greedy"},
+            extended_hours=strategy_config.ExtendedHours.BOTH,  # the gate is to be asked then too
+            execution=strategy_config.UNHELD,
+        ),
     )
     start = StartRequest(
         operator="kim", strategy="greedy", symbols=(IBM,), initial_capital=Decimal(100_000)

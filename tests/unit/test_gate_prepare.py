@@ -7,6 +7,7 @@ import pytest
 from schemas.control import PrepareAsked, Prepared, StartRequest
 from schemas.errors import FieldError
 from schemas.executions import BookAdopted
+from schemas.sessions import SessionLimits
 from services.gate.config import GateConfig
 from tests.builders import ACCOUNT, ALPHA, dec
 from tests.gate_rig import NOW_NS, Rig, book, config, filled, halt, only, resting, view
@@ -130,16 +131,16 @@ def test_an_account_without_a_row_refuses_the_start() -> None:
 def test_limits_in_a_request_that_nobody_can_hold_are_refused_all_at_once() -> None:
     rig = Rig()
     given = {
-        "max_drawdown": "0.05",
+        "max_loss": "0.05",
         "order_notional_max": "many",
         "gross_notional_max": 0.5,
         "position_notional_max": "-1",
     }
     rig.tell(asked(strategy="ema_cross", risk_limits=given))
-    names = "one of order_notional_max, position_notional_max, gross_notional_max"
+    names = f"one of {', '.join(SessionLimits.__struct_fields__)}; did you mean max_daily_loss?"
     number = 'a decimal number above 0, in quotes: "1000.50"'
     wrong = [
-        FieldError(path="$.risk_limits.max_drawdown", found="'0.05'", wanted=names),
+        FieldError(path="$.risk_limits.max_loss", found="'0.05'", wanted=names),
         FieldError(path="$.risk_limits.order_notional_max", found="'many'", wanted=number),
         FieldError(path="$.risk_limits.gross_notional_max", found="0.5", wanted=number),
         FieldError(path="$.risk_limits.position_notional_max", found="'-1'", wanted=number),

@@ -19,11 +19,10 @@ from schemas.confirmations import (
 from schemas.control import ControlAnswered, EpochEnded, HaltRequested
 from schemas.market import QuoteReceived
 from schemas.orders import CancelRequested, Side, SignalRaised
-from services.strategy.config import StrategyConfig
 from services.strategy.confirmations import ConfirmationTerms
 from services.strategy.interface import Parameters, Strategy
 from tests.builders import ALPHA, MS_NS, S_NS, quote
-from tests.strategy_rig import OWN, StrategyRig, every, only
+from tests.strategy_rig import OWN, StrategyRig, config, every, only
 
 pytestmark = pytest.mark.req("S-09")
 TERMS = ConfirmationTerms(expiry_s=60, collar_bps=Decimal(50), quote_age_ms_max=5_000)
@@ -67,7 +66,7 @@ class Desk:
     """A session in a mode, its market, and a person."""
 
     def __init__(self, mode: str = "MANUAL", strategy: str = "told") -> None:
-        self.rig = StrategyRig(StrategyConfig(classes=CLASSES, confirmation=TERMS))
+        self.rig = StrategyRig(config(classes=CLASSES, confirmation=TERMS))
         self.session = self.rig.start(strategy, execution_mode=mode)
 
     def quote(self, buy: int = 0, sell: int = 0, bid: str = "99.99", ask: str = "100.01",

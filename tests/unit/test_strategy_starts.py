@@ -45,7 +45,7 @@ def test_all_mistakes_of_a_start_come_back_in_one_answer() -> None:
         initial_capital=Decimal(0),
         share_class="EUR",
         execution_mode="AUT",
-        risk_limits={"max_positions": 3},
+        risk_limits={"max_positions": "2.5"},
     )
     assert errors(asked, StrategyConfig()) == {
         "$.strategy": (
@@ -60,10 +60,7 @@ def test_all_mistakes_of_a_start_come_back_in_one_answer() -> None:
         "$.initial_capital": ("0", "a decimal number above 0"),
         "$.share_class": ("EUR", "USDT or ETH"),
         "$.execution_mode": ("AUT", "one of AUTO, SEMI_AUTO, MANUAL; did you mean AUTO?"),
-        "$.risk_limits.max_positions": (
-            "3",
-            "one of order_notional_max, position_notional_max, gross_notional_max",
-        ),
+        "$.risk_limits.max_positions": ("'2.5'", "a whole number above 0"),
     }
 
 
