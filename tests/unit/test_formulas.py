@@ -15,7 +15,7 @@ from schemas.orders import Outcome, Side, SignalRaised
 from schemas.sessions import StrategyFailed
 from services.strategy.candles import Candle
 from services.strategy.catalogue import catalogue_of
-from services.strategy.config import StrategyConfig
+from services.strategy.config import UNHELD, StrategyConfig
 from services.strategy.formulas import STATE, Formula, read_formula
 from services.strategy.formulas_expressions import (
     FUNCTIONS,
@@ -61,7 +61,7 @@ def read(text: str) -> Formula | dict[str, tuple[str, str]]:
 def folder_with(folder: Path, **files: str) -> StrategyConfig:
     for name, text in files.items():
         (folder / f"{name}.toml").write_text(text)
-    return StrategyConfig(formulas=(str(folder),))
+    return StrategyConfig(formulas=(str(folder),), execution=UNHELD)
 
 
 class Rig(StrategyRig):
