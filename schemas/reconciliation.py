@@ -129,7 +129,11 @@ class BookAdjusted(Event, frozen=True, kw_only=True):
 
 
 class FenceRaised(Event, frozen=True, kw_only=True):
-    """The executor has seen a gate with this token: a lower one is refused from now on (I5)."""
+    """The executor has seen a gate with this token: a lower one is refused from now on (I5).
+
+    A restore from a backup puts one above all that may have been seen since into the journals of
+    executor and breaker service: epochs only grow, across restores too (I12).
+    """
 
     gate_token: int
     epoch: int

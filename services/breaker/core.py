@@ -19,6 +19,7 @@ from schemas.control import (
 from schemas.executions import BookReported, OrderFilled
 from schemas.health import ArbiterReported, BreakerView, GapSeen, HealthReported, LinkChanged
 from schemas.market import QuoteReceived
+from schemas.reconciliation import FenceRaised
 from schemas.restrictions import (
     LockRequested,
     LocksChanged,
@@ -56,6 +57,7 @@ _KEPT_FOR_ARBITER: frozenset[type[Event]] = frozenset(
         RestrictionsChanged,
         LockRequested,
         LocksChanged,
+        FenceRaised,
     }
 )
 _BOOK_FAMILIES = ("exec.", "book.")

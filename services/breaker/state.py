@@ -13,6 +13,7 @@ from schemas.control import (
     EpochStarted,
     HaltRequested,
 )
+from schemas.reconciliation import FenceRaised
 from schemas.restrictions import (
     ALL,
     Level,
@@ -110,6 +111,8 @@ class ControlState:
                 self._lock(event)
             case EpochProposed(start=start):
                 self.epoch_max = max(self.epoch_max, start.epoch)
+            case FenceRaised(epoch=epoch):  # a restore: what was lost may have seen higher ones
+                self.epoch_max = max(self.epoch_max, epoch)
             case EpochStarted():
                 self._begin(event)
             case EpochEnded():

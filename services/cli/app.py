@@ -32,6 +32,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("figures", "services.cli.figures:figures", "How well it did, made from the record."),
     ("report", "services.cli.report:report_app", "Reports of a day, and whether one is genuine."),
     ("export", "services.cli.export:export", "The record as CSV or Parquet."),
+    ("backup", "services.cli.backup:backup_app", "Back up, verify a backup, restore it."),
     ("watch", "services.cli.watch:watch", "Events as they happen, decoded."),
     ("logs", "services.cli.logs:logs", "Logs of all services and events of the bus, as one."),
     ("doctor", "services.cli.doctor:doctor", "Is everything as it must be?"),

@@ -22,6 +22,7 @@ EncryptTo = Annotated[
 ]
 """The option of every command that exports."""
 
+_AGE = b"age-encryption.org/v1"
 _RECIPIENT = "an age recipient, age1... (make one: age-keygen)"
 
 
@@ -50,7 +51,7 @@ def writing(path: Path, *, encrypt_to: str | None) -> Iterator[BinaryIO]:
     """
     recipient = None if encrypt_to is None else recipient_of(encrypt_to)
     make_folder(path.parent)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f"{path.name}.{os.getpid()}.incomplete")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
         with os.fdopen(descriptor, "wb") as file:
@@ -67,20 +68,58 @@ def writing(path: Path, *, encrypt_to: str | None) -> Iterator[BinaryIO]:
         raise
 
 
-def decrypt_file(path: Path, identity_file: Path, to: Path) -> None:
-    """Decrypt a file with the identity in a file, as age-keygen writes it.
+@contextlib.contextmanager
+def reading(path: Path, *, identity_file: Path | None) -> Iterator[BinaryIO]:
+    """Yield what `writing` wrote, decrypted as it is read if it is encrypted.
 
     Raises:
-        UserError: a file cannot be read or written, or this identity is not meant.
+        UserError: the file cannot be read, no identity was given that it needs, or the wrong one.
     """
+    with _opened(path) as source:
+        is_encrypted = source.read(len(_AGE)) == _AGE
+        source.seek(0)
+        if not is_encrypted:
+            yield source
+            return
+        if identity_file is None:
+            wanted = "--identity FILE: it is encrypted"
+            raise UserError("SLU-103", path=path, found="no identity", wanted=wanted)
+        with _decrypting(source, path, _identity(identity_file)) as plain:
+            yield plain
+
+
+@contextlib.contextmanager
+def _decrypting(source: BinaryIO, path: Path, identity: Any) -> Iterator[BinaryIO]:
+    """Yield a pipe that a thread decrypts `source` into."""
     from pyrage import DecryptError, decrypt_io
 
-    with _opened(path) as source, writing(to, encrypt_to=None) as target:
+    read_end, write_end = os.pipe()
+    failed: list[Exception] = []
+
+    def work() -> None:
         try:
-            decrypt_io(source, target, [_identity(identity_file)])
-        except DecryptError as error:
+            with os.fdopen(write_end, "wb") as target:
+                decrypt_io(source, target, [identity])
+        except (DecryptError, OSError) as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work, name="decrypting")
+    thread.start()
+    is_read = False
+    try:
+        with os.fdopen(read_end, "rb") as pipe:
+            yield pipe
+            is_read = True
+    finally:
+        thread.join()
+        if failed and not (is_read and _is_closed(failed[0])):
             wanted = "a file encrypted to this identity, whole and unchanged"
-            raise UserError("SLU-102", path=path, found=error, wanted=wanted) from error
+            raise UserError("SLU-102", path=path, found=failed[0], wanted=wanted)
+
+
+def _is_closed(error: Exception) -> bool:
+    """Whether it only says that whoever read has read enough."""
+    return "pipe" in str(error).lower()
 
 
 @contextlib.contextmanager

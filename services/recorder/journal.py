@@ -20,6 +20,8 @@ from services.recorder.chain import (
     read_line,
     verify,
 )
+from services.recorder.checkpoints import Restoration
+from services.recorder.own import RESTORED, STREAM, own_message
 from services.recorder.reader import last_line, lines, records, segment_name, segments
 
 NOTE = "head.json"
@@ -151,6 +153,26 @@ class Journal:
         self.places[stream] = Place(seq, self.places[stream].stored_ns)
         self.note(self.logged_n)
 
+    def restore(self, restored: Restoration) -> None:
+        """Record that what came after the newest record is lost; streams begin anew.
+
+        Raises:
+            StateError: SLU-141, the disk did not take it.
+        """
+        self.append_own(RESTORED, msgspec.json.encode(restored), restored.at_ns)
+        self.places = {STREAM: self.places[STREAM]}
+        self.note(self.head.n)
+
+    def append_own(self, subject: str, data: bytes, now_ns: int) -> None:
+        """Record something of the recorder's own.
+
+        Raises:
+            StateError: SLU-141, the disk did not take it.
+        """
+        place = self.places.get(STREAM)
+        seq = 1 if place is None else place.seq + 1
+        self.append([own_message(seq, subject, data, now_ns)])
+
     def since(self, n: int) -> Iterator[tuple[int, Record]]:
         """Yield the records after `n`, oldest first; the first read is the file that holds it."""
         for record in records(self._folder, after_n=n):
@@ -197,6 +219,8 @@ class Journal:
                 raise _damaged(path, found)
             record = read_line(line)
             self.head = found
+            if (record.stream, record.subject) == (STREAM, RESTORED):
+                self.places.clear()
             self.places[record.stream] = Place(record.stream_seq, record.stored_ns)
 
     def _write(self, data: bytes) -> None:

@@ -9,6 +9,9 @@ REMOVED = "record.removed"
 RESTORED = "record.restored"
 """Subjects of such records."""
 
+RESTORATIONS = "restorations.jsonl"
+"""In the record's folder: what the records of restores say, for who opens the journal."""
+
 TOMBSTONES = "tombstones.jsonl"
 """In the record's folder: signed, so that the chain verifies without what was removed."""
 

@@ -11,10 +11,11 @@ import msgspec
 from schemas.base import NS_PER_S
 from schemas.errors import StateError, UserError
 from services.recorder.chain import Head
-from services.recorder.checkpoints import Checkpoint, RecordKey
+from services.recorder.checkpoints import Checkpoint, RecordKey, Restoration
 from services.recorder.config import RecorderConfig
 from services.recorder.key_file import publish_key
-from services.recorder.reader import last_line
+from services.recorder.own import RESTORATIONS
+from services.recorder.reader import last_line, lines
 
 CHECKPOINTS = "checkpoints.jsonl"
 ANCHORS = "anchors.jsonl"
@@ -49,10 +50,11 @@ class Witness:
         Raises:
             StateError: SLU-140, it does, or its last record is another one.
         """
+        restored_ns = _restored_ns(self._path.with_name(RESTORATIONS))
         files = [self._path, *(self._anchor_file(place) for place in self._places)]
         for path in files:
             with contextlib.suppress(OSError):  # a place that is away is said when it is written
-                _refuse_older(path, head)
+                _refuse_older(path, head, restored_ns)
 
     def look(self, head: Head, now_ns: int, *, is_last: bool = False) -> bool:
         """Sign where the journal stands, if it is time to; return whether it was.
@@ -142,9 +144,16 @@ def _newest(path: Path) -> Checkpoint | None:
         raise StateError("SLU-140", path=path, found=error, wanted=wanted) from error
 
 
-def _refuse_older(path: Path, head: Head) -> None:
+def _restored_ns(path: Path) -> int:
+    """Return when the record was last restored from a backup, which loses what came after it."""
+    if not path.exists():
+        return 0
+    return max(msgspec.json.decode(line, type=Restoration).at_ns for line in lines(path))
+
+
+def _refuse_older(path: Path, head: Head, restored_ns: int) -> None:
     newest = _newest(path)
-    if newest is None or newest.n < head.n:
+    if newest is None or newest.n < head.n or newest.at_ns < restored_ns:
         return
     if newest.n > head.n:
         found = f"it ends at record {head.n}; record {newest.n} was signed at {path}"

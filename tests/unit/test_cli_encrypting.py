@@ -6,7 +6,7 @@ import pyrage
 import pytest
 
 from schemas.errors import UserError
-from services.cli.encrypting import decrypt_file, writing
+from services.cli.encrypting import reading, writing
 
 pytestmark = pytest.mark.req("R-06")
 SECRET = b"order 17: sold 500 ALPHA\n" * 20_000
@@ -29,20 +29,40 @@ def test_what_was_encrypted_can_be_read_by_its_owner_and_is_nowhere_in_the_clear
         for at in range(0, len(SECRET), 1_000):
             file.write(SECRET[at : at + 1_000])
     assert all(b"sold 500" not in each.read_bytes() for each in tmp_path.iterdir())
-    decrypt_file(path, key, tmp_path / "out.csv")
-    assert (tmp_path / "out.csv").read_bytes() == SECRET
+    with reading(path, identity_file=key) as plain:
+        assert plain.read() == SECRET
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_another_identity_reads_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+def test_another_identity_reads_nothing(tmp_path: Path) -> None:
     _, recipient = identity(tmp_path)
     path = tmp_path / "orders.age"
     with writing(path, encrypt_to=recipient) as file:
         file.write(SECRET)
     other, _ = identity(tmp_path)
-    with pytest.raises(UserError, match="encrypted to this identity"):
-        decrypt_file(path, other, tmp_path / "out.csv")
-    assert not (tmp_path / "out.csv").exists()
+    with (
+        pytest.raises(UserError, match="encrypted to this identity"),
+        reading(path, identity_file=other) as plain,
+    ):
+        assert plain.read() == b""
+    with (
+        pytest.raises(UserError, match="--identity"),
+        reading(path, identity_file=None) as plain,
+    ):
+        pass
+
+
+def test_a_file_cut_off_is_an_error_and_not_a_shorter_one(tmp_path: Path) -> None:
+    key, recipient = identity(tmp_path)
+    path = tmp_path / "orders.age"
+    with writing(path, encrypt_to=recipient) as file:
+        file.write(SECRET)
+    path.write_bytes(path.read_bytes()[:-70_000])
+    with (
+        pytest.raises(UserError, match="whole and unchanged"),
+        reading(path, identity_file=key) as plain,
+    ):
+        plain.read()
 
 
 def write_half(path: Path, recipient: str | None) -> None:
