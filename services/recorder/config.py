@@ -53,5 +53,5 @@ class RecorderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     anchor_command: tuple[str, ...] = ()
     """A command that is given a signed checkpoint on its standard input; empty: none."""
 
-    anchor_every_s: Positive = 10
+    anchor_every_s: Positive = 5
     """Time between two anchors, in seconds."""
