@@ -38,6 +38,15 @@ class Core(Protocol):
         """Return what this service answers to `query.<service>`; changes nothing."""
 
 
+def earliest(*deadlines_ns: int | None) -> int | None:
+    """Return the first of some deadlines; None when none is set."""
+    first_ns: int | None = None
+    for due_ns in deadlines_ns:
+        if due_ns is not None and (first_ns is None or due_ns < first_ns):
+            first_ns = due_ns
+    return first_ns
+
+
 def tell(core: Core, event: Event | None, now_ns: int) -> Sequence[Event]:
     """Return what the core says to `event` at `now_ns`; a deadline that is due speaks first.
 

@@ -51,7 +51,7 @@ from services.breaker.resets import Resets
 from services.breaker.starts import Starts
 from services.breaker.state import OWN, ControlState, OpenHalt
 from services.breaker.watch import Roster, Watch
-from services.core import NOTHING
+from services.core import NOTHING, earliest
 
 LOST_TAIL, LIMITS_DIFFER, COUNTS_BACK = "SLU-154", "SLU-155", "SLU-156"
 """Codes of the locks that the arbiter itself asks for."""
@@ -111,9 +111,11 @@ class Arbiter:
     @property
     def deadline_ns(self) -> int | None:
         """When it must be woken next; None while it waits for nobody."""
-        every = (self._starts.deadline_ns, self._resets.deadline_ns, self._unlocks.deadline_ns)
-        due = [each for each in every if each is not None]
-        return 0 if self._is_inherited else min(due, default=None)
+        if self._is_inherited:
+            return 0
+        return earliest(
+            self._starts.deadline_ns, self._resets.deadline_ns, self._unlocks.deadline_ns
+        )
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
         """Return what follows from one control event."""

@@ -149,6 +149,8 @@ class Breaker:
 
     def check(self, now_ns: int, *, is_trading: bool) -> BreakerTripped | BreakerWarned | None:
         """Return what the strictest level that is reached calls for, unless it was said already."""
+        if not self.levels or not self.is_at(self.levels[0].at, now_ns):
+            return None  # nor any other: this one is reached first
         found: LevelSetting | None = None
         for level in reversed(self.levels):
             if self.tripped and self.about.text_of(level.at) in self.tripped:

@@ -38,7 +38,7 @@ from services.breaker.table import Parts
 from services.breaker.valuation import AccountTerms, Valuation
 from services.breaker.watch import Roster
 from services.calendars.named import calendar_named
-from services.core import NOTHING
+from services.core import NOTHING, earliest
 
 _LIVE = Roster()
 _SAID_HERE: frozenset[type[Event]] = frozenset({EpochStarted, EpochEnded})
@@ -273,17 +273,16 @@ class BreakerCore:
 
     def _opens_ns(self) -> int | None:
         """Return when the next trading day opens; None if the account was valued since then."""
-        opens_ns = self._day.due_ns()
+        opens_ns = self._day.due_ns
         return opens_ns if opens_ns is not None and opens_ns > self._marked_ns else None
 
     def _set_alarm(self, now_ns: int) -> None:
-        due = (
+        self.wake_at_ns = earliest(
             self._mark_at_ns,
             self._arbiter.deadline_ns,
             self._opens_ns(),
             self._panel.deadline_ns(now_ns),
         )
-        self.wake_at_ns = min((each for each in due if each is not None), default=None)
 
     def _manual_view(self) -> BreakerView:
         state = self._arbiter.state

@@ -53,6 +53,8 @@ class TradingDay:
         base: equity at that open; None before the first valuation ever.
         acknowledged: loss that a reset has taken note of, by breaker.
         awaited: breakers whose loss is acknowledged by the next valuation.
+        due_ns: when the next day may open, so that its base is taken at that very time; None
+            before the first.
     """
 
     keeps: frozenset[type[Event]] = frozenset({DayOpened, EquityNoted, LossAcknowledged})
@@ -64,6 +66,7 @@ class TradingDay:
         self.base: Decimal | None = None
         self.acknowledged: dict[str, Decimal] = {}
         self.awaited: dict[str, bool] = {}
+        self.due_ns: int | None = None
         self._noted: EquityNoted | None = None
 
     def on_valued(self, equity: Decimal, now_ns: int) -> list[Event]:
@@ -99,16 +102,13 @@ class TradingDay:
         match event:
             case DayOpened(account=account) if account == self.valuation.account.id:
                 self.open_ns, self.base = event.open_ns, event.equity
+                self.due_ns = self._known(event.open_ns).next_open_ns(event.open_ns)
                 self.acknowledged.clear()
             case EquityNoted(account=account) if account == self.valuation.account.id:
                 self._noted = event
             case LossAcknowledged(account=account) if account == self.valuation.account.id:
                 self.acknowledged[event.breaker] = event.loss
                 self.awaited.pop(event.breaker, None)
-
-    def due_ns(self) -> int | None:
-        """Return when the next day may open, so that its base is taken at that very time."""
-        return None if self.base is None else self._known(self.open_ns).next_open_ns(self.open_ns)
 
     def _known(self, now_ns: int) -> Calendar:
         """Return the calendar, or one of UTC days where its table ends: a day always has a base."""

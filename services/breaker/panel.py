@@ -21,23 +21,23 @@ from services.breaker.counting import Counting
 from services.breaker.daily_loss import DailyLoss, TradingDay
 from services.breaker.drawdown import Drawdown
 from services.breaker.table import BREAKERS, Parts
+from services.core import earliest
 
 _REDUCE_ALL = (ALL, Level.REDUCE)
 """What a breaker asks for whose level is to reduce or to flatten."""
 
-_TURNS = frozenset({EpochStarted, EpochEnded})
+_TURNS: frozenset[type[Event]] = frozenset({EpochStarted, EpochEnded})
 """With these all breakers begin, or stop, to guard: their deadlines are asked for anew."""
 
 LOOK_AGAIN_NS = NS_PER_S
 """When a deadline has come and nothing followed from it, it is looked at again after this."""
 
 
+_OF_EVERY: frozenset[type[Event]] = frozenset({BreakerTripped, BreakerWarned, BreakerLevelsChanged})
+"""The facts that there are of every breaker."""
+
 KEEPS: frozenset[type[Event]] = (
-    Drawdown.keeps
-    | DailyLoss.keeps
-    | TradingDay.keeps
-    | Counting.keeps
-    | {BreakerTripped, BreakerWarned, BreakerLevelsChanged}
+    Drawdown.keeps | DailyLoss.keeps | TradingDay.keeps | Counting.keeps | _OF_EVERY
 )
 """The facts whose fold is the state of the breakers."""
 
@@ -70,6 +70,10 @@ class Panel:
         self._hearers = {
             kind: tuple(b for b in every if kind in b.hears)
             for kind in sorted(self.hears, key=lambda event: event.__name__)
+        }
+        self._keepers = {
+            kind: tuple(b for b in every if kind in b.keeps | _OF_EVERY)
+            for kind in sorted(KEEPS, key=lambda event: event.__name__)
         }
         self._timed = [b for b in every if type(b).due_ns is not Breaker.due_ns]
         self.is_trading = False
@@ -112,7 +116,7 @@ class Panel:
         for breaker in self._timed:
             if breaker.name not in self._due_ns:
                 self._due_ns[breaker.name] = breaker.due_ns(now_ns)
-        soonest = min((at for at in self._due_ns.values() if at is not None), default=None)
+        soonest = earliest(*self._due_ns.values())
         if soonest is not None and soonest <= now_ns:
             return now_ns + LOOK_AGAIN_NS
         return soonest
@@ -128,7 +132,7 @@ class Panel:
                 if not any((r.scope, r.level) == _REDUCE_ALL for r in restrictions):
                     is_reset = self._reset(Response.REDUCE, Response.FLATTEN)
         self.day.apply(event)
-        for breaker in self.breakers.values():
+        for breaker in self._keepers.get(type(event), ()):
             breaker.fold(event)
         return is_reset
 
@@ -169,8 +173,7 @@ class Panel:
     def _check(self, breakers: Iterable[Breaker], now_ns: int, said: list[Event]) -> list[Event]:
         """Return what was said already, and after it what any of these has to say now."""
         for breaker in breakers:
-            if breaker.levels:
-                fact = breaker.check(now_ns, is_trading=self.is_trading)
-                if fact is not None:
-                    said.append(fact)
+            fact = breaker.check(now_ns, is_trading=self.is_trading)
+            if fact is not None:
+                said.append(fact)
         return said

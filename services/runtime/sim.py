@@ -146,10 +146,10 @@ class Simulation:
             if not host.has_changed or self._is_kept(host):
                 self._set_alarm(host)
             return
-        is_internal = host.is_internal
-        ordered = [event for event in said if is_internal(event)]
+        internal = host.internal
+        ordered = [event for event in said if type(event) in internal]
         if ordered:
-            ordered += [event for event in said if not is_internal(event)]
+            ordered += [event for event in said if type(event) not in internal]
         else:
             ordered = said
         last = self._last_word(host, ordered)
@@ -186,9 +186,9 @@ class Simulation:
     def _let_out(self, host: Host, said: Sequence[Event], last: int) -> None:
         """Act on and publish what was said, or as much of it as the process lives for."""
         posted: list[Event] = []
-        publish, is_internal = self._bus.publish, host.is_internal
+        publish, internal = self._bus.publish, host.internal
         for event in said[:last]:
-            if is_internal(event):
+            if type(event) in internal:
                 posted += self._act(host, event)
             else:
                 publish(host, event)

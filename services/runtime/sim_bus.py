@@ -50,7 +50,8 @@ class Bus:
 
     def _send(self, host: Host, peer: Host, event: Event, subject: str) -> None:
         world = self._world
-        if not self._is_open(host, peer):
+        is_open = host.is_up and peer.is_up and not host.is_mute and not peer.is_deaf
+        if not is_open and not self._is_open(host, peer):
             return
         faults = world.faults
         if faults.loss_probability and self._loss() < faults.loss_probability:

@@ -1,7 +1,6 @@
 """One simulated process: its cores, its journal, its clock, and what it lives through."""
 
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -97,6 +96,7 @@ class Host:
         durable_count: how much of the journal is certainly on the disk.
         alarm_ns: true time that its next waking is booked for.
         heard: every kind of event that a core of it hears.
+        internal: every kind of event that never goes over the bus.
     """
 
     def __init__(self, process: Process, number: int, key: str = "") -> None:
@@ -114,8 +114,10 @@ class Host:
         self.alarm_ns: int | None = None
         self.body = Body(cores=())
         self.heard: frozenset[type[Event]] = frozenset()
+        self.internal = INTERNAL | frozenset(process.queries)
         self.sequences = Sequences()
         self.said_counts: dict[str, int] = {}
+        self._hearers: dict[type[Event], tuple[int, ...]] = {}
         self._fresh: list[tuple[int, Event]] = []
         self._offset_ns = self._set_back_ns = self._since_ns = 0
         self._drift_ppm = 0
@@ -159,10 +161,6 @@ class Host:
                 earliest = due_ns
         return earliest
 
-    def is_internal(self, event: Event) -> bool:
-        """Return whether an event never goes over the bus."""
-        return type(event) in INTERNAL or type(event) in self.process.queries
-
     # its lives
 
     def start(self, true_ns: int = 0) -> None:
@@ -175,7 +173,12 @@ class Host:
         self.boot_id = BootId(f"{self.name}-{self.boot}")
         self.is_up, self.alarm_ns = True, None
         self.body = self.process.make(self.boot_id)
-        self.heard = frozenset(kind for core in self.body.cores for kind in core.hears)
+        cores = list(enumerate(self.body.cores))
+        self.heard = frozenset(kind for _, core in cores for kind in core.hears)
+        self._hearers = {
+            kind: tuple(number for number, core in cores if kind in core.hears)
+            for kind in sorted(self.heard, key=lambda kind: kind.__name__)
+        }
         self.sequences, self.said_counts = Sequences(), {}
         for number, event in self.kept:
             self.body.cores[number].restore(event)
@@ -204,19 +207,19 @@ class Host:
 
     def told(self, event: Event | None, now_ns: int) -> list[Event]:
         """Return what all its cores say to the event; they tell each other at once."""
-        cores = self.body.cores
-        if len(cores) == 1:
-            return list(self._tell(0, event, now_ns))
         said: list[Event] = []
-        queue: deque[tuple[int, Event | None]] = deque([(-1, event)])
-        while queue:
-            speaker, each = queue.popleft()
-            for number, core in enumerate(cores):
-                if each is None or (number != speaker and type(each) in core.hears):
+        queue: list[tuple[int, Event | None]] = [(-1, event)]
+        for speaker, each in queue:  # which grows by what is answered
+            if each is None:
+                hearers: Iterable[int] = range(len(self.body.cores))
+            else:
+                hearers = self._hearers.get(type(each), ())
+            for number in hearers:
+                if number != speaker:
                     answers = self._tell(number, each, now_ns)
                     if answers:
                         said += answers
-                        queue.extend((number, answer) for answer in answers)
+                        queue += [(number, answer) for answer in answers]
         return said
 
     @property
