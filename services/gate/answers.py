@@ -77,7 +77,7 @@ def approval(
         order=order,
         epoch=epoch,
         gate_token=gate_token,
-        notional=case.notional(),
+        notional=case.notional,
     )
     return [decided, approved]
 

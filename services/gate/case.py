@@ -1,23 +1,39 @@
 """One signal before the gate: everything that its checks may read."""
 
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
 from schemas.base import OrderId
-from schemas.market import QuoteReceived
+from schemas.market import QuoteReceived, Trading
 from schemas.orders import Side, SignalRaised
 from schemas.restrictions import Restriction
 from services.gate.account import Account
 from services.gate.exposure import ZERO, Lane
 from services.gate.holders import Holder
-from services.gate.limits import Limits
+from services.gate.kinds import (
+    CLOSED,
+    DOUBTED,
+    OWN_LIMIT,
+    REDUCING,
+    REFUSED,
+    REPLACING,
+    RESTRICTED,
+    SLICE,
+    UNASSIGNED,
+    UNMET,
+)
+from services.gate.limits import LimitMissingError, Limits
 from services.gate.state import GateState
 
 Verdict = tuple[bool, str, str]
 """Whether a check passes, the value it read, and the limit; numbers as decimal strings."""
 
 _BUY = Side.BUY  # looking a member up costs as much as comparing two numbers
+_OPEN = Trading.OPEN
+_BY_QUANTITY = frozenset({"reach", "own_reach"})
+_BY_PRICE = frozenset({"worth", "notional", "value", "own_value", "raised"})
 
 PASS: Verdict = (True, "", "")
 """Of a check that has nothing to measure."""
@@ -42,35 +58,51 @@ class Case:
         restriction: the strongest one that the order is under, if any.
         lane, limits: of the instrument in the account, where both are known.
         quote: the newest one of the instrument, where there is one.
+        kind: what sets the order apart from a plain one, in bits of `services.gate.kinds`.
+        reach: the position on the order's side once it and all open ones of its side filled. Long
+            counts up for a buy, short counts up for a sell; below 0 the order only reduces.
+        own_reach: the same of the session's own position.
+        worth: what one unit counts for, at the dearest of ask, limit and stop price.
+        notional: what the order counts for, at the same price.
+        value, own_value: what `reach` and `own_reach` count for.
+        raised: how much the order raises the worst case of its instrument; 0 where it does not.
     """
 
     __slots__ = (
-        "_notional",
-        "_own_reach",
-        "_own_value",
-        "_raised",
-        "_reach",
-        "_value",
-        "_worth",
         "account",
         "holder",
         "is_account_known",
         "is_instrument_known",
+        "kind",
         "lane",
         "limits",
+        "notional",
         "now_ns",
         "order_id",
         "own",
+        "own_reach",
+        "own_value",
         "quote",
+        "raised",
+        "reach",
         "refusal",
         "restriction",
         "signal",
         "state",
+        "value",
+        "worth",
     )
     account: Account
     lane: Lane
     limits: Limits
     quote: QuoteReceived
+    reach: Decimal
+    own_reach: Decimal
+    worth: Decimal
+    notional: Decimal
+    value: Decimal
+    own_value: Decimal
+    raised: Decimal
 
     def __init__(
         self,
@@ -88,29 +120,104 @@ class Case:
         self.refusal = refusal
         self.state = state
         self.restriction = restriction
-        self._worth: Decimal | None = None
-        self._reach: Decimal | None = None
-        self._own_reach: Decimal | None = None
-        self._own_value: Decimal | None = None
-        self._notional: Decimal | None = None
-        self._value: Decimal | None = None
-        self._raised: Decimal | None = None
         self.holder: Holder | None = None
         self.own: Lane | None = None
         self.is_account_known = self.is_instrument_known = False
-        if account is not None:
-            self.account = account
-            self.is_account_known = True
-            lane = account.lanes.get(signal.instrument)
-            if lane is not None:
-                self.is_instrument_known = True
-                self.lane, self.limits = lane, lane.limits
-                holder = self.holder = account.holders.sessions.get(signal.session)
-                if holder is not None:
-                    self.own = holder.lanes.get(signal.instrument)
-                quote = lane.market.quote
-                if quote is not None:
-                    self.quote = quote
+        self.kind = 0
+        if account is None:
+            return
+        self.account = account
+        self.is_account_known = True
+        lane = account.lanes.get(signal.instrument)
+        if lane is None:
+            return
+        self.is_instrument_known = True
+        self.lane, self.limits = lane, lane.limits
+        holder = self.holder = account.holders.sessions.get(signal.session)
+        if holder is not None:
+            self.own = holder.lanes.get(signal.instrument)
+        self._sort(account, lane, holder)
+        quote = lane.market.quote
+        if quote is not None:
+            self.quote = quote
+        try:
+            self._count()
+            if quote is not None:
+                self._value()
+        except (ArithmeticError, LimitMissingError):
+            return  # a check that needs what could not be measured says so
+
+    def _sort(self, account: Account, lane: Lane, holder: Holder | None) -> None:
+        """Find out what sets the order apart."""
+        signal, kind = self.signal, 0
+        if self.refusal:
+            kind = REFUSED
+        if self.restriction is not None:
+            kind |= RESTRICTED
+        if account.doubt:
+            kind |= DOUBTED
+        trading = lane.market.trading
+        if trading is not None and trading is not _OPEN:
+            kind |= CLOSED
+        if signal.session not in account.sessions:
+            kind |= UNMET
+        if holder is None or holder.group is None:
+            kind |= UNASSIGNED
+        if holder is not None and holder.order_notional_max is not None:
+            kind |= OWN_LIMIT
+        if signal.is_reduce_only:
+            kind |= REDUCING
+        if signal.replaces is not None:
+            kind |= REPLACING
+        if signal.parent_id is not None or signal.parent_quantity is not None:
+            kind |= SLICE
+        self.kind = kind
+
+    def _count(self) -> None:
+        """Measure by quantity what several checks compare with their limits.
+
+        Raises:
+            ArithmeticError: the quantity is no number.
+        """
+        lane, quantity = self.lane, self.signal.quantity
+        if self.signal.side is _BUY:
+            self.reach = lane.position + lane.buys + quantity
+        else:
+            self.reach = lane.sells - lane.position + quantity
+        self.own_reach = self.reach_of(self.own)
+
+    def _value(self) -> None:
+        """Measure by value what several checks compare with their limits.
+
+        Raises:
+            LimitMissingError: nobody has said what the instrument's currency is worth.
+            ArithmeticError: a price or the quantity is no number.
+        """
+        signal, lane, price = self.signal, self.lane, self.quote.ask
+        if signal.limit_price is not None and signal.limit_price > price:
+            price = signal.limit_price
+        if signal.stop_price is not None and signal.stop_price > price:
+            price = signal.stop_price
+        unit, reach = lane.unit_value, self.reach
+        worth = self.worth = price * (lane.value_of_one() if unit is None else unit)
+        self.notional = signal.quantity * worth
+        value = self.value = reach * worth
+        self.own_value = self.own_reach * worth
+        self.raised = value - lane.notional if reach > lane.worst else ZERO
+
+    def __getattr__(self, name: str) -> Any:
+        """Try again what could not be measured, and raise; Python comes here for nothing else.
+
+        Raises:
+            LimitMissingError: nobody has said what the instrument's currency is worth.
+            ArithmeticError: a price or the quantity is no number.
+            AttributeError: what is asked for is not known.
+        """
+        if name in _BY_QUANTITY:
+            self._count()
+        elif name in _BY_PRICE:
+            self._value()
+        raise AttributeError(name)
 
     def of(self, quantity: Decimal) -> "Case":
         """Return the case of the same order with another quantity."""
@@ -126,93 +233,8 @@ class Case:
             self.restriction,
         )
 
-    def worth(self) -> Decimal:
-        """Return what one unit counts for, at the dearest of ask, limit and stop price.
-
-        Raises:
-            LimitMissingError: nobody has said what the instrument's currency is worth.
-        """
-        worth = self._worth
-        if worth is None:
-            signal, price = self.signal, self.quote.ask
-            if signal.limit_price is not None and signal.limit_price > price:
-                price = signal.limit_price
-            if signal.stop_price is not None and signal.stop_price > price:
-                price = signal.stop_price
-            value = self.lane.unit_value
-            worth = self._worth = price * (self.lane.value_of_one() if value is None else value)
-        return worth
-
-    def notional(self) -> Decimal:
-        """Return what the order counts for, at the dearest of ask, limit and stop price.
-
-        Raises:
-            LimitMissingError: nobody has said what the instrument's currency is worth.
-        """
-        notional = self._notional
-        if notional is None:
-            notional = self._notional = self.signal.quantity * self.worth()
-        return notional
-
-    def reach(self) -> Decimal:
-        """Return the position on the order's side once it and all open ones of its side filled.
-
-        Long counts up for a buy, short counts up for a sell; below 0 the order only reduces.
-        """
-        reach = self._reach
-        if reach is None:
-            lane, quantity = self.lane, self.signal.quantity
-            if self.signal.side is _BUY:
-                reach = lane.position + lane.buys + quantity
-            else:
-                reach = lane.sells - lane.position + quantity
-            self._reach = reach
-        return reach
-
-    def value(self) -> Decimal:
-        """Return what `reach` counts for.
-
-        Raises:
-            LimitMissingError: nobody has said what the instrument's currency is worth.
-        """
-        value = self._value
-        if value is None:
-            value = self._value = self.reach() * self.worth()
-        return value
-
-    def raised(self) -> Decimal:
-        """Return how much the order raises the worst case of its instrument; 0 where it does not.
-
-        Raises:
-            LimitMissingError: nobody has said what the instrument's currency is worth.
-        """
-        raised = self._raised
-        if raised is None:
-            lane = self.lane
-            raised = self.value() - lane.notional if self.reach() > lane.worst else ZERO
-            self._raised = raised
-        return raised
-
-    def own_reach(self) -> Decimal:
-        """Return the same of the session's own position."""
-        reach = self._own_reach
-        if reach is None:
-            reach = self._own_reach = self.reach_of(self.own)
-        return reach
-
-    def own_value(self) -> Decimal:
-        """Return what `own_reach` counts for.
-
-        Raises:
-            LimitMissingError: nobody has said what the instrument's currency is worth.
-        """
-        value = self._own_value
-        if value is None:
-            value = self._own_value = self.own_reach() * self.worth()
-        return value
-
     def reach_of(self, part: Lane | None) -> Decimal:
-        """Return the same of a part of the account's position: a session's, or a strategy's.
+        """Return `reach` of a part of the account's position: a session's, or a strategy's.
 
         What no session accounts for may be anybody's, and counts where it makes the part larger.
         """

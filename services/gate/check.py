@@ -8,6 +8,8 @@ import msgspec
 from services.gate.account import Account
 from services.gate.case import Case, Verdict
 from services.gate.exposure import Lane
+from services.gate.kinds import ANY
+from services.gate.state import GateState
 
 CLOSED = "G-09, fail-closed gate"
 ACCESS = "G-07, market access controls (SEC 15c3-5, MiFID II RTS 6)"
@@ -41,6 +43,14 @@ class Check(msgspec.Struct, frozen=True):
     applies: Callable[[Account, Lane], bool] | None = None
     """Whether the check can ever have anything to say about an instrument of an account, by what
     never changes while the gate runs; asked once for each. None: it always can."""
+
+    about: int = ANY
+    """The kinds of order it is about, in bits of `services.gate.kinds`; any other passes with
+    nothing to measure."""
+
+    settled: Callable[[GateState, Lane], bool] | None = None
+    """Whether it passes every order in an instrument of an account with nothing to measure, by what
+    changes with a limit of theirs at most; asked again after that. None: it must be read."""
 
     @property
     def name(self) -> str:

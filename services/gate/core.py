@@ -119,7 +119,7 @@ class GateCore:
         self._halted_by = ""
         self._asks_overdue_at_ns = 0
         self._asks_at_ns: int | None = None
-        self._judge = Judge(self.checks, self.state.accounts)
+        self._judge = Judge(self.checks, self.state)
         self._answers: dict[type[Event], Callable[[Any, int], Sequence[Event]]] = {
             SignalRaised: self._on_signal,
             CancelRequested: self._on_cancel,

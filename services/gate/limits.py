@@ -44,6 +44,9 @@ class Limits:
         instrument: whose row is read, before the default one.
         bounds: limits made for other instruments. Equal ones are shared, so that a decision
             finds them in the processor's cache however many instruments there are.
+
+    Attributes:
+        put_count: how often a limit was put in the place of another.
     """
 
     __slots__ = (
@@ -68,6 +71,7 @@ class Limits:
         "position_notional_max",
         "position_quantity_max",
         "price_collar_bps",
+        "put_count",
         "session_gross_notional_max",
         "session_messages_max",
         "session_period_notional_max",
@@ -121,6 +125,7 @@ class Limits:
         own = config.instruments.get(instrument.id, InstrumentLimits())
         self._missing: dict[str, str] = {}
         self._bounds = bounds
+        self.put_count = 0
         for name in numbers_in(InstrumentLimits):
             chosen = getattr(own, name)
             chosen = getattr(config.default, name) if chosen is None else chosen
@@ -145,12 +150,17 @@ class Limits:
 
     def put(self, name: str, chosen: Decimal | int | None) -> None:
         """Put another limit in the place of one; with None every check that reads it denies."""
+        self.put_count += 1
         if chosen is None and name not in self._missing:
             delattr(self, name)
             self._missing[name] = f"gate.default.{name}"
         elif chosen is not None:
             self._missing.pop(name, None)
             self._take(name, chosen, "")
+
+    def has(self, name: str) -> bool:
+        """Return whether somebody has chosen the limit of this name."""
+        return name not in self._missing
 
     def __getattr__(self, name: str) -> NoReturn:
         """Say which limit is missing; Python comes here only for a slot that was never filled.

@@ -195,6 +195,10 @@ class MarketWide:
             TradeReceived: self._on_trade,
         }
 
+    def is_never_halted(self, instrument: InstrumentId) -> bool:
+        """Return whether it was chosen that such halts do not hold for the instrument."""
+        return self.of[instrument] is None and instrument not in self.unchosen
+
     def objection(self, instrument: InstrumentId, now_ns: int) -> str:
         """Return why the whole market stands still; empty when it does not.
 

@@ -8,12 +8,15 @@ the limits on size, distance and credit: it must be possible to get out.
 from decimal import Decimal
 
 from schemas.orders import Side
-from services.gate.access import AccountAccess, Sent, Traffic
+from services.gate.access import AccountAccess, Sent, Traffic, chosen
 from services.gate.case import PASS, Case, Verdict
 from services.gate.check import Check
 from services.gate.checks.market import BPS, quotient
 from services.gate.checks.order import quotient_down
+from services.gate.exposure import Lane
+from services.gate.kinds import SLICE
 from services.gate.limits import Bound
+from services.gate.state import GateState
 
 ZERO = Decimal(0)
 _BUY = Side.BUY
@@ -72,7 +75,7 @@ def period_collar(case: Case) -> Verdict:
     """
     limit, period_ms, signal = case.limits.period_collar_bps, case.limits.period_ms, case.signal
     path = case.state.access.path
-    if path is None or case.reach() <= ZERO:
+    if path is None or case.reach <= ZERO:
         return PASS
     side, quote = signal.side, case.quote
     reference = path.reference(signal.instrument, side, case.now_ns, period_ms.value)
@@ -101,18 +104,18 @@ def account_period_quantity(case: Case) -> Verdict:
 def session_period_notional(case: Case) -> Verdict:
     """Return whether the session's orders stay small enough by value in a period."""
     limit, sent = case.limits.session_period_notional_max, _notional_of_session(case)
-    return _within(case, sent + case.signal.quantity * case.worth(), limit)
+    return _within(case, sent + case.signal.quantity * case.worth, limit)
 
 
 def account_period_notional(case: Case) -> Verdict:
     """Return whether the account's orders stay small enough by value in a period."""
     limit, sent = case.limits.account_period_notional_max, _notional(case, _mine(case).sent)
-    return _within(case, sent + case.signal.quantity * case.worth(), limit)
+    return _within(case, sent + case.signal.quantity * case.worth, limit)
 
 
 def credit_limit(case: Case) -> Verdict:
     """Return whether worst-case exposure and what was lost stay within the account's credit."""
-    limit, raised = case.limits.credit_limit_max, case.raised()
+    limit, raised = case.limits.credit_limit_max, case.raised
     if raised <= ZERO:
         return PASS
     totals = case.account.totals
@@ -155,7 +158,7 @@ def _notional_of_session(case: Case) -> Decimal:
 
 
 def _within(case: Case, sent: Decimal, limit: Bound[Decimal]) -> Verdict:
-    return (sent <= limit.value or case.reach() <= ZERO, str(sent), limit.text)
+    return (sent <= limit.value or case.reach <= ZERO, str(sent), limit.text)
 
 
 def _room_of_slice(case: Case) -> Decimal:
@@ -166,10 +169,10 @@ def _room_of_slice(case: Case) -> Decimal:
 
 
 def _room_of_credit(case: Case) -> Decimal:
-    lane, worth = case.lane, case.worth()
+    lane, worth = case.lane, case.worth
     left = case.limits.credit_limit_max.value - _mine(case).realised.loss
     free = quotient_down(left - case.account.totals.gross, worth) if worth else ZERO
-    return lane.worst + free - case.reach() + case.signal.quantity
+    return lane.worst + free - case.reach + case.signal.quantity
 
 
 def _has_room(case: Case, traffic: Traffic | None, limit: Bound[int]) -> Verdict:
@@ -181,6 +184,16 @@ def _has_room(case: Case, traffic: Traffic | None, limit: Bound[int]) -> Verdict
             count = max(count, traffic.cancels.count(case.now_ns, window_ms) + 1)
         count += traffic.orders.count(case.now_ns, window_ms)
     return (count <= limit.value, str(count), limit.text)
+
+
+def _may_repeat(state: GateState, lane: Lane) -> bool:
+    return chosen(lane.limits, "duplicate_window_ms") == 0
+
+
+def _looks_not_back(state: GateState, lane: Lane) -> bool:
+    limits = lane.limits
+    is_chosen = limits.has("period_collar_bps") and limits.has("period_ms")
+    return is_chosen and state.access.path is None
 
 
 _SHORT_PERIOD = "G-07; 15c3-5(c)(1)(ii), orders over a short period of time"
@@ -195,6 +208,7 @@ ROWS: tuple[Check, ...] = (
         (),
         "G-07, X-03; 15c3-5(c)(1)(ii), erroneous orders",
         room=_room_of_slice,
+        about=SLICE,
     ),
     Check(
         duplicate_intent,
@@ -203,6 +217,7 @@ ROWS: tuple[Check, ...] = (
         "ms",
         ("duplicate_window_ms",),
         "G-07; 15c3-5(c)(1)(ii), orders that indicate duplicative orders",
+        settled=_may_repeat,
     ),
     Check(
         execution_throttle,
@@ -219,6 +234,7 @@ ROWS: tuple[Check, ...] = (
         "bps",
         ("period_collar_bps", "period_ms"),
         "G-07; RTS 6 art. 15(1)(a), collars over a period of time",
+        settled=_looks_not_back,
     ),
     Check(
         session_period_quantity,
@@ -248,7 +264,7 @@ ROWS: tuple[Check, ...] = (
         ("session_period_notional_max", "period_ms"),
         f"{_SHORT_PERIOD}; RTS 6 art. 15(1)(b)",
         room=lambda case: quotient_down(
-            case.limits.session_period_notional_max.value - _notional_of_session(case), case.worth()
+            case.limits.session_period_notional_max.value - _notional_of_session(case), case.worth
         ),
     ),
     Check(
@@ -260,7 +276,7 @@ ROWS: tuple[Check, ...] = (
         f"{_SHORT_PERIOD}; RTS 6 art. 15(1)(b)",
         room=lambda case: quotient_down(
             case.limits.account_period_notional_max.value - _notional(case, _mine(case).sent),
-            case.worth(),
+            case.worth,
         ),
     ),
     Check(

@@ -6,7 +6,8 @@ from schemas.orders import OrderType, Side, SignalRaised
 from services.gate.bands_state import BandPhase
 from services.gate.case import PASS, Case, Verdict
 from services.gate.check import Check
-from services.gate.exposure import is_plain
+from services.gate.exposure import Lane, is_plain
+from services.gate.state import GateState
 
 _BUY, _LIMIT = Side.BUY, OrderType.LIMIT
 _STOPPED = frozenset({BandPhase.PAUSED, BandPhase.BLIND})
@@ -76,6 +77,15 @@ def _is_above(signal: SignalRaised, bid: Decimal) -> bool:
     return is_limit and price is not None and is_plain(price) and price > bid
 
 
+def _has_no_bands(state: GateState, lane: Lane) -> bool:
+    row = state.bands.of[lane.instrument.id]
+    return row.bands is None and not row.is_luld_missing
+
+
+def _may_be_sold_short(state: GateState, lane: Lane) -> bool:
+    return not state.bands.of[lane.instrument.id].may_be_restricted
+
+
 ROWS: tuple[Check, ...] = (
     Check(
         price_bands,
@@ -84,6 +94,7 @@ ROWS: tuple[Check, ...] = (
         "price",
         ("luld_tier",),
         "G-05; Limit Up-Limit Down plan, Amendment 18 (in operation since 24 February 2020)",
+        settled=_has_no_bands,
     ),
     Check(
         short_sale,
@@ -92,5 +103,6 @@ ROWS: tuple[Check, ...] = (
         "price",
         ("short_sale_rule",),
         "G-05; SEC Regulation SHO, Rule 201 (17 CFR 242.201), since 28 February 2011",
+        settled=_may_be_sold_short,
     ),
 )

@@ -27,7 +27,7 @@ def restricted_list(case: Case) -> Verdict:
     mine = case.state.compliance.accounts.get(case.account.id)
     if mine is None or not mine.restricted:
         return PASS
-    now_ns, is_reducing = case.now_ns, case.reach() <= ZERO
+    now_ns, is_reducing = case.now_ns, case.reach <= ZERO
     for name in (case.signal.instrument, EVERYTHING):
         for row in mine.restricted.get(name, ()):
             is_due = row.begin_ns <= now_ns < row.end_ns
@@ -115,7 +115,7 @@ def intraday_margin(case: Case) -> Verdict:
         return PASS
     if not mine.rules.calendar:
         raise _missing(case, "calendar")
-    raised = case.reach() - case.lane.worst
+    raised = case.reach - case.lane.worst
     if raised <= ZERO:
         return PASS
     rates = mine.margin.rates(instrument)
@@ -132,7 +132,7 @@ def _margin(case: Case, mine: AccountCompliance, fraction: Decimal) -> Verdict:
         return (False, "the equity is not known", "a valuation of the account")
     if margin.unpriced:
         return (False, "no price for " + ", ".join(margin.unpriced), str(equity))
-    required = margin.required + fraction * case.worth()
+    required = margin.required + fraction * case.worth
     return (required <= equity, str(required), str(equity))
 
 
@@ -155,7 +155,7 @@ def wash_sale(case: Case) -> Verdict:
     if day_ns is None:
         return (False, "the calendar does not reach today", "a newer calendar")
     date, found = day_ns // DAY_NS, ""
-    if case.reach() > ZERO:
+    if case.reach > ZERO:
         found = mine.wash.after_loss(signal.instrument, signal.side, date)
     if not found and _loses(case, mine):
         found = mine.wash.before_loss(signal.instrument, signal.side, signal.quantity, date)
@@ -183,7 +183,7 @@ def short_locate(case: Case) -> Verdict:
         LimitMissingError: nobody has chosen whether locates are required.
     """
     lane, signal = case.lane, case.signal
-    if signal.side is _BUY or lane.instrument.asset_class is not _EQUITY or case.reach() <= ZERO:
+    if signal.side is _BUY or lane.instrument.asset_class is not _EQUITY or case.reach <= ZERO:
         return PASS
     mine = case.state.compliance.accounts.get(case.account.id)
     mode = None if mine is None else mine.rules.short_locate
@@ -196,7 +196,7 @@ def short_locate(case: Case) -> Verdict:
     day_ns = mine.days.day_of(case.now_ns)
     if day_ns is None:
         return (False, "the calendar does not reach today", "a newer calendar")
-    opening = case.reach() - max(ZERO, -lane.position)
+    opening = case.reach - max(ZERO, -lane.position)
     short = mine.locates.sold(signal.instrument, day_ns) + opening
     located = mine.locates.located(signal.instrument, day_ns)
     return (short <= located, str(short), str(located))

@@ -8,6 +8,7 @@ from services.gate.case import PASS, Case, Verdict
 from services.gate.check import Check
 from services.gate.checks.order import quotient_down
 from services.gate.exposure import ZERO, Lane, Totals
+from services.gate.kinds import REDUCING, RESTRICTED
 from services.gate.limits import Bound
 
 _BUY, _REDUCE = Side.BUY, Level.REDUCE
@@ -47,13 +48,13 @@ def reduce_only(case: Case) -> Verdict:
 
 def position_quantity(case: Case) -> Verdict:
     """Return whether the position on the order's side stays small enough by quantity."""
-    reach, limit = case.reach(), case.limits.position_quantity_max
+    reach, limit = case.reach, case.limits.position_quantity_max
     return (reach <= limit.value, str(reach), limit.text)
 
 
 def position_notional(case: Case) -> Verdict:
     """Return whether the position on the order's side stays small enough by value."""
-    limit, notional = case.limits.position_notional_max, case.value()
+    limit, notional = case.limits.position_notional_max, case.value
     return (notional <= limit.value, str(notional), limit.text)
 
 
@@ -77,7 +78,7 @@ def net_notional(case: Case) -> Verdict:
 
 def gross(case: Case, totals: Totals, limit: Bound[Decimal]) -> Verdict:
     """Return whether the worst case of a group that the account's lane is in stays small enough."""
-    raised = case.raised()
+    raised = case.raised
     if not raised:
         return (True, str(totals.gross), limit.text)
     if totals.unpriced:
@@ -103,7 +104,7 @@ def gross_of(
     if is_raised:
         if totals.unpriced:
             return (False, "no price for " + ", ".join(totals.unpriced), limit.text)
-        found += reach * case.worth()
+        found += reach * case.worth
         if part is not None:
             found -= part.notional
     return (found <= limit.value or not is_raised, str(found), limit.text)
@@ -111,8 +112,8 @@ def gross_of(
 
 def net(case: Case, totals: Totals, limit: Bound[Decimal]) -> Verdict:
     """Return whether the net of a group stays small enough on the order's side."""
-    found = case.notional() + (totals.long if case.signal.side is _BUY else totals.short)
-    if case.reach() <= ZERO:
+    found = case.notional + (totals.long if case.signal.side is _BUY else totals.short)
+    if case.reach <= ZERO:
         return (True, str(found), limit.text)
     if totals.unpriced:
         return (False, "no price for " + ", ".join(totals.unpriced), limit.text)
@@ -127,17 +128,17 @@ def gross_room(
     worst, notional = (part.worst, part.notional) if part is not None else (ZERO, ZERO)
     if totals.unpriced:
         return worst - before
-    fits = quotient_down(limit.value - totals.gross + notional, case.worth())
+    fits = quotient_down(limit.value - totals.gross + notional, case.worth)
     return max(fits, worst) - before
 
 
 def net_room(case: Case, totals: Totals, limit: Bound[Decimal]) -> Decimal:
     """Return the largest quantity that `net` lets pass."""
-    only_reduces = case.signal.quantity - case.reach()
+    only_reduces = case.signal.quantity - case.reach
     if totals.unpriced:
         return only_reduces
     side = totals.long if case.signal.side is _BUY else totals.short
-    return max(quotient_down(limit.value - side, case.worth()), only_reduces)
+    return max(quotient_down(limit.value - side, case.worth), only_reduces)
 
 
 def _reduce_only_room(case: Case) -> Decimal:
@@ -146,17 +147,17 @@ def _reduce_only_room(case: Case) -> Decimal:
 
 
 def _position_room(case: Case) -> Decimal:
-    return case.limits.position_quantity_max.value - case.reach() + case.signal.quantity
+    return case.limits.position_quantity_max.value - case.reach + case.signal.quantity
 
 
 def _position_notional_room(case: Case) -> Decimal:
-    fits = quotient_down(case.limits.position_notional_max.value, case.worth())
-    return fits - case.reach() + case.signal.quantity
+    fits = quotient_down(case.limits.position_notional_max.value, case.worth)
+    return fits - case.reach + case.signal.quantity
 
 
 def _gross_room(case: Case) -> Decimal:
     limit = case.limits.gross_notional_max
-    return gross_room(case, case.account.totals, limit, case.lane, case.reach())
+    return gross_room(case, case.account.totals, limit, case.lane, case.reach)
 
 
 def _net_room(case: Case) -> Decimal:
@@ -175,6 +176,7 @@ ROWS: tuple[Check, ...] = (
         (),
         "control protocol: levels; " + _BY_QUANTITY,
         room=room_to_reduce,
+        about=RESTRICTED,
     ),
     Check(
         reduce_only,
@@ -184,6 +186,7 @@ ROWS: tuple[Check, ...] = (
         (),
         _BY_QUANTITY,
         room=_reduce_only_room,
+        about=REDUCING,
     ),
     Check(
         position_quantity,

@@ -14,6 +14,7 @@ from services.gate.checks.exposure import gross, gross_of, gross_room, net, net_
 from services.gate.checks.order import quotient_down
 from services.gate.exposure import Lane
 from services.gate.groups import Group
+from services.gate.kinds import OWN_LIMIT, UNASSIGNED
 from services.gate.limits import Bound
 
 _Find = Callable[[Case], Group]
@@ -85,7 +86,7 @@ def session_order(case: Case) -> Verdict:
     holder = case.holder
     if holder is None or holder.order_notional_max is None:
         return PASS
-    limit, notional = holder.order_notional_max, case.notional()
+    limit, notional = holder.order_notional_max, case.notional
     return (notional <= limit.value, str(notional), limit.text)
 
 
@@ -96,7 +97,7 @@ def session_position(case: Case) -> Verdict:
         return PASS
     if holder is not None and holder.position_notional_max is not None:
         limit = _tighter(limit, holder.position_notional_max)
-    notional = case.own_value()
+    notional = case.own_value
     return (notional <= limit.value, str(notional), limit.text)
 
 
@@ -106,11 +107,11 @@ def session_gross(case: Case) -> Verdict:
     if is_nobodys(case):
         return PASS
     if holder is None:
-        notional = case.own_value()
+        notional = case.own_value
         return (notional <= limit.value, str(notional), limit.text)
     if holder.gross_notional_max is not None:
         limit = _tighter(limit, holder.gross_notional_max)
-    return gross_of(case, holder.totals, limit, case.own, case.own_reach())
+    return gross_of(case, holder.totals, limit, case.own, case.own_reach)
 
 
 def is_nobodys(case: Case) -> bool:
@@ -168,7 +169,7 @@ def _rooms(find: _Find) -> tuple[Callable[[Case], Decimal], Callable[[Case], Dec
     """Return what is left of a group's gross and net limit, as functions of the case."""
 
     def in_gross(case: Case) -> Decimal:
-        group, reach = find(case), case.reach()
+        group, reach = find(case), case.reach
         return gross_room(case, group.totals, group.gross_notional_max, case.lane, reach)
 
     def in_net(case: Case) -> Decimal:
@@ -188,18 +189,18 @@ def _session_order_room(case: Case) -> Decimal:
     holder = case.holder
     if holder is None or holder.order_notional_max is None:
         return case.signal.quantity
-    return quotient_down(holder.order_notional_max.value, case.worth())
+    return quotient_down(holder.order_notional_max.value, case.worth)
 
 
 def _session_position_room(case: Case) -> Decimal:
-    fits = quotient_down(_position_limit(case).value, case.worth())
-    return fits - case.own_reach() + case.signal.quantity
+    fits = quotient_down(_position_limit(case).value, case.worth)
+    return fits - case.own_reach + case.signal.quantity
 
 
 def _session_gross_room(case: Case) -> Decimal:
-    holder, limit, reach = case.holder, _gross_limit(case), case.own_reach()
+    holder, limit, reach = case.holder, _gross_limit(case), case.own_reach
     if holder is None:
-        return quotient_down(limit.value, case.worth()) - reach + case.signal.quantity
+        return quotient_down(limit.value, case.worth) - reach + case.signal.quantity
     return gross_room(case, holder.totals, limit, case.own, reach)
 
 
@@ -274,6 +275,7 @@ ROWS: tuple[Check, ...] = (
         ("strategies",),
         "G-02, fail closed",
         applies=_has_strategies,
+        about=UNASSIGNED,
     ),
     *_rows(
         "strategy",
@@ -290,6 +292,7 @@ ROWS: tuple[Check, ...] = (
         ("currency_values",),
         "G-01, S-08",
         room=_session_order_room,
+        about=OWN_LIMIT,
     ),
     Check(
         session_position,

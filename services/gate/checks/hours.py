@@ -2,6 +2,8 @@
 
 from services.gate.case import PASS, Case, Verdict
 from services.gate.check import Check
+from services.gate.exposure import Lane
+from services.gate.state import GateState
 
 
 def market_hours(case: Case) -> Verdict:
@@ -19,6 +21,14 @@ def market_wide_halt(case: Case) -> Verdict:
     return PASS if not objection else (False, objection, "")
 
 
+def _is_always_open(state: GateState, lane: Lane) -> bool:
+    return state.hours.of[lane.instrument.id].is_always
+
+
+def _is_never_halted(state: GateState, lane: Lane) -> bool:
+    return state.market_wide.is_never_halted(lane.instrument.id)
+
+
 ROWS: tuple[Check, ...] = (
     Check(
         market_hours,
@@ -27,6 +37,7 @@ ROWS: tuple[Check, ...] = (
         "",
         ("extended_hours",),
         "G-05, S-07; hours and holidays of the exchange",
+        settled=_is_always_open,
     ),
     Check(
         market_wide_halt,
@@ -35,5 +46,6 @@ ROWS: tuple[Check, ...] = (
         "",
         ("market_wide",),
         "G-05; NYSE rule 7.12, Nasdaq rule 4121",
+        settled=_is_never_halted,
     ),
 )

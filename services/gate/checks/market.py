@@ -7,7 +7,10 @@ from schemas.market import Trading
 from services.gate.case import PASS, Case, Verdict
 from services.gate.check import ACCESS, CLOSED, Check
 from services.gate.config_market import LockedMarket
-from services.gate.exposure import is_plain
+from services.gate.exposure import Lane, is_plain
+from services.gate.kinds import CLOSED as NOT_OPEN
+from services.gate.limits import LimitMissingError
+from services.gate.state import GateState
 
 _OPEN = Trading.OPEN
 BPS = Decimal(10_000)
@@ -79,6 +82,20 @@ def market_spread(case: Case) -> Verdict:
     return (spread_bps <= limit.value, str(spread_bps), limit.text)
 
 
+def _jumps_freely(state: GateState, lane: Lane) -> bool:
+    try:
+        return state.quality.of[lane.instrument.id].jump_watch() is None
+    except LimitMissingError:
+        return False
+
+
+def _has_no_clock(state: GateState, lane: Lane) -> bool:
+    try:
+        return state.quality.of[lane.instrument.id].clock_watch() is None
+    except LimitMissingError:
+        return False
+
+
 ROWS: tuple[Check, ...] = (
     Check(
         instrument_open,
@@ -87,6 +104,7 @@ ROWS: tuple[Check, ...] = (
         "",
         (),
         "G-05",
+        about=NOT_OPEN,
     ),
     Check(
         market_fresh,
@@ -119,6 +137,7 @@ ROWS: tuple[Check, ...] = (
         "bps",
         ("jump_bps_max", "jump_quotes_min"),
         CLOSED,
+        settled=_jumps_freely,
     ),
     Check(
         market_clock,
@@ -127,6 +146,7 @@ ROWS: tuple[Check, ...] = (
         "ms",
         ("clock_offset_ms_max",),
         "MiFID II RTS 25: business clocks; " + CLOSED,
+        settled=_has_no_clock,
     ),
     Check(
         market_spread,

@@ -7,6 +7,7 @@ from services.gate.case import PASS, Case, Verdict
 from services.gate.check import ACCESS, Check
 from services.gate.checks.market import BPS, quotient
 from services.gate.exposure import ZERO, is_plain
+from services.gate.kinds import REPLACING
 
 _BUY, _MARKET, _LIMIT = Side.BUY, OrderType.MARKET, OrderType.LIMIT
 
@@ -76,7 +77,7 @@ def price_collar(case: Case) -> Verdict:
 def order_notional(case: Case) -> Verdict:
     """Return whether the order is small enough by value."""
     limit = case.limits.order_notional_max
-    notional = case.notional()
+    notional = case.notional
     return (notional <= limit.value, str(notional), limit.text)
 
 
@@ -138,7 +139,7 @@ ROWS: tuple[Check, ...] = (
         "account currency",
         ("order_notional_max", "currency_values"),
         ACCESS,
-        room=lambda case: quotient_down(case.limits.order_notional_max.value, case.worth()),
+        room=lambda case: quotient_down(case.limits.order_notional_max.value, case.worth),
     ),
     Check(
         replaces_own,
@@ -147,5 +148,6 @@ ROWS: tuple[Check, ...] = (
         "",
         (),
         "G-11",
+        about=REPLACING,
     ),
 )

@@ -5,6 +5,9 @@ from schemas.instruments import TOKEN
 from schemas.restrictions import Level
 from services.gate.case import PASS, Case, Verdict
 from services.gate.check import ACCESS, CLOSED, Check
+from services.gate.exposure import Lane
+from services.gate.kinds import DOUBTED, REFUSED, RESTRICTED, UNMET
+from services.gate.state import GateState
 
 _HALT = Level.HALT
 
@@ -61,6 +64,11 @@ def signal_new(case: Case) -> Verdict:
     return PASS if not objection else (False, objection, "")
 
 
+def _is_of_a_lane(state: GateState, lane: Lane) -> bool:
+    """Return True: who asks has found the instrument in the account already."""
+    return True
+
+
 ROWS: tuple[Check, ...] = (
     Check(
         session_named,
@@ -69,6 +77,7 @@ ROWS: tuple[Check, ...] = (
         "",
         (),
         "the bus: a name becomes part of a subject",
+        about=UNMET,
     ),
     Check(
         trading_permitted,
@@ -77,6 +86,7 @@ ROWS: tuple[Check, ...] = (
         "",
         (),
         "I1, I3, I6, " + CLOSED,
+        about=REFUSED,
     ),
     Check(
         not_restricted,
@@ -85,6 +95,7 @@ ROWS: tuple[Check, ...] = (
         "",
         (),
         "control protocol: scopes; " + CLOSED,
+        about=RESTRICTED,
     ),
     Check(
         account_known,
@@ -93,6 +104,7 @@ ROWS: tuple[Check, ...] = (
         "",
         (),
         CLOSED,
+        settled=_is_of_a_lane,
     ),
     Check(
         exposure_known,
@@ -101,6 +113,7 @@ ROWS: tuple[Check, ...] = (
         "",
         (),
         "I8, I11, " + CLOSED,
+        about=DOUBTED,
     ),
     Check(
         instrument_known,
@@ -109,6 +122,7 @@ ROWS: tuple[Check, ...] = (
         "",
         (),
         CLOSED,
+        settled=_is_of_a_lane,
     ),
     Check(
         signal_in_time,

@@ -26,7 +26,7 @@ def health_factor(case: Case) -> Verdict:
     Raises:
         LimitMissingError: the instrument is one of lending, and nobody has chosen the minimum.
     """
-    if not _is_lending(case.account, case.lane) or case.reach() <= case.lane.worst:
+    if not _is_lending(case.account, case.lane) or case.reach <= case.lane.worst:
         return PASS
     risk = case.state.risk.accounts.get(case.account.id)
     if risk is None or risk.row.health_factor_min is None:
@@ -50,7 +50,7 @@ def margin_ratio(case: Case) -> Verdict:
     if risk is None or risk.row.margin_ratio_min is None:
         return PASS
     lane, limit = case.lane, risk.row.margin_ratio_min
-    if not _is_margined(case.account, lane) or case.reach() <= lane.worst:
+    if not _is_margined(case.account, lane) or case.reach <= lane.worst:
         return PASS
     unknown = risk.equity_unknown or risk.margin_unknown
     if unknown or risk.equity is None:
@@ -62,7 +62,7 @@ def margin_ratio(case: Case) -> Verdict:
             return (False, f"{report.venue} told it {age_s} s ago", str(limit))
         if report.margin_ratio < limit:
             return (False, f"{report.margin_ratio} told by {report.venue}", str(limit))
-    margined = risk.margined + case.signal.quantity * case.worth() * risk.rate(lane)
+    margined = risk.margined + case.signal.quantity * case.worth * risk.rate(lane)
     if not margined:
         return PASS
     is_ok = risk.equity >= limit * margined
@@ -74,7 +74,7 @@ def room_by_margin(case: Case) -> Decimal:
     if margin_ratio(case)[0]:
         return case.signal.quantity
     risk = case.state.risk.accounts[case.account.id]
-    limit, cost = risk.row.margin_ratio_min, case.worth() * risk.rate(case.lane)
+    limit, cost = risk.row.margin_ratio_min, case.worth * risk.rate(case.lane)
     if not limit or not cost:
         return ZERO
     if risk.equity is None or risk.margin_unknown:
@@ -90,12 +90,12 @@ def volatility_size(case: Case) -> Verdict:
         return PASS
     lane = case.lane
     budget = risk.budgets.get(lane.instrument.id)
-    if budget is None or case.reach() <= lane.worst:
+    if budget is None or case.reach <= lane.worst:
         return PASS
     volatility = risks.volatilities.get(lane.instrument.id)
     if volatility is None:
         return (False, risks.missing(lane.instrument.id), budget.text)
-    cost = case.reach() * case.worth() * volatility * risk.horizon
+    cost = case.reach * case.worth * volatility * risk.horizon
     return (cost <= budget.value, str(cost), budget.text)
 
 
@@ -107,14 +107,14 @@ def room_by_volatility(case: Case) -> Decimal:
     risk, volatility = risks.accounts[case.account.id], risks.volatilities.get(key)
     if volatility is None:
         return ZERO
-    cost = case.worth() * volatility * risk.horizon
-    return quotient_down(risk.budgets[key].value, cost) - (case.reach() - case.signal.quantity)
+    cost = case.worth * volatility * risk.horizon
+    return quotient_down(risk.budgets[key].value, cost) - (case.reach - case.signal.quantity)
 
 
 def value_at_risk(case: Case) -> Verdict:
     """Return whether the account's value at risk stays small enough, the order filled."""
     risk = case.state.risk.accounts.get(case.account.id)
-    if risk is None or risk.way is None or case.reach() <= case.lane.worst:
+    if risk is None or risk.way is None or case.reach <= case.lane.worst:
         return PASS
     limit, figure = risk.value_limit, risk.value_at_risk
     if limit is None:
@@ -124,7 +124,7 @@ def value_at_risk(case: Case) -> Verdict:
     unit = risk.units.get(case.lane.instrument.id)
     if unit is None:
         return (False, case.state.risk.missing(case.lane.instrument.id), limit.text)
-    value = figure + risk.added + case.signal.quantity * case.worth() * unit
+    value = figure + risk.added + case.signal.quantity * case.worth * unit
     return (value <= limit.value, str(value), limit.text)
 
 
@@ -137,7 +137,7 @@ def room_by_value_at_risk(case: Case) -> Decimal:
     unit = risk.units.get(case.lane.instrument.id)
     if limit is None or figure is None or not unit:
         return ZERO
-    return quotient_down(limit.value - figure - risk.added, case.worth() * unit)
+    return quotient_down(limit.value - figure - risk.added, case.worth * unit)
 
 
 def _is_lending(account: Account, lane: Lane) -> bool:
