@@ -151,7 +151,8 @@ class SignalDecided(Event, frozen=True, kw_only=True):
     approved_quantity: Decimal = Decimal(0)
     readings: tuple[Reading, ...] = ()
     """Every check that was made, in order. One that is not in force for the account and instrument,
-    by their configuration, is not made."""
+    by their configuration, is not made. Of a decision that has not gone over a wire it may be any
+    sequence of them: `schemas.readings`."""
 
     took_ns: int = 0
     """Time the decision took. Stamped by the runtime, 0 in `fused`."""

@@ -10,6 +10,7 @@ import msgspec
 from schemas.base import Event
 from schemas.control import HaltRequested
 from schemas.errors import FieldError, WireError
+from schemas.readings import Written
 from schemas.restrictions import ALL, Level, RestrictionRequested, known_scope
 from schemas.subjects import HALT, HALTING, INTERNAL, REDUCE, SUBJECTS
 
@@ -20,7 +21,15 @@ _ALL = (*_ON_BUS, *sorted(INTERNAL, key=lambda event: event.__name__))
 _AnyEvent: Any = reduce(or_, _ON_BUS)
 _AnyOfAll: Any = reduce(or_, _ALL)
 
-_encoder = msgspec.json.Encoder()
+
+def _written(value: object) -> msgspec.Raw:
+    """Return the bytes of readings that nobody has looked at."""
+    if isinstance(value, Written):
+        return value.raw()
+    raise NotImplementedError(f"{type(value).__name__} has no place on the wire")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_written)
 _one: msgspec.json.Decoder[Event] = msgspec.json.Decoder(_AnyEvent)
 _many: msgspec.json.Decoder[tuple[Event, ...]] = msgspec.json.Decoder(tuple[_AnyEvent, ...])
 _kept: msgspec.json.Decoder[Event] = msgspec.json.Decoder(_AnyOfAll)

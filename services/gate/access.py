@@ -181,13 +181,18 @@ class AccountAccess:
         traffic = by_name.get(name)
         if traffic is None:
             traffic = by_name[name] = Traffic(self._messages_max)
-            _bound(by_name)
+            self._bound(by_name)
         return traffic
 
     def _meet(self, session: SessionId) -> Sent:
         sent = self.sessions[session] = Sent()
-        _bound(self.sessions)
+        self._bound(self.sessions)
         return sent
+
+    def _bound(self, memory: dict[Any, Any]) -> None:
+        if len(memory) > SESSIONS_MAX:
+            del memory[next(iter(memory))]
+            self.account.routes.clear()
 
 
 class Access:
@@ -298,11 +303,6 @@ def chosen(limits: Limits, name: str) -> int | None:
     except LimitMissingError:
         return None
     return value
-
-
-def _bound(memory: dict[Any, Any]) -> None:
-    if len(memory) > SESSIONS_MAX:
-        del memory[next(iter(memory))]
 
 
 def _account_of(event: Event) -> AccountId:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from schemas.base import AccountId, InstrumentId, OrderId, SessionId
 from schemas.executions import (
@@ -26,6 +26,9 @@ from services.gate.limits import Bound, Limits
 from services.gate.memory import IdMemory, MessageWindow
 from services.portfolio import Portfolio, Position
 
+if TYPE_CHECKING:  # a route is made of accounts
+    from services.gate.route import Route
+
 NO_BOOK = "the executor has not reported its book since this process started"
 
 
@@ -43,6 +46,8 @@ class Account:
         doubt: why exposure is not known; empty when it is. Only a reconciled book empties it.
         messages: orders and cancels of all sessions.
         sessions: the same, by session.
+        routes: where all is that orders are measured by, by session and instrument: those that are
+            whole. Emptied whenever something in one of them gives its place to something else.
         rules: of compliance, as configured; None where `[gate.compliance]` has no row for it.
         has_portfolio_row: whether `[gate.portfolio]` says anything about it.
     """
@@ -77,6 +82,7 @@ class Account:
         self.sessions: dict[SessionId, MessageWindow] = {}
         self.rules = rules_of(config.compliance, id_)
         self.has_portfolio_row = bool({id_, DEFAULT_ROW} & config.portfolio.keys())
+        self.routes: dict[tuple[SessionId, InstrumentId], Route] = {}
         self._heard = ("", 0)
         """Who told the last news, and its time by the teller's clock."""
 
@@ -90,6 +96,7 @@ class Account:
 
     def create(self, event: SessionCreated) -> None:
         """Learn what a session runs, and its own limits."""
+        self.routes.clear()
         self.holders.create(event, self.orders.values())
 
     def approve(self, order: Order, at_ns: int) -> None:

@@ -16,15 +16,18 @@ from services.gate.kinds import (
     CLOSED,
     DOUBTED,
     OWN_LIMIT,
+    RAISING,
     REDUCING,
     REFUSED,
     REPLACING,
     RESTRICTED,
     SLICE,
+    SOMEBODYS,
     UNASSIGNED,
     UNMET,
 )
 from services.gate.limits import LimitMissingError, Limits
+from services.gate.route import Route
 from services.gate.state import GateState
 
 Verdict = tuple[bool, str, str]
@@ -57,8 +60,9 @@ class Case:
         own: what that session holds and has open in the instrument; None while that is nothing.
         restriction: the strongest one that the order is under, if any.
         lane, limits: of the instrument in the account, where both are known.
+        route: where all is that the order is measured by, where both are known.
         quote: the newest one of the instrument, where there is one.
-        kind: what sets the order apart from a plain one, in bits of `services.gate.kinds`.
+        kind: what kind of order it is, in bits of `services.gate.kinds`.
         reach: the position on the order's side once it and all open ones of its side filled. Long
             counts up for a buy, short counts up for a sell; below 0 the order only reduces.
         own_reach: the same of the session's own position.
@@ -87,6 +91,7 @@ class Case:
         "reach",
         "refusal",
         "restriction",
+        "route",
         "signal",
         "state",
         "value",
@@ -95,6 +100,7 @@ class Case:
     account: Account
     lane: Lane
     limits: Limits
+    route: Route
     quote: QuoteReceived
     reach: Decimal
     own_reach: Decimal
@@ -128,38 +134,43 @@ class Case:
             return
         self.account = account
         self.is_account_known = True
-        lane = account.lanes.get(signal.instrument)
-        if lane is None:
-            return
+        route = account.routes.get((signal.session, signal.instrument))
+        if route is None:
+            route = state.route(account, signal.session, signal.instrument)
+            if route is None:
+                return
         self.is_instrument_known = True
-        self.lane, self.limits = lane, lane.limits
-        holder = self.holder = account.holders.sessions.get(signal.session)
-        if holder is not None:
-            self.own = holder.lanes.get(signal.instrument)
-        self._sort(account, lane, holder)
+        lane = route.lane
+        self.route, self.lane, self.limits = route, lane, lane.limits
+        self.holder, self.own = route.holder, route.own
         quote = lane.market.quote
         if quote is not None:
             self.quote = quote
+        self.kind = self._sorted(account, route) | self._measured()
+
+    def _measured(self) -> int:
+        """Measure what can be measured; return the bit of an order that raises the worst case."""
         try:
             self._count()
-            if quote is not None:
-                self._value()
-        except (ArithmeticError, LimitMissingError):
-            return  # a check that needs what could not be measured says so
+            self._value()
+            return RAISING if self.raised > ZERO else 0
+        except (ArithmeticError, AttributeError, LimitMissingError):
+            self.__class__ = _Unmeasured
+            return RAISING
 
-    def _sort(self, account: Account, lane: Lane, holder: Holder | None) -> None:
-        """Find out what sets the order apart."""
-        signal, kind = self.signal, 0
+    def _sorted(self, account: Account, route: Route) -> int:
+        """Return the bits of all else that sets the order apart."""
+        signal, holder, kind = self.signal, route.holder, SOMEBODYS
         if self.refusal:
             kind = REFUSED
         if self.restriction is not None:
             kind |= RESTRICTED
         if account.doubt:
             kind |= DOUBTED
-        trading = lane.market.trading
+        trading = route.lane.market.trading
         if trading is not None and trading is not _OPEN:
             kind |= CLOSED
-        if signal.session not in account.sessions:
+        if route.messages is None:
             kind |= UNMET
         if holder is None or holder.group is None:
             kind |= UNASSIGNED
@@ -167,11 +178,13 @@ class Case:
             kind |= OWN_LIMIT
         if signal.is_reduce_only:
             kind |= REDUCING
+            if signal.session not in account.holders.strategy_of:
+                kind ^= SOMEBODYS
         if signal.replaces is not None:
             kind |= REPLACING
         if signal.parent_id is not None or signal.parent_quantity is not None:
             kind |= SLICE
-        self.kind = kind
+        return kind
 
     def _count(self) -> None:
         """Measure by quantity what several checks compare with their limits.
@@ -205,20 +218,6 @@ class Case:
         self.own_value = self.own_reach * worth
         self.raised = value - lane.notional if reach > lane.worst else ZERO
 
-    def __getattr__(self, name: str) -> Any:
-        """Try again what could not be measured, and raise; Python comes here for nothing else.
-
-        Raises:
-            LimitMissingError: nobody has said what the instrument's currency is worth.
-            ArithmeticError: a price or the quantity is no number.
-            AttributeError: what is asked for is not known.
-        """
-        if name in _BY_QUANTITY:
-            self._count()
-        elif name in _BY_PRICE:
-            self._value()
-        raise AttributeError(name)
-
     def of(self, quantity: Decimal) -> "Case":
         """Return the case of the same order with another quantity."""
         signal = msgspec.structs.replace(self.signal, quantity=quantity)
@@ -247,3 +246,26 @@ class Case:
         if part is not None:
             reach += part.sells - part.position
         return reach - nobodys if nobodys < ZERO else reach
+
+
+class _Unmeasured(Case):
+    """A case of which something could not be measured: a check that reads it raises, and denies.
+
+    A class of its own, for reading anything of one that has `__getattr__` takes ten times as long.
+    """
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        """Try again what could not be measured, and raise; Python comes here for nothing else.
+
+        Raises:
+            LimitMissingError: nobody has said what the instrument's currency is worth.
+            ArithmeticError: a price or the quantity is no number.
+            AttributeError: what is asked for is not known.
+        """
+        if name in _BY_QUANTITY:
+            self._count()
+        elif name in _BY_PRICE:
+            self._value()
+        raise AttributeError(name)

@@ -210,11 +210,11 @@ class GateCore:
         case = Case(signal, order_id, now_ns, refusal, state, account, restriction)
         readings, denial = self._judge.judge(case)
         if denial is None:
-            said = approval(case, tuple(readings), epoch, gate_token)
+            said = approval(case, readings, epoch, gate_token)
         else:
             said = self._reduced(case, denial, epoch, gate_token)
         if denial is not None and not said:
-            said = denial.events(case, tuple(readings), epoch)
+            said = denial.events(case, readings, epoch)
             if denial.error is not None:
                 said += self._alarms.raised(denial, case)
             elif denial.rule in MEASURES_EXPOSURE:
@@ -234,7 +234,7 @@ class GateCore:
         readings, objection = self._judge.judge(smaller)
         if objection is not None:
             return []
-        return approval(smaller, tuple(readings), epoch, gate_token, case.signal, denial)
+        return approval(smaller, readings, epoch, gate_token, case.signal, denial)
 
     def _doubt_overdue(self, account: Account, now_ns: int) -> Sequence[Event]:
         """Ask for the book when approvals that got lost on their way may be what is in the way.

@@ -229,6 +229,7 @@ class DynamicLimits:
             risk.take(row, self.factor(account))
 
     def _refresh_groups(self, account: AccountId) -> None:
+        self._accounts[account].routes.clear()
         row, factor = self.changes.config.accounts[account], self.factor(account)
         found = self._accounts[account]
         found.sectors.move(row.sectors, factor)
@@ -237,6 +238,7 @@ class DynamicLimits:
         found.holders.groups.move(row.strategies, factor)
 
     def _refresh_lane(self, account: AccountId, lane: Lane, names: Sequence[str] = SCALED) -> None:
+        self._accounts[account].routes.clear()
         config, key = self.changes.config, lane.instrument.id
         own, default = config.instruments.get(key, config.default), config.default
         of_lane, of_account = self.factor(account, key), self.factor(account)

@@ -1,7 +1,7 @@
-"""What sets an order apart from a plain one that nothing stands in the way of: bits of a number.
+"""What kind of order it is: bits of a number.
 
-Most checks are about one such thing only. Of any other order they have nothing to say, and the gate
-knows that before it asks them.
+Many checks are about one kind only. Of any other order they have nothing to say, and the gate knows
+that before it asks them.
 """
 
 REFUSED = 1
@@ -33,6 +33,12 @@ REPLACING = 256
 
 SLICE = 512
 """The order is a slice of a larger one, or says half of that."""
+
+SOMEBODYS = 1024
+"""It is not a flatten's, that closes positions in nobody's name."""
+
+RAISING = 2048
+"""It raises the worst case of its instrument, or nobody can tell."""
 
 ANY = -1
 """Every order, a plain one too."""

@@ -44,9 +44,6 @@ class Limits:
         instrument: whose row is read, before the default one.
         bounds: limits made for other instruments. Equal ones are shared, so that a decision
             finds them in the processor's cache however many instruments there are.
-
-    Attributes:
-        put_count: how often a limit was put in the place of another.
     """
 
     __slots__ = (
@@ -71,7 +68,6 @@ class Limits:
         "position_notional_max",
         "position_quantity_max",
         "price_collar_bps",
-        "put_count",
         "session_gross_notional_max",
         "session_messages_max",
         "session_period_notional_max",
@@ -125,7 +121,6 @@ class Limits:
         own = config.instruments.get(instrument.id, InstrumentLimits())
         self._missing: dict[str, str] = {}
         self._bounds = bounds
-        self.put_count = 0
         for name in numbers_in(InstrumentLimits):
             chosen = getattr(own, name)
             chosen = getattr(config.default, name) if chosen is None else chosen
@@ -140,6 +135,7 @@ class Limits:
         value = row.currency_values.get(instrument.currency)
         path = f"gate.accounts.{account}.currency_values.{instrument.currency}"
         self._take("currency_value", value, path)
+        self._mark()
 
     def _take(self, name: str, chosen: Decimal | int | None, wanted: str) -> None:
         if chosen is None:
@@ -150,17 +146,37 @@ class Limits:
 
     def put(self, name: str, chosen: Decimal | int | None) -> None:
         """Put another limit in the place of one; with None every check that reads it denies."""
-        self.put_count += 1
         if chosen is None and name not in self._missing:
             delattr(self, name)
             self._missing[name] = f"gate.default.{name}"
         elif chosen is not None:
             self._missing.pop(name, None)
             self._take(name, chosen, "")
+        self._mark()
+
+    def _mark(self) -> None:
+        """Be of the class that says which limit is missing, as long as any is."""
+        self.__class__ = _Wanting if self._missing else Limits
 
     def has(self, name: str) -> bool:
         """Return whether somebody has chosen the limit of this name."""
         return name not in self._missing
+
+    def errors(self) -> tuple[FieldError, ...]:
+        """Return what a person must choose before this instrument can trade."""
+        return tuple(
+            FieldError(path=wanted, found="nothing", wanted=f"a limit {name}")
+            for name, wanted in self._missing.items()
+        )
+
+
+class _Wanting(Limits):
+    """Limits of which some are missing.
+
+    A class of its own, for reading anything of one that has `__getattr__` takes ten times as long.
+    """
+
+    __slots__ = ()
 
     def __getattr__(self, name: str) -> NoReturn:
         """Say which limit is missing; Python comes here only for a slot that was never filled.
@@ -173,10 +189,3 @@ class Limits:
         if name in missing:
             raise LimitMissingError(name, missing[name])
         raise AttributeError(name)
-
-    def errors(self) -> tuple[FieldError, ...]:
-        """Return what a person must choose before this instrument can trade."""
-        return tuple(
-            FieldError(path=wanted, found="nothing", wanted=f"a limit {name}")
-            for name, wanted in self._missing.items()
-        )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from schemas.base import AccountId, Event, InstrumentId
+from schemas.base import AccountId, Event, InstrumentId, SessionId
 from schemas.executions import (
     BookAdopted,
     ExecutionEvent,
@@ -35,6 +35,7 @@ from services.gate.hours import Hours
 from services.gate.market_wide import MarketWide
 from services.gate.memory import IdMemory
 from services.gate.portfolio_risk import PortfolioRisk
+from services.gate.route import ROUTES_MAX, Route
 
 EXECUTIONS: frozenset[type[Event]] = frozenset(
     {
@@ -122,6 +123,21 @@ class GateState:
             fold(event)
         for family in self._keepers.get(kind, ()):
             family.apply(event, event.at_ns)
+
+    def route(self, account: Account, session: SessionId, key: InstrumentId) -> Route | None:
+        """Return the way of a session's orders; None where the account has no such instrument.
+
+        It is remembered once an approval has made all there is to find.
+        """
+        lane = account.lanes.get(key)
+        if lane is None:
+            return None
+        route = Route(account, self.access.accounts[account.id], lane, session)
+        if route.is_whole:
+            if len(account.routes) >= ROUTES_MAX:
+                account.routes.clear()
+            account.routes[session, key] = route
+        return route
 
     def distrust(self, reason: str) -> None:
         """Deny for all accounts until the executor's next reconciled book."""

@@ -258,8 +258,8 @@ def test_an_order_made_smaller_is_judged_again_whatever_was_thought_to_fit(
 def test_without_judging_again_too_much_goes_out(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Judge.judge
 
-    def once(self: Judge, case: Case) -> tuple[list[Reading], Denial | None]:
-        return ([], None) if case.signal.quantity == 150 else whole(self, case)
+    def once(self: Judge, case: Case) -> tuple[tuple[Reading, ...], Denial | None]:
+        return ((), None) if case.signal.quantity == 150 else whole(self, case)
 
     monkeypatch.setattr(Judge, "fitted", lambda self, case, denial: dec(150))
     monkeypatch.setattr(Judge, "judge", once)

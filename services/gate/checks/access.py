@@ -8,14 +8,16 @@ the limits on size, distance and credit: it must be possible to get out.
 from decimal import Decimal
 
 from schemas.orders import Side
-from services.gate.access import AccountAccess, Sent, Traffic, chosen
+from services.gate.access import AccountAccess, Traffic, chosen
+from services.gate.access_windows import SumWindow
 from services.gate.case import PASS, Case, Verdict
 from services.gate.check import Check
+from services.gate.checks.exposure import no_price, only_reduces
 from services.gate.checks.market import BPS, quotient
 from services.gate.checks.order import quotient_down
 from services.gate.exposure import Lane
-from services.gate.kinds import SLICE
-from services.gate.limits import Bound
+from services.gate.kinds import RAISING, SLICE
+from services.gate.measured import Found, at_most
 from services.gate.state import GateState
 
 ZERO = Decimal(0)
@@ -23,7 +25,7 @@ _BUY = Side.BUY
 
 
 def _mine(case: Case) -> AccountAccess:
-    return case.state.access.accounts[case.signal.account]
+    return case.route.access
 
 
 def slices_conserved(case: Case) -> Verdict:
@@ -54,18 +56,27 @@ def duplicate_intent(case: Case) -> Verdict:
     return (False, f"{age_ms} after signal {before.signal_id}", limit.text)
 
 
-def execution_throttle(case: Case) -> Verdict:
-    """Return whether the strategy was not stopped for executing over and over.
+def _is_stopped(case: Case) -> str:
+    stopped, strategy = _mine(case).throttle.stopped, case.route.strategy
+    why = f"strategy {strategy} is stopped since {stopped[strategy]}"
+    return f"{why}; start it again: sluice start"
+
+
+@at_most(
+    lambda case: case.limits.strategy_executions_max,
+    lets_out=lambda case: True,  # that they are too many is found when they happen
+    blind=_is_stopped,
+)
+def execution_throttle(case: Case) -> Found:
+    """Return what the strategy executed in the window; None where it was stopped for that.
 
     Only an authorised start of the strategy ends that: no time, no restart, no reset.
     """
-    limit, window_ms = case.limits.strategy_executions_max, case.limits.execution_window_ms
-    mine = _mine(case)
-    throttle, strategy = mine.throttle, mine.strategy_of(case.signal.session)
+    window_ms, route = case.limits.execution_window_ms.value, case.route
+    throttle, strategy = route.access.throttle, route.strategy
     if strategy in throttle.stopped:
-        why = f"strategy {strategy} is stopped since {throttle.stopped[strategy]}"
-        return (False, f"{why}; start it again: sluice start", limit.text)
-    return (True, str(throttle.count(strategy, case.now_ns, window_ms.value)), limit.text)
+        return None
+    return throttle.count(strategy, case.now_ns, window_ms)
 
 
 def period_collar(case: Case) -> Verdict:
@@ -89,76 +100,87 @@ def period_collar(case: Case) -> Verdict:
     return (beyond_bps <= limit.value, str(beyond_bps), limit.text)
 
 
-def session_period_quantity(case: Case) -> Verdict:
-    """Return whether the session's orders in the instrument stay few enough in a period."""
-    limit = case.limits.session_period_quantity_max
-    return _within(case, _of_session(case) + case.signal.quantity, limit)
+def _quantity_of_session(case: Case) -> Decimal:
+    return _total(case, case.route.quantity)
 
 
-def account_period_quantity(case: Case) -> Verdict:
-    """Return whether the account's orders in the instrument stay few enough in a period."""
-    limit = case.limits.account_period_quantity_max
-    return _within(case, _quantity(case, _mine(case).sent) + case.signal.quantity, limit)
-
-
-def session_period_notional(case: Case) -> Verdict:
-    """Return whether the session's orders stay small enough by value in a period."""
-    limit, sent = case.limits.session_period_notional_max, _notional_of_session(case)
-    return _within(case, sent + case.signal.quantity * case.worth, limit)
-
-
-def account_period_notional(case: Case) -> Verdict:
-    """Return whether the account's orders stay small enough by value in a period."""
-    limit, sent = case.limits.account_period_notional_max, _notional(case, _mine(case).sent)
-    return _within(case, sent + case.signal.quantity * case.worth, limit)
-
-
-def credit_limit(case: Case) -> Verdict:
-    """Return whether worst-case exposure and what was lost stay within the account's credit."""
-    limit, raised = case.limits.credit_limit_max, case.raised
-    if raised <= ZERO:
-        return PASS
-    totals = case.account.totals
-    if totals.unpriced:
-        return (False, "no price for " + ", ".join(totals.unpriced), limit.text)
-    used = totals.gross + raised + _mine(case).realised.loss
-    return (used <= limit.value, str(used), limit.text)
-
-
-def strategy_messages(case: Case) -> Verdict:
-    """Return whether the strategy may send one more order in this window."""
-    mine = _mine(case)
-    traffic = mine.strategies.get(mine.strategy_of(case.signal.session))
-    return _has_room(case, traffic, case.limits.strategy_messages_max)
-
-
-def venue_messages(case: Case) -> Verdict:
-    """Return whether one more order may go to the venue in this window."""
-    traffic = _mine(case).venues.get(case.lane.venue)
-    return _has_room(case, traffic, case.limits.venue_messages_max)
-
-
-def _quantity(case: Case, sent: Sent) -> Decimal:
-    window = sent.quantities.get(case.signal.instrument)
-    return ZERO if window is None else window.total(case.now_ns, case.limits.period_ms.value)
-
-
-def _of_session(case: Case) -> Decimal:
-    sent = _mine(case).sessions.get(case.signal.session)
-    return ZERO if sent is None else _quantity(case, sent)
-
-
-def _notional(case: Case, sent: Sent) -> Decimal:
-    return sent.notional.total(case.now_ns, case.limits.period_ms.value)
+def _quantity_of_account(case: Case) -> Decimal:
+    return _total(case, case.route.whole_quantity)
 
 
 def _notional_of_session(case: Case) -> Decimal:
-    sent = _mine(case).sessions.get(case.signal.session)
-    return ZERO if sent is None else _notional(case, sent)
+    sent = case.route.sent
+    return _total(case, None if sent is None else sent.notional)
 
 
-def _within(case: Case, sent: Decimal, limit: Bound[Decimal]) -> Verdict:
-    return (sent <= limit.value or case.reach <= ZERO, str(sent), limit.text)
+def _notional_of_account(case: Case) -> Decimal:
+    return _total(case, case.route.access.sent.notional)
+
+
+def _total(case: Case, window: SumWindow | None) -> Decimal:
+    """Return what a window comes to in the period; nothing was sent where there is none."""
+    period_ms = case.limits.period_ms.value
+    return ZERO if window is None else window.total(case.now_ns, period_ms)
+
+
+@at_most(lambda case: case.limits.session_period_quantity_max, lets_out=only_reduces)
+def session_period_quantity(case: Case) -> Found:
+    """Return the quantity of the session's orders in the instrument in a period, with this one."""
+    return _quantity_of_session(case) + case.signal.quantity
+
+
+@at_most(lambda case: case.limits.account_period_quantity_max, lets_out=only_reduces)
+def account_period_quantity(case: Case) -> Found:
+    """Return the quantity of the account's orders in the instrument in a period, with this one."""
+    return _quantity_of_account(case) + case.signal.quantity
+
+
+@at_most(lambda case: case.limits.session_period_notional_max, lets_out=only_reduces)
+def session_period_notional(case: Case) -> Found:
+    """Return what the session's orders of a period counted for, with this one."""
+    return _notional_of_session(case) + case.notional
+
+
+@at_most(lambda case: case.limits.account_period_notional_max, lets_out=only_reduces)
+def account_period_notional(case: Case) -> Found:
+    """Return what the account's orders of a period counted for, with this one."""
+    return _notional_of_account(case) + case.notional
+
+
+@at_most(
+    lambda case: case.limits.credit_limit_max,
+    blind=lambda case: no_price(case.account.totals),
+    unless=lambda case: case.raised <= ZERO,
+)
+def credit_limit(case: Case) -> Found:
+    """Return the worst case of exposure and what was lost; None without a price."""
+    totals = case.account.totals
+    if totals.unpriced:
+        return None
+    return totals.gross + case.raised + case.route.access.realised.loss
+
+
+@at_most(lambda case: case.limits.strategy_messages_max)
+def strategy_messages(case: Case) -> Found:
+    """Return the strategy's messages in the window with one more; cancels keep their slice."""
+    return _messages(case, case.route.strategy_traffic)
+
+
+@at_most(lambda case: case.limits.venue_messages_max)
+def venue_messages(case: Case) -> Found:
+    """Return the messages to the venue in the window with one more; cancels keep their slice."""
+    return _messages(case, case.route.venue_traffic)
+
+
+def _messages(case: Case, traffic: Traffic | None) -> int:
+    limits = case.limits
+    count = limits.cancel_messages_reserved.value + 1
+    if traffic is None:
+        return count
+    window_ms = limits.message_window_ms.value
+    if traffic.has_cancels:
+        count = max(count, traffic.cancels.count(case.now_ns, window_ms) + 1)
+    return count + traffic.orders.count(case.now_ns, window_ms)
 
 
 def _room_of_slice(case: Case) -> Decimal:
@@ -173,17 +195,6 @@ def _room_of_credit(case: Case) -> Decimal:
     left = case.limits.credit_limit_max.value - _mine(case).realised.loss
     free = quotient_down(left - case.account.totals.gross, worth) if worth else ZERO
     return lane.worst + free - case.reach + case.signal.quantity
-
-
-def _has_room(case: Case, traffic: Traffic | None, limit: Bound[int]) -> Verdict:
-    """Return whether an order fits, with the cancels' slice left to cancels."""
-    count = case.limits.cancel_messages_reserved.value + 1
-    if traffic is not None:
-        window_ms = case.limits.message_window_ms.value
-        if traffic.has_cancels:
-            count = max(count, traffic.cancels.count(case.now_ns, window_ms) + 1)
-        count += traffic.orders.count(case.now_ns, window_ms)
-    return (count <= limit.value, str(count), limit.text)
 
 
 def _may_repeat(state: GateState, lane: Lane) -> bool:
@@ -243,7 +254,9 @@ ROWS: tuple[Check, ...] = (
         "units",
         ("session_period_quantity_max", "period_ms"),
         f"{_SHORT_PERIOD}; RTS 6 art. 15(1)(c)",
-        room=lambda case: case.limits.session_period_quantity_max.value - _of_session(case),
+        room=lambda case: (
+            case.limits.session_period_quantity_max.value - _quantity_of_session(case)
+        ),
     ),
     Check(
         account_period_quantity,
@@ -253,7 +266,7 @@ ROWS: tuple[Check, ...] = (
         ("account_period_quantity_max", "period_ms"),
         f"{_SHORT_PERIOD}; RTS 6 art. 15(1)(c)",
         room=lambda case: (
-            case.limits.account_period_quantity_max.value - _quantity(case, _mine(case).sent)
+            case.limits.account_period_quantity_max.value - _quantity_of_account(case)
         ),
     ),
     Check(
@@ -275,8 +288,7 @@ ROWS: tuple[Check, ...] = (
         ("account_period_notional_max", "period_ms"),
         f"{_SHORT_PERIOD}; RTS 6 art. 15(1)(b)",
         room=lambda case: quotient_down(
-            case.limits.account_period_notional_max.value - _notional(case, _mine(case).sent),
-            case.worth,
+            case.limits.account_period_notional_max.value - _notional_of_account(case), case.worth
         ),
     ),
     Check(
@@ -288,6 +300,7 @@ ROWS: tuple[Check, ...] = (
         ("credit_limit_max",),
         "G-07; 15c3-5(c)(1)(i), credit or capital thresholds; RTS 6 art. 15(4)",
         room=_room_of_credit,
+        about=RAISING,
     ),
     Check(
         strategy_messages,

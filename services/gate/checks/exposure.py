@@ -10,6 +10,7 @@ from services.gate.checks.order import quotient_down
 from services.gate.exposure import ZERO, Lane, Totals
 from services.gate.kinds import REDUCING, RESTRICTED
 from services.gate.limits import Bound
+from services.gate.measured import Found, at_most
 
 _BUY, _REDUCE = Side.BUY, Level.REDUCE
 _SESSION = "session."
@@ -46,78 +47,89 @@ def reduce_only(case: Case) -> Verdict:
     return (signal.quantity <= room, str(signal.quantity), str(room))
 
 
-def position_quantity(case: Case) -> Verdict:
-    """Return whether the position on the order's side stays small enough by quantity."""
-    reach, limit = case.reach, case.limits.position_quantity_max
-    return (reach <= limit.value, str(reach), limit.text)
+@at_most(lambda case: case.limits.position_quantity_max)
+def position_quantity(case: Case) -> Found:
+    """Return the position on the order's side by quantity, all open orders of it filled."""
+    return case.reach
 
 
-def position_notional(case: Case) -> Verdict:
-    """Return whether the position on the order's side stays small enough by value."""
-    limit, notional = case.limits.position_notional_max, case.value
-    return (notional <= limit.value, str(notional), limit.text)
+@at_most(lambda case: case.limits.position_notional_max)
+def position_notional(case: Case) -> Found:
+    """Return the position on the order's side by value, all open orders of it filled."""
+    return case.value
 
 
-def gross_notional(case: Case) -> Verdict:
-    """Return whether the account's worst case stays small enough, over all instruments.
+def lowers(case: Case) -> bool:
+    """Return whether the order does not raise the worst case of its instrument.
 
-    An order that does not raise the worst case passes although the account is over the limit:
-    it must be possible to get out.
+    It passes although a sum is over its limit: it must be possible to get out.
     """
-    return gross(case, case.account.totals, case.limits.gross_notional_max)
+    return not case.raised
 
 
-def net_notional(case: Case) -> Verdict:
-    """Return whether long less short stays small enough on the order's side, over all instruments.
+def only_reduces(case: Case) -> bool:
+    """Return whether the order only reduces what is held in its instrument, whatever fills.
 
-    An order that only reduces what is held in its instrument passes although that moves the net of
-    all of them: it must be possible to get out.
+    It passes although that moves the net of all instruments: it must be possible to get out.
     """
-    return net(case, case.account.totals, case.limits.net_notional_max)
+    return case.reach <= ZERO
 
 
-def gross(case: Case, totals: Totals, limit: Bound[Decimal]) -> Verdict:
-    """Return whether the worst case of a group that the account's lane is in stays small enough."""
-    raised = case.raised
-    if not raised:
-        return (True, str(totals.gross), limit.text)
-    if totals.unpriced:
-        return (False, "no price for " + ", ".join(totals.unpriced), limit.text)
-    found = totals.gross + raised
-    return (found <= limit.value, str(found), limit.text)
+def no_price(totals: Totals) -> str:
+    """Return, for people, of what there is exposure and no price."""
+    return "no price for " + ", ".join(totals.unpriced)
 
 
-def gross_of(
-    case: Case, totals: Totals, limit: Bound[Decimal], part: Lane | None, reach: Decimal
-) -> Verdict:
-    """Return whether the worst case of all lanes of `totals` stays small enough.
+@at_most(
+    lambda case: case.limits.gross_notional_max,
+    lets_out=lowers,
+    blind=lambda case: no_price(case.account.totals),
+)
+def gross_notional(case: Case) -> Found:
+    """Return the account's worst case, over all instruments."""
+    return gross(case, case.account.totals)
+
+
+@at_most(
+    lambda case: case.limits.net_notional_max,
+    lets_out=only_reduces,
+    blind=lambda case: no_price(case.account.totals),
+)
+def net_notional(case: Case) -> Found:
+    """Return the account's long less short on the order's side, over all instruments."""
+    return net(case, case.account.totals)
+
+
+def gross(case: Case, totals: Totals) -> Found:
+    """Return the worst case of a group that the account's lane is in; None without a price."""
+    if totals.unpriced and case.raised:
+        return None
+    return totals.gross + case.raised
+
+
+def gross_of(case: Case, totals: Totals, part: Lane | None, reach: Decimal) -> Found:
+    """Return the worst case of all lanes of `totals`; None without a price.
 
     Args:
         case: the order.
         totals: the sums.
-        limit: the limit on the sum of worst cases.
         part: the lane of `totals` that the order would be in; None while there is none.
         reach: how far the order would take that lane on its side.
     """
     found = totals.gross
-    is_raised = part is None or reach > part.worst
-    if is_raised:
-        if totals.unpriced:
-            return (False, "no price for " + ", ".join(totals.unpriced), limit.text)
-        found += reach * case.worth
-        if part is not None:
-            found -= part.notional
-    return (found <= limit.value or not is_raised, str(found), limit.text)
-
-
-def net(case: Case, totals: Totals, limit: Bound[Decimal]) -> Verdict:
-    """Return whether the net of a group stays small enough on the order's side."""
-    found = case.notional + (totals.long if case.signal.side is _BUY else totals.short)
-    if case.reach <= ZERO:
-        return (True, str(found), limit.text)
+    if part is not None and reach <= part.worst:
+        return found
     if totals.unpriced:
-        return (False, "no price for " + ", ".join(totals.unpriced), limit.text)
-    return (found <= limit.value, str(found), limit.text)
+        return None
+    found += reach * case.worth
+    return found if part is None else found - part.notional
+
+
+def net(case: Case, totals: Totals) -> Found:
+    """Return the net of a group on the order's side; None without a price."""
+    if totals.unpriced and case.reach > ZERO:
+        return None
+    return case.notional + (totals.long if case.signal.side is _BUY else totals.short)
 
 
 def gross_room(

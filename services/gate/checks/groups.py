@@ -10,108 +10,24 @@ from decimal import Decimal
 from services.gate.account import Account
 from services.gate.case import PASS, Case, Verdict
 from services.gate.check import Check
-from services.gate.checks.exposure import gross, gross_of, gross_room, net, net_room
+from services.gate.checks.exposure import (
+    gross,
+    gross_of,
+    gross_room,
+    lowers,
+    net,
+    net_room,
+    no_price,
+    only_reduces,
+)
 from services.gate.checks.order import quotient_down
 from services.gate.exposure import Lane
 from services.gate.groups import Group
-from services.gate.kinds import OWN_LIMIT, UNASSIGNED
+from services.gate.kinds import ANY, OWN_LIMIT, SOMEBODYS, UNASSIGNED
 from services.gate.limits import Bound
+from services.gate.measured import Found, Measured, at_most
 
 _Find = Callable[[Case], Group]
-
-
-def sector_gross(case: Case) -> Verdict:
-    """Return whether the sector's worst case stays small enough."""
-    group = _sector(case)
-    return gross(case, group.totals, group.gross_notional_max)
-
-
-def sector_net(case: Case) -> Verdict:
-    """Return whether the sector's net stays small enough on the order's side."""
-    group = _sector(case)
-    return net(case, group.totals, group.net_notional_max)
-
-
-def asset_class_gross(case: Case) -> Verdict:
-    """Return whether the asset class's worst case stays small enough."""
-    group = _asset_class(case)
-    return gross(case, group.totals, group.gross_notional_max)
-
-
-def asset_class_net(case: Case) -> Verdict:
-    """Return whether the asset class's net stays small enough on the order's side."""
-    group = _asset_class(case)
-    return net(case, group.totals, group.net_notional_max)
-
-
-def venue_gross(case: Case) -> Verdict:
-    """Return whether the worst case of all that is at the venue stays small enough."""
-    group = _venue(case)
-    return gross(case, group.totals, group.gross_notional_max)
-
-
-def venue_net(case: Case) -> Verdict:
-    """Return whether the net of all that is at the venue stays small enough on the order's side."""
-    group = _venue(case)
-    return net(case, group.totals, group.net_notional_max)
-
-
-def strategy_known(case: Case) -> Verdict:
-    """Return whether it is known which strategy the session runs."""
-    holder = case.holder
-    if (holder is not None and holder.group is not None) or is_nobodys(case):
-        return PASS
-    return (False, f"nobody has told what session {case.signal.session} runs", "")
-
-
-def strategy_gross(case: Case) -> Verdict:
-    """Return whether the worst case of all sessions of the strategy stays small enough."""
-    if is_nobodys(case):
-        return PASS
-    group, part = _strategy(case), _strategy_part(case)
-    reach = case.reach_of(part)
-    return gross_of(case, group.totals, group.gross_notional_max, part, reach)
-
-
-def strategy_net(case: Case) -> Verdict:
-    """Return whether the strategy's net stays small enough on the order's side."""
-    if is_nobodys(case):
-        return PASS
-    group = _strategy(case)
-    return net(case, group.totals, group.net_notional_max)
-
-
-def session_order(case: Case) -> Verdict:
-    """Return whether the order is within the limit that its session was started with."""
-    holder = case.holder
-    if holder is None or holder.order_notional_max is None:
-        return PASS
-    limit, notional = holder.order_notional_max, case.notional
-    return (notional <= limit.value, str(notional), limit.text)
-
-
-def session_position(case: Case) -> Verdict:
-    """Return whether the session's position on the order's side stays small enough."""
-    holder, limit = case.holder, case.limits.session_position_notional_max
-    if is_nobodys(case):
-        return PASS
-    if holder is not None and holder.position_notional_max is not None:
-        limit = _tighter(limit, holder.position_notional_max)
-    notional = case.own_value
-    return (notional <= limit.value, str(notional), limit.text)
-
-
-def session_gross(case: Case) -> Verdict:
-    """Return whether the session's worst case stays small enough, over all its instruments."""
-    holder, limit = case.holder, case.limits.session_gross_notional_max
-    if is_nobodys(case):
-        return PASS
-    if holder is None:
-        notional = case.own_value
-        return (notional <= limit.value, str(notional), limit.text)
-    if holder.gross_notional_max is not None:
-        limit = _tighter(limit, holder.gross_notional_max)
-    return gross_of(case, holder.totals, limit, case.own, case.own_reach)
 
 
 def is_nobodys(case: Case) -> bool:
@@ -128,29 +44,122 @@ def _tighter(limit: Bound[Decimal], own: Bound[Decimal]) -> Bound[Decimal]:
     return limit if limit.value <= own.value else own
 
 
+def _in_gross(find: _Find) -> Callable[[Callable[[Case], Found]], Measured]:
+    """Return the decorator of a check on a group's worst case."""
+    return at_most(
+        lambda case: find(case).gross_notional_max,
+        lets_out=lowers,
+        blind=lambda case: no_price(find(case).totals),
+    )
+
+
+def _in_net(
+    find: _Find, unless: Callable[[Case], bool] | None = None
+) -> Callable[[Callable[[Case], Found]], Measured]:
+    """Return the decorator of a check on a group's net."""
+    return at_most(
+        lambda case: find(case).net_notional_max,
+        lets_out=only_reduces,
+        blind=lambda case: no_price(find(case).totals),
+        unless=unless,
+    )
+
+
 def _sector(case: Case) -> Group:
-    return case.account.sector_of[case.signal.instrument]
+    return _known(case.route.sector)
 
 
 def _asset_class(case: Case) -> Group:
-    return case.account.asset_class_of[case.signal.instrument]
+    return _known(case.route.asset_class)
 
 
 def _venue(case: Case) -> Group:
-    return case.account.venue_of[case.signal.instrument]
+    return _known(case.route.venue)
 
 
 def _strategy(case: Case) -> Group:
-    assert case.holder is not None, "strategy_known has passed"
-    assert case.holder.group is not None, "strategy_known has passed"
-    return case.holder.group
+    return _known(case.route.group)
 
 
-def _strategy_part(case: Case) -> Lane | None:
+def _known(group: Group | None) -> Group:
+    assert group is not None, "there is one where these checks are made and strategy_known passes"
+    return group
+
+
+@_in_gross(_sector)
+def sector_gross(case: Case) -> Found:
+    """Return the sector's worst case."""
+    return gross(case, _sector(case).totals)
+
+
+@_in_net(_sector)
+def sector_net(case: Case) -> Found:
+    """Return the sector's net on the order's side."""
+    return net(case, _sector(case).totals)
+
+
+@_in_gross(_asset_class)
+def asset_class_gross(case: Case) -> Found:
+    """Return the asset class's worst case."""
+    return gross(case, _asset_class(case).totals)
+
+
+@_in_net(_asset_class)
+def asset_class_net(case: Case) -> Found:
+    """Return the asset class's net on the order's side."""
+    return net(case, _asset_class(case).totals)
+
+
+@_in_gross(_venue)
+def venue_gross(case: Case) -> Found:
+    """Return the worst case of all that is at the venue."""
+    return gross(case, _venue(case).totals)
+
+
+@_in_net(_venue)
+def venue_net(case: Case) -> Found:
+    """Return the net of all that is at the venue on the order's side."""
+    return net(case, _venue(case).totals)
+
+
+def strategy_known(case: Case) -> Verdict:
+    """Return whether it is known which strategy the session runs."""
     holder = case.holder
-    if holder is None or holder.strategy is None:
-        return None
-    return holder.strategy.lanes.get(case.signal.instrument)
+    if (holder is not None and holder.group is not None) or is_nobodys(case):
+        return PASS
+    return (False, f"nobody has told what session {case.signal.session} runs", "")
+
+
+def _lowers_strategy(case: Case) -> bool:
+    part = case.route.part
+    return part is not None and case.reach_of(part) <= part.worst
+
+
+@at_most(
+    lambda case: _strategy(case).gross_notional_max,
+    lets_out=_lowers_strategy,
+    blind=lambda case: no_price(_strategy(case).totals),
+    unless=is_nobodys,
+)
+def strategy_gross(case: Case) -> Found:
+    """Return the worst case of all sessions of the strategy."""
+    part = case.route.part
+    return gross_of(case, _strategy(case).totals, part, case.reach_of(part))
+
+
+@_in_net(_strategy, is_nobodys)
+def strategy_net(case: Case) -> Found:
+    """Return the strategy's net on the order's side."""
+    return net(case, _strategy(case).totals)
+
+
+def session_order(case: Case) -> Verdict:
+    """Return whether the order is within the limit that its session was started with."""
+    holder = case.holder
+    if holder is None or holder.order_notional_max is None:
+        return PASS
+    limit, notional = holder.order_notional_max, case.notional
+    return (notional <= limit.value, str(notional), limit.text)
 
 
 def _position_limit(case: Case) -> Bound[Decimal]:
@@ -163,6 +172,31 @@ def _gross_limit(case: Case) -> Bound[Decimal]:
     limit, holder = case.limits.session_gross_notional_max, case.holder
     own = None if holder is None else holder.gross_notional_max
     return limit if own is None else _tighter(limit, own)
+
+
+def _lowers_session(case: Case) -> bool:
+    own = case.own
+    return own is not None and case.own_reach <= own.worst
+
+
+def _no_price_of_session(case: Case) -> str:
+    assert case.holder is not None, "who has nothing needs no price for it"
+    return no_price(case.holder.totals)
+
+
+@at_most(_position_limit, unless=is_nobodys)
+def session_position(case: Case) -> Found:
+    """Return the session's position on the order's side by value."""
+    return case.own_value
+
+
+@at_most(_gross_limit, lets_out=_lowers_session, blind=_no_price_of_session, unless=is_nobodys)
+def session_gross(case: Case) -> Found:
+    """Return the session's worst case, over all its instruments."""
+    holder = case.holder
+    if holder is None:
+        return case.own_value
+    return gross_of(case, holder.totals, case.own, case.own_reach)
 
 
 def _rooms(find: _Find) -> tuple[Callable[[Case], Decimal], Callable[[Case], Decimal]]:
@@ -180,7 +214,7 @@ def _rooms(find: _Find) -> tuple[Callable[[Case], Decimal], Callable[[Case], Dec
 
 
 def _strategy_gross_room(case: Case) -> Decimal:
-    group, part = _strategy(case), _strategy_part(case)
+    group, part = _strategy(case), case.route.part
     reach = case.reach_of(part)
     return gross_room(case, group.totals, group.gross_notional_max, part, reach)
 
@@ -235,6 +269,7 @@ def _rows(
     checks: tuple[Callable[[Case], Verdict], Callable[[Case], Verdict]],
     rooms: tuple[Callable[[Case], Decimal], Callable[[Case], Decimal]],
     applies: Callable[[Account, Lane], bool],
+    about: int = ANY,
 ) -> tuple[Check, Check]:
     """Return the two rows of one kind of group."""
     limits = (table, "currency_values")
@@ -249,9 +284,18 @@ def _rows(
             _RULE,
             room=in_gross,
             applies=applies,
+            about=about,
         ),
         Check(
-            checks[1], reads, _NET.format(what), _MONEY, limits, _RULE, room=in_net, applies=applies
+            checks[1],
+            reads,
+            _NET.format(what),
+            _MONEY,
+            limits,
+            _RULE,
+            room=in_net,
+            applies=applies,
+            about=about,
         ),
     )
 
@@ -283,6 +327,7 @@ ROWS: tuple[Check, ...] = (
         (strategy_gross, strategy_net),
         (_strategy_gross_room, _rooms(_strategy)[1]),
         _has_strategies,
+        SOMEBODYS,
     ),
     Check(
         session_order,
@@ -304,6 +349,7 @@ ROWS: tuple[Check, ...] = (
         ("session_position_notional_max", "currency_values"),
         "G-01, S-08, I8",
         room=_session_position_room,
+        about=SOMEBODYS,
     ),
     Check(
         session_gross,
@@ -314,5 +360,6 @@ ROWS: tuple[Check, ...] = (
         ("session_gross_notional_max", "currency_values"),
         "G-01, G-11, S-08, I8",
         room=_session_gross_room,
+        about=SOMEBODYS,
     ),
 )

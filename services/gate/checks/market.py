@@ -10,6 +10,7 @@ from services.gate.config_market import LockedMarket
 from services.gate.exposure import Lane, is_plain
 from services.gate.kinds import CLOSED as NOT_OPEN
 from services.gate.limits import LimitMissingError
+from services.gate.measured import Found, at_most
 from services.gate.state import GateState
 
 _OPEN = Trading.OPEN
@@ -26,13 +27,13 @@ def instrument_open(case: Case) -> Verdict:
     return PASS if trading is None or trading is _OPEN else (False, trading, _OPEN)
 
 
-def market_fresh(case: Case) -> Verdict:
-    """Return whether the newest quote came to this process recently enough."""
-    market, limit = case.lane.market, case.limits.stale_after_ms
+@at_most(lambda case: case.limits.stale_after_ms, blind=lambda case: "no quote yet")
+def market_fresh(case: Case) -> Found:
+    """Return how long ago the newest quote came to this process, in ms; None without any."""
+    market = case.lane.market
     if market.quote is None:
-        return (False, "no quote yet", limit.text)
-    age_ms = -((market.received_ns - case.now_ns) // NS_PER_MS)  # rounded up
-    return (age_ms <= limit.value, str(age_ms), limit.text)
+        return None
+    return -((market.received_ns - case.now_ns) // NS_PER_MS)  # rounded up
 
 
 def market_sane(case: Case) -> Verdict:
@@ -74,12 +75,12 @@ def market_clock(case: Case) -> Verdict:
     return (is_near, str(Decimal(offset_ns) / NS_PER_MS), limit.text)
 
 
-def market_spread(case: Case) -> Verdict:
-    """Return whether bid and ask are close enough for the touch to mean something."""
-    quote, limit = case.quote, case.limits.spread_bps_max
+@at_most(lambda case: case.limits.spread_bps_max)
+def market_spread(case: Case) -> Found:
+    """Return how far bid and ask are apart: too far, and the touch means nothing."""
+    quote = case.quote
     bid, ask = quote.bid, quote.ask
-    spread_bps = quotient((ask - bid) * _TWICE_BPS, ask + bid)
-    return (spread_bps <= limit.value, str(spread_bps), limit.text)
+    return quotient((ask - bid) * _TWICE_BPS, ask + bid)
 
 
 def _jumps_freely(state: GateState, lane: Lane) -> bool:

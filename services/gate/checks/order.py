@@ -8,6 +8,7 @@ from services.gate.check import ACCESS, Check
 from services.gate.checks.market import BPS, quotient
 from services.gate.exposure import ZERO, is_plain
 from services.gate.kinds import REPLACING
+from services.gate.measured import Found, at_most
 
 _BUY, _MARKET, _LIMIT = Side.BUY, OrderType.MARKET, OrderType.LIMIT
 
@@ -24,10 +25,10 @@ def quantity_valid(case: Case) -> Verdict:
     return (False, str(quantity), str(instrument.lot_size))
 
 
-def order_quantity(case: Case) -> Verdict:
-    """Return whether the order is small enough by quantity."""
-    quantity, limit = case.signal.quantity, case.limits.order_quantity_max
-    return (quantity <= limit.value, str(quantity), limit.text)
+@at_most(lambda case: case.limits.order_quantity_max)
+def order_quantity(case: Case) -> Found:
+    """Return the order's quantity."""
+    return case.signal.quantity
 
 
 def price_valid(case: Case) -> Verdict:
@@ -55,30 +56,27 @@ def _fits(price: Decimal | None, tick: Decimal) -> bool:
     return price is not None and is_plain(price) and not price % tick
 
 
-def price_collar(case: Case) -> Verdict:
-    """Return whether the order's price is not too far beyond what it would trade at now.
+@at_most(lambda case: case.limits.price_collar_bps)
+def price_collar(case: Case) -> Found:
+    """Return how far the order's price is beyond what it would trade at now, in bps.
 
     Beyond is above the ask for a buy, below the bid for a sell; beyond its own stop price for a
     stop-limit order. Market and stop orders trade at the touch, and are 0 beyond it.
     """
-    signal, limit = case.signal, case.limits.price_collar_bps
+    signal = case.signal
     price = signal.limit_price
     if price is None:
-        return (True, "0", limit.text)
+        return 0
     is_buy = signal.side is _BUY
     touch = signal.stop_price or (case.quote.ask if is_buy else case.quote.bid)
     beyond = price - touch if is_buy else touch - price
-    if beyond <= ZERO:
-        return (True, "0", limit.text)
-    beyond_bps = quotient(beyond * BPS, touch)
-    return (beyond_bps <= limit.value, str(beyond_bps), limit.text)
+    return quotient(beyond * BPS, touch) if beyond > ZERO else 0
 
 
-def order_notional(case: Case) -> Verdict:
-    """Return whether the order is small enough by value."""
-    limit = case.limits.order_notional_max
-    notional = case.notional
-    return (notional <= limit.value, str(notional), limit.text)
+@at_most(lambda case: case.limits.order_notional_max)
+def order_notional(case: Case) -> Found:
+    """Return what the order counts for."""
+    return case.notional
 
 
 def replaces_own(case: Case) -> Verdict:

@@ -7,6 +7,7 @@ from services.gate.case import PASS, Case, Verdict
 from services.gate.check import ACCESS, CLOSED, Check
 from services.gate.exposure import Lane
 from services.gate.kinds import DOUBTED, REFUSED, RESTRICTED, UNMET
+from services.gate.measured import Found, at_most
 from services.gate.state import GateState
 
 _HALT = Level.HALT
@@ -17,7 +18,7 @@ def session_named(case: Case) -> Verdict:
     session = case.signal.session
     if case.is_account_known and session in case.account.sessions:
         return PASS
-    return (TOKEN.fullmatch(session) is not None, "", "")
+    return PASS if TOKEN.fullmatch(session) else (False, "", "")
 
 
 def trading_permitted(case: Case) -> Verdict:
@@ -51,11 +52,15 @@ def instrument_known(case: Case) -> Verdict:
     return PASS if case.is_instrument_known else (False, case.signal.instrument, "")
 
 
-def signal_in_time(case: Case) -> Verdict:
-    """Return whether the signal is not expired, and does not expire too far ahead."""
-    limit = case.limits.signal_life_ms_max
-    left_ms = -((case.now_ns - case.signal.expires_at_ns) // NS_PER_MS)  # rounded up
-    return (0 < left_ms <= limit.value, str(left_ms), limit.text)
+def _left_ms(case: Case) -> int:
+    return -((case.now_ns - case.signal.expires_at_ns) // NS_PER_MS)  # rounded up
+
+
+@at_most(lambda case: case.limits.signal_life_ms_max, blind=lambda case: str(_left_ms(case)))
+def signal_in_time(case: Case) -> Found:
+    """Return for how long the signal may still be sent, in ms; None where it is expired."""
+    left_ms = _left_ms(case)
+    return left_ms if left_ms > 0 else None
 
 
 def signal_new(case: Case) -> Verdict:

@@ -1,22 +1,21 @@
 """How many messages go to the venue."""
 
-from services.gate.case import Case, Verdict
+from services.gate.case import Case
 from services.gate.check import ACCESS, Check
+from services.gate.measured import Found, at_most
 
 
-def session_messages(case: Case) -> Verdict:
-    """Return whether the session may send one more message in this window."""
-    limit, window_ms = case.limits.session_messages_max, case.limits.message_window_ms
-    sent = case.account.sessions.get(case.signal.session)
-    count = 1 if sent is None else sent.count(case.now_ns, window_ms.value) + 1
-    return (count <= limit.value, str(count), limit.text)
+@at_most(lambda case: case.limits.session_messages_max)
+def session_messages(case: Case) -> Found:
+    """Return the session's messages in the window, with one more."""
+    sent, window_ms = case.route.messages, case.limits.message_window_ms.value
+    return 1 if sent is None else sent.count(case.now_ns, window_ms) + 1
 
 
-def account_messages(case: Case) -> Verdict:
-    """Return whether the account may send one more message in this window."""
-    limit, window_ms = case.limits.account_messages_max, case.limits.message_window_ms
-    count = case.account.messages.count(case.now_ns, window_ms.value) + 1
-    return (count <= limit.value, str(count), limit.text)
+@at_most(lambda case: case.limits.account_messages_max)
+def account_messages(case: Case) -> Found:
+    """Return the account's messages in the window, with one more."""
+    return case.account.messages.count(case.now_ns, case.limits.message_window_ms.value) + 1
 
 
 ROWS: tuple[Check, ...] = (
