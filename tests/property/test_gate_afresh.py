@@ -376,7 +376,7 @@ def play(name: str, seed: int, kind: type[GateCore] = GateCore) -> set[str]:
 
 
 DECIDING: dict[str, set[str]] = {
-    "open": {"all", "strategy_known", "session_gross", "venue_net"},
+    "open": {"all", "signal_confirmed", "session_gross", "venue_net"},
     "tight": {"all", "price_collar", "order_notional", "asset_class_net"},
     "reduced": {"all", "position_quantity", "reduce_only", "strategy_net"},
     "over time": {"all", "duplicate_intent", "period_collar", "strategy_messages", "credit_limit"},

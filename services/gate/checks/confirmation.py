@@ -23,7 +23,7 @@ def signal_confirmed(case: Case) -> Verdict:
         if is_nobodys(case):
             return PASS
         return (False, f"session {signal.session} was never created", "its execution mode")
-    if mode == SEMI_AUTO and case.own_reach() <= ZERO:
+    if mode == SEMI_AUTO and case.own_reach <= ZERO:
         return PASS
     objection = confirmations.objection(signal)
     return PASS if not objection else (False, objection, f"{mode}: a person's word")
