@@ -92,6 +92,8 @@ class StartRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     config_overrides: dict[str, Any] = {}
     risk_limits: dict[str, Any] = {}
     monitoring_enabled: bool = True
+    live_account: AccountId | None = None
+    """For real money: the account that is meant, in full. Refused where only paper is traded."""
 
 
 class ResetRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -117,6 +117,9 @@ class SessionCreated(Event, frozen=True, kw_only=True):
     parameters: dict[str, Any] = {}
     """The strategy's parameters, with the overrides of the start laid over the configured ones."""
 
+    strategy_version: str = ""
+    """Hash of the strategy's code or formula file; empty where it could not be read."""
+
     operator: str = ""
     risk_limits: SessionLimits = SessionLimits()
     """What the start named; gate and strategy service hold it to them."""

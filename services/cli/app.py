@@ -17,6 +17,11 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("resume", "services.cli.control:resume", "Let a paused session go on."),
     ("awaiting", "services.cli.confirm:awaiting", "Signals that wait for a person."),
     ("confirm", "services.cli.confirm:confirm", "Let a signal that waits go, or drop it."),
+    (
+        "prerequisites",
+        "services.cli.prerequisites:prerequisites",
+        "What real money still needs.",
+    ),
     ("sessions", "services.cli.books:sessions", "The sessions."),
     ("positions", "services.cli.books:positions", "What is held."),
     ("orders", "services.cli.books:orders", "Open orders and the last closed ones."),

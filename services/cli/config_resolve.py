@@ -48,6 +48,7 @@ SERVICE_SECTIONS = (
     "venue",
     "breaker",
     "recorder",
+    "live",
     "repository",
     "reports",
 )

@@ -11,6 +11,7 @@ from services.breaker.config import BreakerConfig
 from services.executor.config import ExecutorConfig, VenueConfig
 from services.feed.config import FeedConfig
 from services.gate.config import GateConfig
+from services.prerequisites.config import LiveConfig
 from services.recorder.config import RecorderConfig
 from services.recorder.queries.config import ReportsConfig
 from services.repository.config import RepositoryConfig
@@ -179,6 +180,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "venue": VenueConfig,
     "breaker": BreakerConfig,
     "recorder": RecorderConfig,
+    "live": LiveConfig,
     "repository": RepositoryConfig,
     "reports": ReportsConfig,
 }

@@ -10,7 +10,7 @@ import msgspec
 from cyclopts import Parameter
 
 from schemas import subjects
-from schemas.base import SessionId
+from schemas.base import AccountId, SessionId
 from schemas.control import (
     BreakerState,
     ControlAnswered,
@@ -42,6 +42,9 @@ def start(
     mode: Annotated[str, Parameter(help="AUTO, SEMI_AUTO or MANUAL.")] = "AUTO",
     override: Pairs = None,
     risk: Pairs = None,
+    live: Annotated[
+        str | None, Parameter(help="Real money: the account that is meant, in full.")
+    ] = None,
     reason: Annotated[str, Parameter(help="For the record.")] = "",
     operator: Annotated[str | None, Parameter(help="Who starts; else $USER.")] = None,
     place: Place | None = None,
@@ -60,6 +63,7 @@ def start(
         execution_mode=mode,
         config_overrides=_pairs(override, "--override"),
         risk_limits=_pairs(risk, "--risk"),
+        live_account=AccountId(live) if live else None,
     )
     return asyncio.run(_request(place or Place(), subjects.START, request, "breaker"))
 

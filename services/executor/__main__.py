@@ -7,9 +7,9 @@ from services.control import ControlGuard
 from services.executor.config import ExecutorConfig
 from services.executor.core import ExecutorCore
 from services.executor.venues.paper_client import PaperClient
-from services.executor.venues.protocol import address_file
 from services.runtime.live import RequestKind
 from services.runtime.serve import Context, Service, serve
+from services.venue_door import address_file
 
 
 def _flatten(request_id: str, request: FlattenRequest, now_ns: int) -> FlattenAsked:

@@ -23,14 +23,8 @@ from schemas.venue import (
     VenueMessage,
     VenueOpenOrder,
 )
-from services.executor.venues.protocol import (
-    REPORT_BYTES_MAX,
-    VENUE_KILL,
-    Hello,
-    Welcome,
-    address_file,
-    read_address,
-)
+from services.executor.venues.protocol import REPORT_BYTES_MAX
+from services.venue_door import VENUE_KILL, Hello, Welcome, address_file, read_address
 
 TIMEOUT_S = 10.0
 CONNECT_S_MAX = 2.0

@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.errors import StateError
 from schemas.records import SessionChangeRecord, SessionRecord
-from schemas.results import BacktestResult
+from schemas.results import BacktestResult, PaperDay
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -95,6 +95,17 @@ def _backtest(record: BacktestResult) -> Index:
     return Index(key=record.id, at_ns=record.recorded_ns, strategy=record.terms.strategy)
 
 
+def _paper_day(record: PaperDay) -> Index:
+    return Index(
+        key=record.id,
+        at_ns=record.from_ns,
+        strategy=record.terms.strategy,
+        session=record.session,
+        account=record.account,
+    )
+
+
 BACKTESTS = Kind("backtest", BacktestResult, _backtest)
+PAPER_DAYS = Kind("paper_day", PaperDay, _paper_day)
 SESSIONS = Kind("session", SessionRecord, _session)
 SESSION_CHANGES = Kind("session_change", SessionChangeRecord, _change)

@@ -182,6 +182,7 @@ _ASKS: dict[str, tuple[str, ...]] = {
         f"{QUERY}.{name}" for name in ("strategy", "gate", "executor", "venue", "breaker")
     ),
     "gate": (f"{QUERY}.executor",),
+    "strategy": tuple(f"{QUERY}.{name}" for name in ("gate", "executor", "recorder")),
     "breaker": (
         EPOCH_RECORD,
         FLATTEN,

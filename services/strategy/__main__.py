@@ -2,42 +2,63 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from schemas.base import Event
 from schemas.confirmations import ConfirmAsked, ConfirmRequest
 from schemas.control import SessionAsked, SessionRequest
+from schemas.errors import FieldError
 from schemas.subjects import CONFIRM, PAUSE, RESUME, STOP
+from services.prerequisites.gather import sources_of
+from services.prerequisites.reader import PrerequisiteReader
+from services.prerequisites.real_money import RealMoney
 from services.runtime.requests import RequestKind
 from services.runtime.serve import Context, Service, serve
 from services.strategy import commands
 from services.strategy.alerts import SERVICE
 from services.strategy.config import StrategyConfig
 from services.strategy.core import StrategyCore
+from services.strategy.catalogue import Catalogue, catalogue_of
+from services.strategy.config import StrategyConfig
+from services.strategy.core import SERVICE, StrategyCore
+from services.strategy.versions import version_of
 
 REQUESTS = {STOP: commands.STOP, PAUSE: commands.PAUSE, RESUME: commands.RESUME}
 
 
 def build(context: Context) -> Service:
     """Return the service; the folders of your own strategies come first in the search."""
-    config = context.settings.section("strategy", StrategyConfig)
+    settings = context.settings
+    config = settings.section("strategy", StrategyConfig)
     sys.path[:0] = config.folders
+    sources = sources_of(settings)
+    account, catalogue = settings.account.id, catalogue_of(config)
     core = StrategyCore(
         config,
-        context.settings.account.id,
-        context.settings.instruments,
+        account,
+        settings.instruments,
         boot_id=context.boot_id,
+        catalogue=catalogue,
+        real_money=RealMoney(sources.live, sources.environment, account),
     )
     requests: dict[str, RequestKind] = {
         subject: RequestKind(SessionRequest, _asked(action), action)
         for subject, action in REQUESTS.items()
     }
     requests[CONFIRM] = RequestKind(ConfirmRequest, _confirm, "confirm")
-    return Service(core=core, requests=requests)
+    version = partial(_version, catalogue)
+    reader = PrerequisiteReader(context.connection, sources, version, context.clock)
+    return Service(core=core, requests=requests, adapter=reader)
 
 
 def main() -> None:
     """Serve until told to stop."""
     serve(SERVICE, build)
+
+
+def _version(catalogue: Catalogue, name: str) -> str:
+    found = catalogue.find(name)
+    return "" if isinstance(found, FieldError) else version_of(found)
 
 
 def _confirm(request_id: str, request: ConfirmRequest, now_ns: int) -> Event:

@@ -28,6 +28,12 @@ from schemas.sessions import SessionCreated, SessionMarked, SessionState, Sessio
 from schemas.settlement import PositionSettled
 from services.core import NOTHING
 from services.strategy.alerts import SERVICE, not_known, not_made
+from schemas.prerequisites import PrerequisitesRead
+from schemas.sessions import SessionCreated, SessionState, SessionStateChanged
+from schemas.settlement import PositionSettled
+from services.core import NOTHING
+from services.prerequisites.config import LiveConfig
+from services.prerequisites.real_money import RealMoney
 from services.strategy.catalogue import STRATEGY, Catalogue, catalogue_of
 from services.strategy.commands import STATE_AFTER, STOP, answer, chosen
 from services.strategy.config import StrategyConfig
@@ -50,6 +56,7 @@ NOT_TRADING = "its session does not trade: a halt, a pause or the end of an epoc
 CONTROL: frozenset[type[Event]] = frozenset(
     {
         PrepareAsked,
+        PrerequisitesRead,
         EpochStarted,
         EpochEnded,
         HaltRequested,
@@ -94,6 +101,7 @@ class StrategyCore:
         *,
         boot_id: BootId,
         catalogue: Catalogue | None = None,
+        real_money: RealMoney | None = None,
     ) -> None:
         self._catalogue = catalogue or catalogue_of(config)
         self.hears: frozenset[type[Event]] = CONTROL | self._catalogue.wanted()
@@ -103,6 +111,7 @@ class StrategyCore:
         self._config = config
         self._instruments = instruments
         self._boot_id = boot_id
+        self._real_money = real_money or RealMoney(LiveConfig(), "", account)
         self._starts = Starts(config, account, instruments, self._catalogue, self.hears)
         self._hours = Hours(instruments, config.extended_hours)
         self._lanes = Lanes(self._hours)
@@ -191,7 +200,10 @@ class StrategyCore:
             case PositionSettled():
                 self._on_settled(event)
             case PrepareAsked():
-                return [self._prepared(event, now_ns)]
+                return [self._real_money.wanted(event, now_ns) or self._prepared(event, now_ns)]
+            case PrerequisitesRead():
+                asked = self._real_money.read(event)
+                return NOTHING if asked is None else [self._prepared(asked, now_ns)]
             case EpochStarted():
                 return self._on_epoch(event, now_ns)
             case EpochEnded(epoch=epoch):
@@ -243,6 +255,7 @@ class StrategyCore:
 
     def _draft(self, request: StartRequest, start_id: str, now_ns: int) -> Checked:
         created, errors = self._starts.check(request, start_id, len(self.sessions) + 1, now_ns)
+        errors = [*errors, *self._real_money.errors(request, start_id)]
         limit = self._config.sessions_max
         if request.strategy is not None and len(self._active()) >= limit:
             ids = ", ".join(session.terms.session for session in self._active())

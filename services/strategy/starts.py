@@ -18,6 +18,7 @@ from services.strategy.config import StrategyConfig
 from services.strategy.confirmations import MODES
 from services.strategy.interface import Parameters, Strategy, wanted_of
 from services.strategy.parameters import meant, parameters_of
+from services.strategy.versions import version_of
 
 SHARE_CLASSES = ("USDT", "ETH")
 HASH_CHARS = 16
@@ -73,6 +74,7 @@ class Starts:
             share_class=request.share_class,
             execution_mode=request.execution_mode,
             parameters=msgspec.to_builtins(parameters),
+            strategy_version="" if isinstance(strategy, FieldError) else version_of(strategy),
             operator=request.operator,
             risk_limits=limits,
             config_hash=self._config_hash,

@@ -20,7 +20,8 @@ from schemas.venue import CancelPlaced, VenueAccepted, VenueLinkChanged
 from services.executor.config import ExecutorConfig
 from services.executor.venues import paper_client
 from services.executor.venues.paper_client import PaperClient
-from services.executor.venues.protocol import Address, write_address
+from services.executor.venues.protocol import write_address
+from services.venue_door import Address
 from tests.builders import order
 from tests.executor_builders import placed
 

@@ -29,7 +29,7 @@ from services.core import tell
 from services.executor.config import VenueConfig
 from services.executor.venues import paper_server
 from services.executor.venues.paper_server import PaperServer
-from services.executor.venues.protocol import Address, Welcome, read_address
+from services.venue_door import Address, Welcome, read_address
 from tests.builders import S_NS, order, quote
 from tests.executor_builders import placed, say, venue
 
@@ -298,7 +298,7 @@ def test_an_executor_that_reads_nothing_is_cut_off_before_memory_runs_out(
             loop = asyncio.get_running_loop()
             await loop.sock_connect(deaf, (it.address.host, it.address.port))
             await loop.sock_sendall(deaf, json.dumps({"token": it.address.token}).encode() + b"\n")
-            assert await loop.sock_recv(deaf, 100) == b'{"is_ok":true,"detail":""}\n'
+            assert (await loop.sock_recv(deaf, 100)).startswith(b'{"is_ok":true')
             question = OrderQueried(at_ns=S_NS, order_id=OrderId("x" * 1_000))
             sent_count = 0
             while it.server._client is not None:

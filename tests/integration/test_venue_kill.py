@@ -17,7 +17,7 @@ from schemas.executions import OrderAccepted, OrderStatus
 from schemas.orders import OrderType
 from services.executor.kill import KillReport, kill
 from services.executor.venues.paper_server import PaperServer
-from services.executor.venues.protocol import VENUE_KILL, Hello, read_address
+from services.venue_door import VENUE_KILL, Hello, read_address
 from tests.builders import ALPHA, BETA, order
 from tests.conftest import NatsServer
 from tests.executor_builders import placed

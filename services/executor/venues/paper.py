@@ -6,8 +6,8 @@
 from services.executor.config import VenueConfig
 from services.executor.venues.matching import VenueCore
 from services.executor.venues.paper_server import PaperServer
-from services.executor.venues.protocol import address_file
 from services.runtime.serve import Context, Service, serve
+from services.venue_door import address_file
 
 
 def build(context: Context) -> Service:

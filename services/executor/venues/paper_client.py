@@ -23,15 +23,9 @@ from schemas.orders import Order
 from schemas.venue import OrderPlaced, VenueLinkChanged, VenueMessage
 from services.executor.config import ExecutorConfig
 from services.executor.venues.matching import REQUESTS
-from services.executor.venues.protocol import (
-    REPORT_BYTES_MAX,
-    Hello,
-    Lines,
-    Post,
-    Welcome,
-    read_address,
-)
+from services.executor.venues.protocol import REPORT_BYTES_MAX, Lines, Post
 from services.runtime.ending import end
+from services.venue_door import Hello, Welcome, read_address
 
 CONNECT_S_MAX = 2.0
 READ_BYTES = 262_144

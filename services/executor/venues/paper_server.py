@@ -14,18 +14,13 @@ from schemas.errors import SluiceError, VenueError
 from schemas.venue import CancelAllPlaced, VenueMessage
 from services.executor.config import VenueConfig
 from services.executor.venues.matching import REQUESTS
-from services.executor.venues.protocol import (
-    HELLO_BYTES_MAX,
-    REQUEST_BYTES_MAX,
-    VENUE_KILL,
-    Address,
-    Hello,
-    Lines,
-    Post,
-    Welcome,
-    write_address,
-)
+from services.executor.venues.protocol import REQUEST_BYTES_MAX, Lines, Post, write_address
+from services.venue_door import HELLO_BYTES_MAX, PROBE, VENUE_KILL, Address, Hello, Welcome
 
+ENVIRONMENT = "paper"
+"""What it says of itself at the door: no real money is behind it."""
+
+PROBED = "the paper exchange"
 HELLO_S_MAX = 5.0
 """How long a connection may take to say who it is."""
 
@@ -169,11 +164,12 @@ class _Connection(asyncio.Protocol):
             return
         self._transport.write(wire.encode(report) + b"\n")
 
-    def end(self, why: str) -> None:
+    def end(self, why: str | Welcome) -> None:
         """Say why, and hang up."""
+        last = why if isinstance(why, Welcome) else Welcome(is_ok=False, detail=why)
         transport, self._transport = self._transport, None
         if transport is not None:
-            transport.write(_line(Welcome(is_ok=False, detail=why)))
+            transport.write(_line(last))
             transport.close()
         self._server.forget(self)
 
@@ -190,6 +186,9 @@ class _Connection(asyncio.Protocol):
         if not hmac.compare_digest(hello.token.encode(), self._server.token.encode()):
             wanted = "the token in run/venue.json, which is new at every start of the exchange"
             raise VenueError("SLU-130", found="another token", wanted=wanted)
+        if hello.client == PROBE:
+            self.end(Welcome(is_ok=True, detail=PROBED, environment=ENVIRONMENT))
+            return
         self._server.admit(self, hello)
         self.is_known = True
         self._lines.bytes_max = REQUEST_BYTES_MAX

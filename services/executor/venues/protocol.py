@@ -13,45 +13,15 @@ from pathlib import Path
 import msgspec
 
 from schemas.errors import VenueError
+from services.venue_door import Address
 
 REQUEST_BYTES_MAX = 65_536
 REPORT_BYTES_MAX = 256 * 1024 * 1024
 """A whole book with every execution there ever was is one line."""
 
-HELLO_BYTES_MAX = 1_024
 FILE_MODE = 0o600
-VENUE_KILL = "venue-kill"
-"""Says hello as this to cancel out of band: while it stays, no executor is let in."""
-
 Post = Callable[..., None]
 """Tells the core the events it is called with, as one step."""
-
-
-class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the paper exchange listens, and what opens it."""
-
-    host: str
-    port: int
-    token: str
-    """Random, new at every start of the exchange."""
-
-
-class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The first line of a connection."""
-
-    token: str
-    client: str = ""
-    """Who connects; for the log, and `VENUE_KILL` is let in by nobody's leave but the token's."""
-
-    cancel_on_disconnect: bool = False
-    """Whether everything that rests is to be cancelled when this connection ends."""
-
-
-class Welcome(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to the first line, or the last words before the end."""
-
-    is_ok: bool
-    detail: str = ""
 
 
 class Lines:
@@ -85,11 +55,6 @@ class Lines:
             raise VenueError("SLU-130", found=f"a line of {self._size} bytes", wanted=wanted)
 
 
-def address_file(data_dir: Path) -> Path:
-    """Return where the paper exchange writes its address."""
-    return data_dir / "run" / "venue.json"
-
-
 def write_address(path: Path, address: Address) -> None:
     """Write the address in one step, readable by its user only."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,16 +64,3 @@ def write_address(path: Path, address: Address) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(msgspec.json.encode(address) + b"\n")
     temporary.replace(path)
-
-
-def read_address(path: Path) -> Address:
-    """Return the address that the paper exchange wrote.
-
-    Raises:
-        VenueError: there is none, or it cannot be read.
-    """
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Address)
-    except (OSError, msgspec.MsgspecError) as error:
-        wanted = "the address of a running paper exchange: is the venue service up?"
-        raise VenueError("SLU-130", path=path, found=str(error), wanted=wanted) from error

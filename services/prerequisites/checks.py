@@ -1,0 +1,125 @@
+"""Every prerequisite as one row: what was found, what is needed. Pure; what is unknown fails."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from schemas.base import NS_PER_S
+from schemas.prerequisites import Check
+from schemas.results import BacktestResult, PaperDay
+from services.prerequisites.config import LiveConfig
+
+UNKNOWN = "not known"
+S_PER_H = 3_600
+PAPER_PROFILE = "paper"
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the shell found. None is not known, and never good."""
+
+    strategy: str
+    version: str
+    """Of the strategy as it is now; empty where its code cannot be read."""
+
+    backtests: tuple[BacktestResult, ...] | None = None
+    """Of the strategy, by its name; None where the repository did not answer."""
+
+    days: tuple[PaperDay, ...] | None = None
+    limits_missing: tuple[str, ...] | None = None
+    """Limits of the gate that nobody has chosen."""
+
+    broker: tuple[bool, str] | None = None
+    """Whether the executor is connected and reconciled, and in which words it said so."""
+
+    durable: tuple[bool, str] | None = None
+    profile: str = ""
+    """Of the breakers."""
+
+
+def judged(facts: Facts, config: LiveConfig) -> tuple[Check, ...]:
+    """Return every check, those that stand too, in the order people read them."""
+    return (
+        _version(facts),
+        _sharpe(facts, config),
+        _days(facts, config),
+        _limits(facts),
+        _told("broker_connected", facts.broker, "an executor reconciled with its venue"),
+        _told("durable_bus", facts.durable, "the durable profile (bus.is_durable)"),
+        Check(
+            name="breaker_profile",
+            is_ok=bool(facts.profile) and facts.profile != PAPER_PROFILE,
+            found=facts.profile or UNKNOWN,
+            needed="conservative, moderate or aggressive (breaker.profile)",
+        ),
+    )
+
+
+def counted(days: Sequence[PaperDay], version: str, config: LiveConfig) -> set[str]:
+    """Return the days that count; a day of two sessions counts once.
+
+    Of this version, run long enough, and reconciled without a difference on that very day.
+    """
+    return {
+        each.day
+        for each in days
+        if each.terms.strategy_version == version
+        and each.up_ns >= config.paper_up_s_min * NS_PER_S
+        and each.reconciled_count > 0
+        and each.difference_count == 0
+    }
+
+
+def _version(facts: Facts) -> Check:
+    return Check(
+        name="strategy_version",
+        is_ok=bool(facts.version),
+        found=facts.version or UNKNOWN,
+        needed="code that can be read, so that results are of this very version",
+    )
+
+
+def _sharpe(facts: Facts, config: LiveConfig) -> Check:
+    needed = f"latest backtest of this version with a Sharpe above {config.sharpe_min}"
+    found, is_ok = UNKNOWN, False
+    if facts.backtests is not None and facts.version:
+        same = [r for r in facts.backtests if r.terms.strategy_version == facts.version]
+        if same:
+            latest = max(same, key=lambda result: (result.recorded_ns, result.id))
+            sharpe = latest.figures.sharpe
+            is_ok = sharpe is not None and sharpe > config.sharpe_min
+            found = UNKNOWN if sharpe is None else f"{sharpe:.2f} in {latest.id}"
+        else:
+            others = len(facts.backtests)
+            found = f"none of it, {others} of other versions" if others else "none"
+    return Check(name="backtest_sharpe", is_ok=is_ok, found=found, needed=needed)
+
+
+def _days(facts: Facts, config: LiveConfig) -> Check:
+    hours = config.paper_up_s_min / S_PER_H
+    needed = (
+        f"at least {config.paper_days_min} days of this version, each run for {hours:g} h and"
+        " reconciled without a difference"
+    )
+    if facts.days is None or not facts.version:
+        return Check(name="paper_days", is_ok=False, found=UNKNOWN, needed=needed)
+    count = len(counted(facts.days, facts.version, config))
+    found = f"{count} that count, of {len({each.day for each in facts.days})}"
+    return Check(
+        name="paper_days", is_ok=count >= config.paper_days_min, found=found, needed=needed
+    )
+
+
+def _limits(facts: Facts) -> Check:
+    missing = facts.limits_missing
+    if missing is None:
+        found = UNKNOWN
+    else:
+        found = f"not chosen: {', '.join(missing)}" if missing else "all chosen"
+    return Check(
+        name="risk_limits", is_ok=missing == (), found=found, needed="every limit of the account"
+    )
+
+
+def _told(name: str, told: tuple[bool, str] | None, needed: str) -> Check:
+    is_ok, found = (False, UNKNOWN) if told is None else told
+    return Check(name=name, is_ok=is_ok, found=found or ("yes" if is_ok else "no"), needed=needed)
