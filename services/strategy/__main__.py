@@ -16,11 +16,9 @@ from services.runtime.requests import RequestKind
 from services.runtime.serve import Context, Service, serve
 from services.strategy import commands
 from services.strategy.alerts import SERVICE
-from services.strategy.config import StrategyConfig
-from services.strategy.core import StrategyCore
 from services.strategy.catalogue import Catalogue, catalogue_of
 from services.strategy.config import StrategyConfig
-from services.strategy.core import SERVICE, StrategyCore
+from services.strategy.core import StrategyCore
 from services.strategy.versions import version_of
 
 REQUESTS = {STOP: commands.STOP, PAUSE: commands.PAUSE, RESUME: commands.RESUME}

@@ -24,16 +24,13 @@ from schemas.executions import BookReported, ExecutionEvent
 from schemas.health import GapSeen, LinkChanged, SessionsReported
 from schemas.instruments import Instrument
 from schemas.orders import SignalDecided
-from schemas.sessions import SessionCreated, SessionMarked, SessionState, SessionStateChanged
-from schemas.settlement import PositionSettled
-from services.core import NOTHING
-from services.strategy.alerts import SERVICE, not_known, not_made
 from schemas.prerequisites import PrerequisitesRead
-from schemas.sessions import SessionCreated, SessionState, SessionStateChanged
+from schemas.sessions import SessionCreated, SessionMarked, SessionState, SessionStateChanged
 from schemas.settlement import PositionSettled
 from services.core import NOTHING
 from services.prerequisites.config import LiveConfig
 from services.prerequisites.real_money import RealMoney
+from services.strategy.alerts import SERVICE, not_known, not_made
 from services.strategy.catalogue import STRATEGY, Catalogue, catalogue_of
 from services.strategy.commands import STATE_AFTER, STOP, answer, chosen
 from services.strategy.config import StrategyConfig
@@ -229,8 +226,7 @@ class StrategyCore:
         if session is None or not session.book.apply(event) or not session.is_active:
             return NOTHING
         said = self._tell(session, hook, (event,), now_ns)
-        is_trading = session.context.is_trading
-        return [*session.admission.release(now_ns, is_trading=is_trading), *said]
+        return [*session.released(now_ns), *said]
 
     def _on_settled(self, settled: PositionSettled) -> None:
         """Let each session settle its own part of the holding."""

@@ -38,9 +38,7 @@ class Deadlines:
             reason = f"its time of {life_s} s is over"
             return self._end(session, SessionState.COMPLETED, now_ns, reason)
         said = self._confirming.lapsed(session, now_ns)
-        door_ns = session.admission.deadline_ns
-        if door_ns is not None and door_ns <= now_ns:
-            said += session.admission.overdue(now_ns)
+        said += session.overdue(now_ns)
         timer_ns = session.context.timer_ns
         if timer_ns is not None and timer_ns <= now_ns:
             opens_ns = self._hours.next_ns(session.context.instruments, now_ns)

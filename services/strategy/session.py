@@ -151,6 +151,18 @@ class Session:
         now_ns = self.context.now_ns
         return [*self.waiting.hold(self.admission.admit(self.collect(), now_ns), now_ns)]
 
+    def released(self, now_ns: int) -> list[Event]:
+        """Return what has waited for others to be done, and may go now; a person may come next."""
+        is_trading = self.context.is_trading
+        return [*self.waiting.hold(self.admission.release(now_ns, is_trading=is_trading), now_ns)]
+
+    def overdue(self, now_ns: int) -> list[Event]:
+        """Return what follows from orders that take too long."""
+        due_ns = self.admission.deadline_ns
+        if due_ns is None or due_ns > now_ns:
+            return []
+        return [*self.waiting.hold(self.admission.overdue(now_ns), now_ns)]
+
     def collect(self) -> list[Event]:
         """Return what the strategy said since the last time, in its order."""
         said, self.context.said = self.context.said, []

@@ -19,6 +19,7 @@ from schemas.confirmations import (
 from schemas.control import ControlAnswered, EpochEnded, HaltRequested
 from schemas.market import QuoteReceived
 from schemas.orders import CancelRequested, Side, SignalRaised
+from services.strategy.config import ExecutionLimits
 from services.strategy.confirmations import ConfirmationTerms
 from services.strategy.interface import Parameters, Strategy
 from tests.builders import ALPHA, MS_NS, S_NS, quote
@@ -65,8 +66,8 @@ CLASSES = OWN | {
 class Desk:
     """A session in a mode, its market, and a person."""
 
-    def __init__(self, mode: str = "MANUAL", strategy: str = "told") -> None:
-        self.rig = StrategyRig(config(classes=CLASSES, confirmation=TERMS))
+    def __init__(self, mode: str = "MANUAL", strategy: str = "told", **more: Any) -> None:
+        self.rig = StrategyRig(config(classes=CLASSES, confirmation=TERMS, **more))
         self.session = self.rig.start(strategy, execution_mode=mode)
 
     def quote(self, buy: int = 0, sell: int = 0, bid: str = "99.99", ask: str = "100.01",
@@ -290,6 +291,17 @@ def test_a_waiting_order_does_not_lapse_while_it_can_be_confirmed() -> None:
     context = desk.rig.core.sessions[desk.session].context
     context.now_ns = desk.rig.now_ns
     assert [order.is_awaiting for order in context.open_orders(ALPHA)] == [True]
+
+
+def test_what_queued_behind_other_executions_is_shown_to_a_person_before_it_goes() -> None:
+    limits = ExecutionLimits(max_concurrent_trades=1)
+    desk = Desk(execution=limits)
+    first = only(SignalAwaiting, desk.quote(buy=1))
+    raised = only(SignalRaised, desk.confirm(first.signal.signal_id))
+    assert every(SignalAwaiting, desk.quote(buy=2)) == [], "the first one is at work"
+    said = desk.rig.tell(desk.rig.fill(raised))
+    assert every(SignalRaised, said) == []
+    assert only(SignalAwaiting, said).signal.quantity == Decimal(2)
 
 
 def test_no_session_but_its_own_is_touched_by_a_word() -> None:

@@ -38,6 +38,8 @@ class FakeContext:
         file.write_text(json.dumps(resolved))
         self.settings = load_settings(file)
         self.boot_id = BootId("b1")
+        self.connection = None
+        self.clock = int
 
 
 @pytest.fixture
