@@ -18,6 +18,9 @@ NOT_FOUND = 404
 INACTIVE_NS = 30 * NS_PER_S
 """A consumer that nobody asks for so long is removed by the server."""
 
+ACK_WAIT_NS = 60 * NS_PER_S
+"""What was not acknowledged for so long is sent again, which opens everything anew."""
+
 
 class Start(NamedTuple):
     """Where a consumer begins."""
@@ -82,12 +85,15 @@ async def ensure_stream(connection: Client, spec: StreamSpec, config: RecorderCo
     return differences(found["config"], wanted)
 
 
-async def create_consumer(connection: Client, stream: str, name: str, start: Start) -> None:
+async def create_consumer(
+    connection: Client, stream: str, name: str, start: Start, *, unacknowledged_max: int
+) -> None:
     """Make a consumer that delivers everything from `start` on, in order, once.
 
-    It asks for no acknowledgements: the journal on the disk says how far the recorder has come,
-    and a consumer begins there. One that remembers by itself would, after a crash, deliver what
-    is new first and what was on its way a while later.
+    It is acknowledged what is synced to our own disk (one word for all up to there), and sends no
+    more than `unacknowledged_max` beyond. Where to go on after a crash the journal says all the
+    same, and a new consumer begins there: one that was remembered by the server would deliver
+    what is new first, and what was on its way a while later.
 
     Raises:
         JetStreamError: the server says no.
@@ -95,7 +101,9 @@ async def create_consumer(connection: Client, stream: str, name: str, start: Sta
     """
     config: dict[str, Any] = {
         "name": name,
-        "ack_policy": "none",
+        "ack_policy": "all",
+        "ack_wait": ACK_WAIT_NS,
+        "max_ack_pending": unacknowledged_max,
         "replay_policy": "instant",
         "inactive_threshold": INACTIVE_NS,
         "mem_storage": True,

@@ -12,6 +12,7 @@ EXPIRES_S = 5
 QUICK_NS = NS_PER_S
 """A request that the server ends sooner than this, with nothing, has nobody to answer it."""
 
+ACKNOWLEDGED = b"+ACK"
 DELIVERED = "$JS.ACK."
 _SHORT_TOKENS = 9
 """A delivery's reply subject without domain and account: $JS.ACK.stream.consumer.5 numbers."""
@@ -47,6 +48,7 @@ class Pull:
         self._newest_seq = 0  # 0: none came yet, and the first may be any
         self._due_count = 0  # of the requests that stand
         self._asked_ns = 0
+        self._newest_reply = self._taken_reply = ""
 
     async def open(self) -> None:
         """Listen for what the server will send."""
@@ -75,7 +77,19 @@ class Pull:
     def take_held(self) -> list[Message]:
         """Return what came since the last time, in the stream's order."""
         held, self._held = self._held, []
+        if held:
+            self._taken_reply = self._newest_reply
         return held
+
+    def acknowledge(self) -> None:
+        """Tell the server that all that was taken is on our own disk.
+
+        Raises:
+            BusError: the connection is down.
+        """
+        reply, self._taken_reply = self._taken_reply, ""
+        if reply:
+            self._connection.send(reply, ACKNOWLEDGED)
 
     def _take(self, subject: str, data: bytes, reply: str) -> int:
         now_ns = self._clock()
@@ -89,7 +103,7 @@ class Pull:
         seq, stored_ns = int(tokens[at + 3]), int(tokens[at + 5])
         self.is_broken |= self._newest_seq not in (0, seq - 1)
         if not self.is_broken:
-            self._newest_seq = seq
+            self._newest_seq, self._newest_reply = seq, reply
             self._held.append(Message(self.stream, seq, subject, stored_ns, data, now_ns))
         self._due_count = max(0, self._due_count - 1)
         return 1

@@ -36,6 +36,9 @@ from services.runtime.live import Post
 
 RETRY_S = 0.5
 LOOK_EVERY_S = 1.0
+UNACKNOWLEDGED_PORTIONS = 4
+"""Most portions that may be on their way and not on the disk; beyond that the server waits."""
+
 RECORD_FOLDER = "record"
 EVENTS_FOLDER = "events"
 _T = TypeVar("_T")
@@ -176,7 +179,13 @@ class Recording:
     ) -> Pull:
         consumer = f"recorder-{self._clock():x}"
         start = await self._start(stream, journal.places.get(stream))
-        await jetstream.create_consumer(self._connection, stream, consumer, start)
+        await jetstream.create_consumer(
+            self._connection,
+            stream,
+            consumer,
+            start,
+            unacknowledged_max=UNACKNOWLEDGED_PORTIONS * self._config.batch_max,
+        )
         pull = Pull(
             self._connection,
             stream,
@@ -217,6 +226,8 @@ class Recording:
             messages = _merged([pull.take_held() for pull in self._pulls])
             if messages:
                 await self._commit(journal, events, messages)
+                for pull in self._pulls:
+                    pull.acknowledge()
             if loop.time() >= look_at:
                 look_at = loop.time() + LOOK_EVERY_S
                 await self._look(journal)

@@ -35,6 +35,13 @@ CLOSE_TIMEOUT_S = 1.0
 LINGER_NONE = struct.pack("ii", 1, 0)
 """For SO_LINGER: closing forgets what the kernel has not sent yet."""
 
+COPY = b"(a copy that a stream or a consumer of the server published; its bytes are left out)"
+"""What is taken in its place: no event, so a dead letter; where any bytes halt, a halt.
+
+The server publishes copies with its own rights, wherever whoever has the right to make or read a
+stream asks it to: on `order.>` too. Nobody here is sent one but in answer, on an inbox of its own.
+"""
+
 Taker = Callable[[str, bytes, str], int | None]
 """Called with (subject, data, reply); may return how many events it handled, if not one."""
 
@@ -45,6 +52,11 @@ def _publish_head(subject: str) -> bytes:
     if not subject or any(each.isspace() for each in subject):
         raise BusError("SLU-101", path="subject", found=repr(subject), wanted="no spaces")
     return f"PUB {subject} ".encode()
+
+
+def _is_copy(reply: bytes, headers: bytes | None) -> bool:
+    """Whether JetStream delivered or republished it."""
+    return reply.startswith(b"$JS.ACK.") or (headers is not None and b"Nats-Stream:" in headers)
 
 
 class BusConnection(Client):
@@ -63,6 +75,7 @@ class BusConnection(Client):
         self.refusals: list[str] = []
         self.lost_because = ""
         self._takers: dict[int, Taker] = {}
+        self._inboxes: set[int] = set()
         self._handled_since_yield = 0
         self._has_written_this_turn = False
         self._is_turn_end_awaited = False
@@ -139,6 +152,8 @@ class BusConnection(Client):
         Every 32 events the reader lets timers and other tasks run.
         """
         self._takers[self._sid + 1] = taker  # before a message can come
+        if subject.startswith("_INBOX."):
+            self._inboxes.add(self._sid + 1)
         unused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # A subscription that has a future gets neither a task nor an iterator of its own.
         return await self.subscribe(subject, queue=queue, future=unused)
@@ -169,6 +184,8 @@ class BusConnection(Client):
         else:
             self.stats["in_msgs"] += 1
             self.stats["in_bytes"] += len(data)
+            if (headers or reply) and sid not in self._inboxes and _is_copy(reply, headers):
+                data, reply = COPY, b""
             count = taker(subject.decode(), data, reply.decode() if reply else "")
         self._handled_since_yield += count or 1
         if self._handled_since_yield >= EVENTS_BEFORE_YIELD:
@@ -177,6 +194,7 @@ class BusConnection(Client):
 
     def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
         self._takers.pop(sid, None)
+        self._inboxes.discard(sid)
         super()._remove_sub(sid, max_msgs)
 
     async def _flush_pending(self, force_flush: bool = False) -> Any:

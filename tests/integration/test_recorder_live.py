@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Coroutine, Iterator
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from services.runtime.fastpath import BusConnection
 from services.runtime.keys import SYNC_ALWAYS
 from tests.conftest import ROOT
 from tests.integration.guarded import GuardedServer
-from tests.recorder_rig import events, recording, records
+from tests.recorder_rig import WAIT_S, events, recording, records
 
 pytestmark = pytest.mark.req("R-01")
 ORDER, FILL = "order.sim.paper", "exec.sim.paper"
@@ -523,6 +524,54 @@ def test_too_small_a_disk_for_market_data_is_said_and_keeps_nobody_from_trading(
             )
 
     run(scenario())
+
+
+async def acknowledged_seq(server: GuardedServer) -> int:
+    """Return up to where the recorder has told the server that ORDERS is on its own disk."""
+    asker = await server.connect("recorder")
+    found = await request(asker, "CONSUMER.LIST.ORDERS", {})
+    await asker.close()
+    return max(int(each["ack_floor"]["stream_seq"]) for each in found["consumers"])
+
+
+def test_the_server_is_told_what_is_on_our_own_disk_and_nothing_sooner(
+    tmp_path: Path, server: GuardedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncing, may_sync = threading.Event(), threading.Event()
+    may_sync.set()
+    sync = os.fsync
+
+    def slow(descriptor: int) -> None:
+        syncing.set()
+        assert may_sync.wait(WAIT_S)
+        sync(descriptor)
+
+    async def scenario() -> None:
+        gate = await server.connect("gate")
+        async with recording(tmp_path, server.bus) as rig:
+            await rig.ready()
+            await publish(gate, ORDER, 1, 2, 3)
+            await rig.recorded(3)
+            monkeypatch.setattr(os, "fsync", slow)
+            await until(lambda: acknowledged_seq(server), 3)
+            syncing.clear()
+            may_sync.clear()
+            await publish(gate, ORDER, 4)
+            await asyncio.to_thread(syncing.wait, WAIT_S)
+            assert await acknowledged_seq(server) == 3
+            may_sync.set()
+            await rig.recorded(4)
+            await until(lambda: acknowledged_seq(server), 4)
+        await gate.close()
+
+    run(scenario())
+
+
+async def until(asked: Callable[[], Awaitable[int]], wanted: int) -> None:
+    """Ask again and again until the answer is the wanted one."""
+    async with asyncio.timeout(WAIT_S):
+        while await asked() != wanted:
+            pass  # each question is a round trip
 
 
 def test_without_going_on_where_the_journal_ends_messages_are_lost(

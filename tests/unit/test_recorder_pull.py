@@ -5,7 +5,7 @@ import pytest
 
 from schemas.base import NS_PER_S
 from services.recorder.chain import Message
-from services.recorder.pull import EXPIRES_S, Pull
+from services.recorder.pull import ACKNOWLEDGED, EXPIRES_S, Pull
 from services.runtime.fastpath import BusConnection
 
 INBOX = "_INBOX.recorder.c1"
@@ -17,10 +17,14 @@ class Wire(BusConnection):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[int] = []
+        self.acknowledged: list[str] = []
 
     def send(
         self, subject: str, data: bytes, reply: str = "", *, is_more_coming: bool = False
     ) -> None:
+        if data == ACKNOWLEDGED:
+            self.acknowledged.append(subject)
+            return
         assert (subject, reply) == ("$JS.API.CONSUMER.MSG.NEXT.ORDERS.c1", INBOX)
         self.asked.append(msgspec.json.decode(data)["batch"])
 
@@ -119,3 +123,15 @@ def test_a_request_that_nobody_ends_is_asked_anew_after_its_time() -> None:
     assert drinker.ask() == []
     drinker.now_ns += 1
     assert drinker.ask() == [10]
+
+
+def test_only_what_was_taken_is_acknowledged_once_and_with_one_word() -> None:
+    drinker = Drinker()
+    drinker.deliver(1, 2, 3)
+    drinker.pull.acknowledge()
+    assert drinker.wire.acknowledged == []  # held, and on no disk yet
+    drinker.pull.take_held()
+    drinker.deliver(4)
+    drinker.pull.acknowledge()
+    drinker.pull.acknowledge()
+    assert drinker.wire.acknowledged == ["$JS.ACK.ORDERS.c1.1.3.3.30.0"]
