@@ -183,6 +183,8 @@ class DayFold:
         if before is None and not self._is_headless:
             self._portfolio.cash += event.initial_cash
             self._is_known = True
+            if self._has_begun:  # the account's first day: it opened with what it began with
+                self.opening = self._balance()
 
     def _created(self, n: int, event: SessionCreated) -> None:
         self.sessions.setdefault(event.session, event)
@@ -216,8 +218,8 @@ class DayFold:
         is_known = fill.instrument in self.instruments
         if is_known:
             self._portfolio.apply(fill)
-        else:
-            self._is_known = False
+        else:  # until the executor tells its whole book
+            self._is_known, self._is_headless = False, True
         if not is_of_day:
             return
         after = self._portfolio.positions.get(fill.instrument) or held

@@ -41,6 +41,7 @@ def test_the_status_document_has_all_that_is_promised(trading: System) -> None:
     assert [session["strategy"] for session in status["sessions"]] == ["ema_cross"]
     assert status["durable"] is False
     names = ["nats", "recorder", "venue", "breaker", "executor", "gate", "strategy", "feed"]
+    names.append("reports")
     assert list(status["services"]) == names
     for view in status["services"].values():
         assert (view["state"], view["restarts"]) == ("running", 0)

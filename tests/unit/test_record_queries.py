@@ -1,0 +1,469 @@
+"""The query store beside a recorded chain: durable, rebuildable, and read-only to everybody."""
+
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from schemas.errors import StateError, UserError
+from schemas.reports import QueryAnswer, QueryRequest, ReportKind, ReportMade, ReportWanted
+from services.recorder.queries.asking import ask
+from services.recorder.queries.config import ReportsConfig
+from services.recorder.queries.exporting import Wanted, csv_lines, exported
+from services.recorder.queries.keeper import REBUILD, STORE_FOLDER, Keeper, results_file
+from services.recorder.queries.making import (
+    RECORD_FOLDER,
+    chain_records,
+    folded_day,
+    made_of,
+    refuse_empty,
+    write,
+)
+from services.recorder.queries.named import NAMED
+from services.recorder.queries.store import Store
+from services.reports.days import day_named
+from tests.builders import ACCOUNT, S_NS, SESSION, dec
+from tests.report_rig import (
+    BEGIN_NS,
+    DAY,
+    DAY_NS,
+    NEXT_DAY,
+    Life,
+    Recorded,
+    a_day,
+    created,
+    marked,
+    terms,
+)
+
+pytestmark = pytest.mark.req("R-04")
+CONFIG = ReportsConfig(delay_s=0)
+MORNING_NS = BEGIN_NS + DAY_NS + 3_600 * S_NS
+"""An hour into the day after."""
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """A record of a day, with a frame of several, a halt of any bytes, and unreadable ones."""
+    found = Recorded(tmp_path_factory.mktemp("recorded"))
+    found.add(terms(), created())
+    found.add(*a_day())
+    found.add(marked(BEGIN_NS + 5, "1"), marked(BEGIN_NS + 6, "2"), frame=True)
+    found.add_bytes(
+        [
+            ("control.halt", BEGIN_NS + 7, b"\xff\xfe not JSON"),
+            ("control.start", BEGIN_NS + 8, b'{"operator":"kim"}'),
+            ("signal.s1.ALPHA", BEGIN_NS + 9, b'{"type":"SignalRaised","at_ns":"x","\\ud800":1}'),
+            ("signal.s1.ALPHA", BEGIN_NS + 10, b'{"type":"SignalRaised","at_ns":99e999}'),
+        ]
+    )
+    return found
+
+
+@pytest.fixture(scope="module")
+def keeper(recorded: Recorded) -> Iterator[Keeper]:
+    made = Keeper(recorded.data_dir, CONFIG, ACCOUNT)
+    made.is_wanted = True
+    assert made.feed(0).detail == ""
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def asked(keeper: Keeper, sql: str, **more: Any) -> QueryAnswer:
+    return keeper.ask(QueryRequest(sql=sql, **more))
+
+
+def test_every_event_is_in_the_tables_also_what_nobody_can_read(keeper: Keeper) -> None:
+    found = asked(keeper, "SELECT type, count(*) AS n FROM events GROUP BY type ORDER BY type")
+    assert dict(found.rows) == {
+        "AccountMarked": 5,
+        "OrderAccepted": 2,
+        "OrderApproved": 2,
+        "OrderCanceled": 1,
+        "OrderFilled": 3,
+        "OrderSubmitted": 2,
+        "SessionCreated": 1,
+        "SignalDecided": 2,
+        "SignalRaised": 2,
+        "TermsDeclared": 1,
+        None: 4,
+    }
+
+
+def test_profit_of_the_tables_is_the_one_of_a_hand_calculation(keeper: Keeper) -> None:
+    [row] = keeper.ask(QueryRequest(named="pnl_by_session")).rows
+    # 10 bought at 101, 4 sold at 110, fees 1.9; 6 held, 111 at the last valuation
+    assert row == (SESSION, "ema_cross", 1, 3, "36", "1.9", "94.1")
+    assert dec("94.1") == 4 * 110 - 1010 - dec("1.9") + 6 * 111
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_every_named_query_is_answered(keeper: Keeper, name: str) -> None:
+    found = keeper.ask(QueryRequest(named=name))
+    assert found.error is None
+    assert found.columns
+
+
+FORBIDDEN = [
+    "INSERT INTO events SELECT * FROM events",
+    "UPDATE fills SET price = 0",
+    "DELETE FROM events",
+    "DROP TABLE events",
+    "CREATE TABLE mine (a INTEGER)",
+    "CREATE TEMP TABLE mine (a INTEGER)",
+    "WITH gone AS (DELETE FROM events RETURNING *) SELECT * FROM gone",
+    "EXPLAIN ANALYZE DELETE FROM events",
+    "SELECT 1; DELETE FROM events",
+    "BEGIN; DELETE FROM events; COMMIT",
+    "ATTACH 'other.duckdb'",
+    "ATTACH ':memory:' AS m",
+    "INSTALL httpfs",
+    "LOAD httpfs",
+    "COPY events TO '{folder}/stolen.csv'",
+    "EXPORT DATABASE '{folder}/stolen'",
+    "SELECT * FROM read_csv('{secret}')",
+    "SELECT * FROM read_text('{secret}')",
+    "SELECT * FROM read_blob('{secret}')",
+    "SELECT * FROM '{secret}'",
+    "SELECT * FROM glob('{folder}/*')",
+    "SELECT * FROM read_csv('http://127.0.0.1:9/x.csv')",
+    "SELECT * FROM query('SELECT 1')",
+    "SELECT * FROM checkpoint()",
+    "CALL checkpoint()",
+    "PRAGMA database_list",
+    "SELECT * FROM pragma_database_list()",
+    "SELECT * FROM duckdb_settings()",
+    "SET enable_external_access = true",
+    "SELECT getenv('HOME')",
+    "SELECT * FROM QueryRequest",
+]
+
+
+@pytest.mark.parametrize("sql", FORBIDDEN)
+def test_nothing_but_reading_our_tables_is_possible(
+    keeper: Keeper, tmp_path: Path, sql: str
+) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a,b\n1,2\n")
+    before = asked(keeper, "SELECT count(*), max(record) FROM events").rows
+    found = asked(keeper, sql.format(folder=tmp_path, secret=secret))
+    assert found.error is not None
+    assert found.rows == ()
+    assert asked(keeper, "SELECT count(*), max(record) FROM events").rows == before
+    assert [path.name for path in tmp_path.iterdir()] == ["secret.csv"]
+
+
+def test_without_these_settings_a_file_could_be_read(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a,b\n1,2\n")
+    with duckdb.connect() as open_door:
+        assert open_door.execute(f"SELECT * FROM read_csv('{secret}')").fetchall() == [(1, 2)]
+
+
+def test_a_query_is_limited_in_time_rows_and_bytes(keeper: Keeper) -> None:
+    endless = "SELECT count(*) FROM range(10000000000) a, range(1000) b WHERE a.range = -b.range"
+    late = asked(keeper, endless, timeout_ms=50)
+    assert late.error is not None
+    assert (late.error.path, late.error.found) == ("timeout_ms", "not done after 50 ms")
+    cut = asked(keeper, "SELECT * FROM range(100)", rows_count_max=7)
+    assert (len(cut.rows), cut.is_cut) == (7, True)
+    large = asked(keeper, "SELECT repeat('x', 1000) FROM range(5000)", rows_count_max=5_000)
+    assert large.error is not None
+    assert large.error.found == "an answer of more than 1500000 bytes"
+    assert asked(keeper, "SELECT 1").rows == ((1,),)
+
+
+@pytest.mark.parametrize(
+    ("sql", "path"),
+    [
+        ("SELEC 1", "sql, line 1, column 1"),
+        ("SELECT *\nFROM events\nWHERE nope = 1", "sql, line 3, column 7"),
+        ("", "sql"),
+    ],
+)
+def test_bad_sql_is_told_with_its_place(keeper: Keeper, sql: str, path: str) -> None:
+    found = asked(keeper, sql)
+    assert found.error is not None
+    assert found.error.path == path
+
+
+def test_a_name_that_is_none_lists_those_that_are(keeper: Keeper) -> None:
+    found = keeper.ask(QueryRequest(named="pnl"))
+    assert found.error is not None
+    assert found.error.wanted.startswith("one of pnl_by_session")
+
+
+def dump(store: Store) -> dict[str, list[Any]]:
+    tables = ("events", "orders", "fills", "positions", "decisions", "marks", "folds", "prices")
+    return {name: sorted(map(repr, store.values(f"SELECT * FROM {name}"))) for name in tables}
+
+
+def fed(folder: Path, recorded: Recorded, sizes: list[int]) -> Store:
+    """Return a store that took the record in, in commits of these sizes, reopened after each."""
+    records = list(chain_records(recorded.data_dir / RECORD_FOLDER))
+    for size in sizes:
+        store = Store(folder)
+        for record in [each for each in records if each.n > store.n][:size]:
+            store.rows.add(record)
+        store.commit()
+        store.close()
+    store = Store(folder)
+    for record in [each for each in records if each.n > store.n]:
+        store.rows.add(record)
+    store.commit()
+    return store
+
+
+def test_a_store_that_was_reopened_again_and_again_is_the_same(
+    tmp_path: Path, recorded: Recorded
+) -> None:
+    whole, parts = fed(tmp_path / "a", recorded, []), fed(tmp_path / "b", recorded, [4, 1, 6, 1, 1])
+    assert dump(whole) == dump(parts)
+    whole.close()
+    parts.close()
+
+
+def test_a_commit_that_fails_leaves_nothing_of_itself(
+    tmp_path: Path, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fed(tmp_path / "a", recorded, [])
+    records = list(chain_records(recorded.data_dir / RECORD_FOLDER))
+    store = Store(tmp_path / "b")
+    for record in records[:5]:
+        store.rows.add(record)
+    store.commit()
+    good = Store._insert
+
+    def broken(connection: Any, table: str, rows: Any) -> None:
+        if table == "fills":
+            raise duckdb.IOException("no space left on device")
+        good(connection, table, rows)
+
+    monkeypatch.setattr(Store, "_insert", staticmethod(broken))
+    for record in records[5:]:
+        store.rows.add(record)
+    with pytest.raises(StateError, match="no space left"):
+        store.commit()
+    assert store.n == 5
+    monkeypatch.undo()
+    for record in records[5:]:
+        store.rows.add(record)
+    store.commit()
+    assert dump(store) == dump(whole)
+    store.close()
+    whole.close()
+
+
+def test_a_rebuilt_store_says_what_the_old_one_said(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.add(terms(), created(), *a_day())
+    keeper = Keeper(tmp_path, CONFIG, ACCOUNT)
+    keeper.is_wanted = True
+    keeper.feed(0)
+    before = [asked(keeper, f"SELECT * FROM {name}").rows for name in ("orders", "positions")]
+    assert keeper._store is not None
+    keeper._store.values("UPDATE positions SET realized = 1000000")  # whatever went wrong
+    (tmp_path / STORE_FOLDER / REBUILD).touch()
+    recorded.add(marked(MORNING_NS, "1"))
+    keeper.feed(0)
+    assert [asked(keeper, f"SELECT * FROM {n}").rows for n in ("orders", "positions")] == before
+    keeper.close()
+
+
+def test_a_question_waits_for_no_feeding_and_sees_whole_batches(
+    tmp_path: Path, recorded: Recorded
+) -> None:
+    store = Store(tmp_path)
+    counts: list[int] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            found = ask(store, QueryRequest(sql="SELECT count(*) FROM events"))
+            counts.append(int(found.rows[0][0]))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    records = list(chain_records(recorded.data_dir / RECORD_FOLDER))
+    for record in records:
+        store.rows.add(record)
+        if record.n % 10 == 0:
+            store.commit()
+    store.commit()
+    done.set()
+    reader.join()
+    parts = [1] * len(records)
+    parts[15] = 2  # the frame
+    whole = {sum(parts[:n]) for n in range(0, len(records) + 1, 10)} | {sum(parts)}
+    assert set(counts) <= whole
+    store.close()
+
+
+# reports on schedule
+
+
+def reported(keeper: Keeper, recorded: Recorded, now_ns: int) -> list[tuple[str, str]]:
+    """Make what is due, and record it as the service does; return what was made."""
+    keeper.is_wanted = True
+    keeper.feed(now_ns)
+    due = keeper.due(now_ns)
+    for request in due:
+        day = day_named(request.day, "24x7")
+        fold = folded_day(recorded.data_dir, ACCOUNT, day)
+        [report] = made_of([request.kind], fold, day)
+        write(recorded.data_dir, report)
+        recorded.add(report.made(is_scheduled=True, operator=""))
+        keeper.on_made(ReportWanted(at_ns=0, request_id="", request=request))
+    return [(request.kind, request.day) for request in due]
+
+
+@pytest.mark.req("R-05")
+def test_each_report_is_made_once_at_the_days_end_also_after_restarts(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.add(terms(), created(), *a_day())
+    keeper = Keeper(tmp_path, CONFIG, ACCOUNT)
+    assert reported(keeper, recorded, BEGIN_NS + DAY_NS - 1) == []  # the day is not over
+    first = reported(keeper, recorded, MORNING_NS)
+    assert first == [(kind, DAY) for kind in ReportKind]
+    assert reported(keeper, recorded, MORNING_NS + S_NS) == []
+    keeper.close()
+    again = Keeper(tmp_path, CONFIG, ACCOUNT)
+    assert reported(again, recorded, MORNING_NS + 2 * S_NS) == []
+    recorded.add(*a_day(days_later=1))
+    three_days_later_ns = MORNING_NS + 3 * DAY_NS  # nobody was here at midnight
+    assert reported(again, recorded, three_days_later_ns) == [(k, NEXT_DAY) for k in ReportKind]
+    assert reported(again, recorded, three_days_later_ns + S_NS) == []
+    again.close()
+
+
+@pytest.mark.req("R-05")
+def test_a_report_that_could_not_be_made_is_wanted_again_later(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.add(terms(), created(), *a_day())
+    keeper = Keeper(tmp_path, CONFIG, ACCOUNT)
+    keeper.is_wanted = True
+    keeper.feed(0)
+    assert len(keeper.due(MORNING_NS)) == len(ReportKind)  # and nobody makes them
+    assert keeper.due(MORNING_NS + S_NS) == []
+    assert len(keeper.due(MORNING_NS + 601 * S_NS)) == len(ReportKind)
+    keeper.close()
+
+
+@pytest.mark.req("R-05")
+def test_a_report_is_made_again_from_the_same_records_after_more_were_added(
+    tmp_path: Path,
+) -> None:
+    recorded, day = Recorded(tmp_path), day_named(DAY, "24x7")
+    recorded.add(terms(), created(), *a_day())
+    first = made_of(ReportKind, folded_day(tmp_path, ACCOUNT, day), day)
+    late = Life("late", at_ns=BEGIN_NS + DAY_NS // 4)  # of that day, and recorded only now
+    recorded.add(*late.opened(), *a_day(days_later=1))
+    until_n = first[0].until_n
+    again = made_of(ReportKind, folded_day(tmp_path, ACCOUNT, day, until_n=until_n), day)
+    assert [each.sha256 for each in again] == [each.sha256 for each in first]
+    other = made_of(ReportKind, folded_day(tmp_path, ACCOUNT, day), day)
+    assert [each.sha256 for each in other] != [each.sha256 for each in first]
+
+
+@pytest.mark.req("R-05")
+def test_a_day_without_anything_makes_no_report(tmp_path: Path) -> None:
+    Recorded(tmp_path).add(terms(), created(), *a_day())
+    day = day_named("2026-11-20", "24x7")
+    fold = folded_day(tmp_path, ACCOUNT, day)
+    with pytest.raises(UserError, match="nothing recorded of account paper on 2026-11-20"):
+        refuse_empty(fold, day)
+
+
+# exports
+
+
+@pytest.mark.req("R-02")
+def test_exports_have_a_row_for_each_event_order_fill_and_session(recorded: Recorded) -> None:
+    folder = recorded.data_dir / RECORD_FOLDER
+    counts = {
+        kind: len(list(exported(chain_records(folder), Wanted(kind))))
+        for kind in ("events", "orders", "fills", "sessions")
+    }
+    assert counts == {"events": 25, "orders": 2, "fills": 3, "sessions": 1}
+
+
+@pytest.mark.req("R-02")
+def test_an_export_of_a_time_or_a_session_has_that_alone(recorded: Recorded) -> None:
+    folder = recorded.data_dir / RECORD_FOLDER
+    early = Wanted("events", from_ns=BEGIN_NS, until_ns=BEGIN_NS + 2)
+    assert [row[6] for row in exported(chain_records(folder), early)] == [
+        "TermsDeclared",
+        "SessionCreated",
+    ]
+    of_session = list(exported(chain_records(folder), Wanted("events", session=SESSION)))
+    assert {row[11] for row in of_session} == {SESSION}
+    assert len(list(exported(chain_records(folder), Wanted("fills", session="other")))) == 0
+
+
+@pytest.mark.req("R-02")
+def test_memory_of_an_export_does_not_grow_with_the_record(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.add(terms(), created(), *(marked(BEGIN_NS + n, "100000") for n in range(200)))
+    records = list(chain_records(tmp_path / RECORD_FOLDER))
+
+    def peak_bytes(times: int) -> int:
+        tracemalloc.start()
+        many = (record for _ in range(times) for record in records)
+        for piece in csv_lines("events", exported(many, Wanted("events"))):
+            assert piece
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert peak_bytes(60) < 1.5 * peak_bytes(15)
+
+
+@pytest.mark.req("R-02")
+def test_a_session_that_ended_has_its_results(tmp_path: Path) -> None:
+    Recorded(tmp_path).add(terms(), created(), *a_day())
+    keeper = Keeper(tmp_path, CONFIG, ACCOUNT)
+    keeper.on_session_end(SESSION)
+    lines = results_file(tmp_path, SESSION).read_text().splitlines()
+    assert lines[0].startswith("at,record,part,day,at_ns")
+    assert len(lines) == 1 + 1 + 14  # the session's creation, and its orders' events
+
+
+def test_no_second_process_can_open_the_store(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    store = Store(tmp_path)
+    code = "from services.recorder.queries.store import Store; import sys, pathlib\n"
+    code += "try: Store(pathlib.Path(sys.argv[1]))\nexcept Exception as e: print(e.code)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "SLU-141"
+    store.close()
+
+
+def test_made_reports_are_found_in_the_record(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    made = ReportMade(
+        at_ns=MORNING_NS,
+        kind=ReportKind.ORDERS,
+        day=DAY,
+        account=ACCOUNT,
+        file="reports/x.csv",
+        sha256="0" * 64,
+        size_bytes=1,
+        until_seq=3,
+    )
+    recorded.add(terms(), made)
+    keeper = Keeper(tmp_path, CONFIG, ACCOUNT)
+    keeper.is_wanted = True
+    keeper.feed(0)
+    [row] = keeper.ask(QueryRequest(named="reports")).rows
+    assert row[1:] == ("orders", DAY, "reports/x.csv", "0" * 64)
+    keeper.close()
