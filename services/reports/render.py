@@ -6,7 +6,6 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from schemas.executions import PositionView
 from schemas.instruments import venue_of
 from schemas.reports import ReportKind
 from services.reports.audit_fields import ORDER_FIELDS, TRADE_FIELDS, Field
@@ -107,25 +106,18 @@ def money(value: Decimal | None) -> str:
     return "0.00" if text == "-0.00" else text
 
 
-def number(value: Decimal | None) -> str:
-    """Return a number without digits that say nothing."""
+def number(value: Decimal | None, digits_min: int = 0) -> str:
+    """Return a number without digits that say nothing; so many behind the point at least."""
     if value is None:
         return "not known"
-    rounded = value.quantize(Decimal("1e-8")) if value == value.quantize(Decimal("1e-8")) else value
-    text = f"{rounded:,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    whole, _, part = f"{value:,f}".partition(".")
+    part = part.rstrip("0").ljust(digits_min, "0")
+    return f"{whole}.{part}" if part else whole
 
 
 def percent(value: Decimal | None) -> str:
     """Return a fraction in percent."""
     return "not known" if value is None else f"{value * 100:.3f} %"
-
-
-def value_of(view: PositionView, multiplier: Decimal | None) -> Decimal | None:
-    """Return what a holding is worth at its mark; None if one of these is not known."""
-    if view.mark is None or multiplier is None:
-        return None
-    return view.quantity * view.mark * multiplier
 
 
 _RENDERERS: dict[ReportKind, Callable[[DayFold, str], bytes]] = {

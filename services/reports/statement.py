@@ -75,6 +75,8 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     chart: str
     """Points of the equity's line; empty without two of them."""
 
+    chart_high: Decimal | None
+    chart_low: Decimal | None
     until_n: int
 
 
@@ -117,6 +119,8 @@ def statement_of(day: DayFold, name: str) -> Statement:
         uptime=_part(Decimal(day.up_ns), Decimal(day.measured_ns)),
         measured=Decimal(day.measured_ns) / (day.until_ns - day.from_ns),
         chart=_chart(day),
+        chart_high=max(day.equity_by_minute.values(), default=None),
+        chart_low=min(day.equity_by_minute.values(), default=None),
         until_n=day.last_n,
     )
 
