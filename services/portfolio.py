@@ -129,6 +129,13 @@ class Portfolio:
             position = self.positions.setdefault(instrument, Position())
             position.apply(quantity, position.average_price, self._multipliers[instrument])
 
+    def adopt(self, view: PositionView) -> None:
+        """Take a holding over at its average price: it was paid for, and nothing was earned."""
+        position = self.positions.setdefault(view.instrument, Position())
+        multiplier = self._multipliers[view.instrument]
+        position.apply(view.quantity, view.average_price, multiplier)
+        self.cash -= view.quantity * view.average_price * multiplier
+
     def quantity(self, instrument: InstrumentId) -> Decimal:
         """Return the signed quantity held."""
         position = self.positions.get(instrument)

@@ -56,10 +56,13 @@ def document(fold: "FiguresFold") -> dict[str, Any]:
     parts = {each.value: fold.attribution(each) for each in By}
     days = {name: msgspec.to_builtins(day) | _derived(day) for name, day in fold.days.items()}
     last = fold.last
+    holdings = {name: each.views({}) for name, each in fold.holdings.items()}
     return {
         "account": fold.account,
         **fold.figures(),
         "attribution": parts,
+        "positions": {name: views for name, views in holdings.items() if name},
+        "account_positions": holdings.get("", ()),
         "days": days,
         "safety": fold.safety(),
         "equity": None if last is None or last.unmarked else last.equity,

@@ -14,12 +14,15 @@ from schemas.control import AccountMarked
 from schemas.executions import OrderFilled
 from schemas.market import QuoteReceived
 from schemas.orders import SignalDecided
+from schemas.reconciliation import BookAdjusted
 from schemas.reports import TermsDeclared, UptimeMeasured
 from schemas.results import Figures
-from schemas.sessions import SessionCreated
+from schemas.sessions import PositionsAdopted, SessionCreated
+from schemas.settlement import PositionSettled
 from services.calendars.named import calendar_named
 from services.performance.core import By, Performance, Share, days_per_year
 from services.performance.fold import Terms
+from services.portfolio import Portfolio
 from services.reports.days import TradingDay, day_at
 
 ZERO, ONE = Decimal(0), Decimal(1)
@@ -105,6 +108,7 @@ class FiguresFold:
         book: the whole account; None until its terms were declared.
         sessions, strategies: each apart.
         days: by trading day, in order.
+        holdings: by session, and of the whole account under an empty name: the same fold as live.
         terms: of the account.
         last: the newest valuation that was told.
     """
@@ -115,6 +119,7 @@ class FiguresFold:
         self.sessions: dict[SessionId, Performance] = {}
         self.strategies: dict[str, Performance] = {}
         self.days: dict[str, DayFigures] = {}
+        self.holdings: dict[str, Portfolio] = {}
         self.terms: TermsDeclared | None = None
         self.last: AccountMarked | None = None
         self._early: list[Event] = []
@@ -190,6 +195,34 @@ class FiguresFold:
         for each in self._with_quotes(event):
             self._update(each)
         self._of_day(event)
+        self._hold(event)
+
+    def _hold(self, event: Event) -> None:
+        """Fold into what is held; an instrument that nobody described counts nowhere."""
+        if getattr(event, "account", None) != self.account:
+            return
+        match event:
+            case OrderFilled(session=session, instrument=instrument):
+                if instrument in self._instruments:
+                    self._portfolio(session).apply(event)
+                    self._portfolio("").apply(event)
+            case PositionSettled():
+                for each in self.holdings.values():
+                    each.settle(event)
+            case PositionsAdopted(session=session, positions=positions):
+                for view in positions:
+                    if view.instrument in self._instruments:
+                        self._portfolio(session).adopt(view)
+            case BookAdjusted():
+                folio = self._portfolio("")
+                folio.adjust(event.instrument, event.quantity, event.cash, event.fees)
+
+    def _portfolio(self, session: str) -> Portfolio:
+        found = self.holdings.get(session)
+        if found is None:
+            cash = ZERO if session or self.terms is None else self.terms.initial_cash
+            found = self.holdings[session] = Portfolio(self._instruments, cash)
+        return found
 
     def _update(self, event: Event) -> None:
         if isinstance(event, SessionCreated) and event.account == self.account:

@@ -18,14 +18,13 @@ from schemas.executions import (
     OrderReplaced,
     OrderStatus,
     OrderSubmitted,
-    PositionView,
 )
 from schemas.ids import order_id_of
 from schemas.instruments import Instrument
 from schemas.orders import OrderType, Outcome, Side, SignalDecided, SignalRaised, TimeInForce
 from schemas.sessions import PositionsAdopted
 from schemas.settlement import PositionSettled
-from services.portfolio import Portfolio, Position
+from services.portfolio import Portfolio
 
 FORGET_EVERY = 64
 """Signals after which lapsed orders are looked for, so that a strategy that never asks for its open
@@ -113,7 +112,7 @@ class SessionBook:
         elif isinstance(event, PositionsAdopted):
             for view in event.positions:
                 if view.instrument in self._multipliers:
-                    self._adopt(view)
+                    self.portfolio.adopt(view)
         elif isinstance(event, ExecutionEvent) and (order := self.orders.get(event.order_id)):
             order.is_sent = True
         return True
@@ -196,13 +195,6 @@ class SessionBook:
         order.leaves = fill.leaves
         if fill.status is OrderStatus.FILLED:
             del self.orders[order.order_id]
-
-    def _adopt(self, view: PositionView) -> None:
-        portfolio, instrument = self.portfolio, view.instrument
-        position = portfolio.positions.setdefault(instrument, Position())
-        multiplier = self._multipliers[instrument]
-        position.apply(view.quantity, view.average_price, multiplier)
-        portfolio.cash -= view.quantity * view.average_price * multiplier
 
 
 def _is_immediate(signal: SignalRaised) -> bool:
