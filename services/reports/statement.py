@@ -85,12 +85,10 @@ def statement_of(day: DayFold, name: str) -> Statement:
     opening, closing, terms = day.opening, day.closing, day.terms
     settled = _sum(paid for _, paid in day.settlements) or ZERO
     adjusted = _sum(each.cash for each in day.adjustments) or ZERO
-    profit = _less(closing.equity, opening.equity)
-    profit = None if profit is None else profit - adjusted
+    profit = _less(_less(closing.equity, opening.equity), adjusted)
     realized = _sum(trade.realized for trade in day.trades)
     fees = closing.fees - opening.fees
-    unrealized = _less(profit, realized)
-    unrealized = None if unrealized is None else unrealized + fees - settled
+    change = _less(profit, realized)
     return Statement(
         day=name,
         account=day.account,
@@ -100,7 +98,7 @@ def statement_of(day: DayFold, name: str) -> Statement:
         closing=closing,
         profit=profit,
         realized=realized,
-        unrealized=unrealized,
+        unrealized=None if change is None else change + fees - settled,
         fees=fees,
         settled=settled,
         adjusted=adjusted,
