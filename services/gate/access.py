@@ -114,6 +114,10 @@ class AccountAccess:
         lane = self.account.lanes.get(order.instrument)
         if lane is not None:
             self._remember(order, lane, at_ns)
+        route = self.account.routes.get((order.session, order.instrument))
+        if route is not None:
+            route.count(order.quantity, notional, at_ns)
+            return
         self._traffic(self.venues, venue_of(order.instrument)).orders.add(at_ns)
         self._traffic(self.strategies, self.strategy_of(order.session)).orders.add(at_ns)
         self.sent.add(order, notional, at_ns)

@@ -223,7 +223,8 @@ class Account:
         if lane is None:
             self.doubt = f"order {order.order_id} in {order.instrument}, which is not configured"
             return
-        lanes = self.holders.lanes(order.session, lane)
+        route = self.routes.get((order.session, order.instrument))
+        lanes = self.holders.lanes(order.session, lane) if route is None else route.lanes
         self.orders[order.order_id] = OpenOrder(order, lanes, leaves, is_heard)
         for each in lanes:
             each.order(order.side, leaves)

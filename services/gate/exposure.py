@@ -149,6 +149,7 @@ class Lane:
         "_long_value",
         "_short_value",
         "_totals",
+        "_valued_at",
         "buys",
         "instrument",
         "limits",
@@ -173,6 +174,7 @@ class Lane:
         self.worst = self.notional = self.long = self.short = ZERO
         self._totals = totals
         self._long_value = self._short_value = ZERO
+        self._valued_at: Decimal | None = None
         try:
             self.unit_value: Decimal | None = self.value_of_one()
         except LimitMissingError:
@@ -188,11 +190,16 @@ class Lane:
 
     def order(self, side: Side, quantity: Decimal) -> None:
         """Add what an order may fill; a negative quantity takes it off again."""
-        if side is _BUY:
+        is_buy = side is _BUY
+        if is_buy:
             self.buys += quantity
         else:
             self.sells += quantity
-        self._refresh()
+        price, unit = self.market.price, self.unit_value
+        if price is None or price is not self._valued_at or unit is None or not self.worst:
+            self._refresh()
+        else:
+            self._move(price, unit, is_buy=is_buy)
 
     def hold(self, position: Decimal) -> None:
         """Take the position as it is now."""
@@ -207,6 +214,33 @@ class Lane:
     def room(self, side: Side) -> Decimal:
         """Return how much of a side only reduces what is held, open orders counted; may be < 0."""
         return -self.position - self.buys if side is _BUY else self.position - self.sells
+
+    def _move(self, price: Decimal, unit: Decimal, *, is_buy: bool) -> None:
+        """Follow a change of one side's orders through, at the price of the last valuation."""
+        long, short = self.position + self.buys, self.sells - self.position
+        worst = long if long > short else short
+        if not worst:
+            self._refresh()
+            return
+        self.worst = worst
+        if is_buy:
+            value = self._long_value = long * unit
+            value *= price
+            moved, self.long = value - self.long, value
+        else:
+            value = self._short_value = short * unit
+            value *= price
+            moved, self.short = value - self.short, value
+        notional = self.long if self.long > self.short else self.short
+        raised, self.notional = notional - self.notional, notional
+        for totals in self._totals:
+            totals.gross += raised
+            if is_buy:
+                totals.long += moved
+            else:
+                totals.short += moved
+            if totals.unpriced:
+                totals.unpriced.pop(self.instrument.id, None)
 
     def _refresh(self) -> None:
         """Follow a change of position or orders through to the worst case and its value."""
@@ -235,6 +269,7 @@ class Lane:
         notional = long if long > short else short
         raised, longer, shorter = notional - self.notional, long - self.long, short - self.short
         self.notional, self.long, self.short = notional, long, short
+        self._valued_at = price
         for totals in self._totals:
             totals.gross += raised
             totals.long += longer

@@ -35,6 +35,7 @@ from schemas.sessions import SessionCreated, SessionLimits
 from schemas.wire import encode
 from services.bench.open_limits import COMPLIANCE, open_limits
 from services.core import tell
+from services.gate.account import Account
 from services.gate.answers import Denial
 from services.gate.case import Case
 from services.gate.config import GateConfig
@@ -43,6 +44,7 @@ from services.gate.config_groups import GroupLimits, OnExcess
 from services.gate.config_market import LimitTier, ShortSaleRule
 from services.gate.config_portfolio import PortfolioLimits, Sampling, TighteningStep
 from services.gate.core import GateCore
+from services.gate.exposure import Lane
 from services.gate.judge import Judge
 from services.gate.limits import LimitMissingError
 from tests.builders import ACCOUNT, ALPHA, BETA, MS_NS, S_NS, dec, instrument, quote
@@ -176,7 +178,16 @@ class AfreshGate(GateCore):
         """Forget what was found, then take the event in."""
         for account in self.state.accounts.values():
             account.routes.clear()
+            for lane in self._lanes(account):
+                lane._valued_at = None
         return super().handle(event, now_ns)
+
+    def _lanes(self, account: Account) -> list[Lane]:
+        """Return all that the account, its sessions and their strategies hold."""
+        holders = account.holders
+        parts = [*holders.sessions.values(), *holders._strategies.values()]
+        held = [account.lanes, *(each.lanes for each in parts)]
+        return [lane for lanes in held for lane in lanes.values()]
 
 
 class Stream:

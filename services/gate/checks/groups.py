@@ -89,37 +89,37 @@ def _known(group: Group | None) -> Group:
 @_in_gross(_sector)
 def sector_gross(case: Case) -> Found:
     """Return the sector's worst case."""
-    return gross(case, _sector(case).totals)
+    return gross(case, case.route.sector_totals)
 
 
 @_in_net(_sector)
 def sector_net(case: Case) -> Found:
     """Return the sector's net on the order's side."""
-    return net(case, _sector(case).totals)
+    return net(case, case.route.sector_totals)
 
 
 @_in_gross(_asset_class)
 def asset_class_gross(case: Case) -> Found:
     """Return the asset class's worst case."""
-    return gross(case, _asset_class(case).totals)
+    return gross(case, case.route.asset_class_totals)
 
 
 @_in_net(_asset_class)
 def asset_class_net(case: Case) -> Found:
     """Return the asset class's net on the order's side."""
-    return net(case, _asset_class(case).totals)
+    return net(case, case.route.asset_class_totals)
 
 
 @_in_gross(_venue)
 def venue_gross(case: Case) -> Found:
     """Return the worst case of all that is at the venue."""
-    return gross(case, _venue(case).totals)
+    return gross(case, case.route.venue_totals)
 
 
 @_in_net(_venue)
 def venue_net(case: Case) -> Found:
     """Return the net of all that is at the venue on the order's side."""
-    return net(case, _venue(case).totals)
+    return net(case, case.route.venue_totals)
 
 
 def strategy_known(case: Case) -> Verdict:
@@ -143,14 +143,14 @@ def _lowers_strategy(case: Case) -> bool:
 )
 def strategy_gross(case: Case) -> Found:
     """Return the worst case of all sessions of the strategy."""
-    part = case.route.part
-    return gross_of(case, _strategy(case).totals, part, case.reach_of(part))
+    route = case.route
+    return gross_of(case, route.strategy_totals, route.part, case.reach_of(route.part))
 
 
 @_in_net(_strategy, is_nobodys)
 def strategy_net(case: Case) -> Found:
     """Return the strategy's net on the order's side."""
-    return net(case, _strategy(case).totals)
+    return net(case, case.route.strategy_totals)
 
 
 def session_order(case: Case) -> Verdict:
