@@ -4,7 +4,7 @@ A composition root: it may know every core. `fused` runs what it makes, for back
 benchmarks; nothing here can be late or lost, so the first lease is good for ever.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from itertools import chain
 
@@ -30,6 +30,9 @@ from services.runtime.fused import Fused, Journal
 from services.strategy.catalogue import Catalogue
 from services.strategy.config import StrategyConfig
 from services.strategy.core import StrategyCore
+
+Runtime = Callable[[Sequence[Core], Journal | None], Fused]
+"""Makes what runs the cores."""
 
 FUSED_BOOT = BootId("fused")
 LIMITS_HASH = "fused"
@@ -94,6 +97,7 @@ class FusedSystem:
         *,
         catalogue: Catalogue | None = None,
         journal: Journal | None = None,
+        runtime: Runtime = Fused,
     ) -> None:
         known, cash, account = terms.instruments, terms.initial_cash, terms.account
         gate_guard, executor_guard = _guard("gate"), _guard("executor")
@@ -120,7 +124,7 @@ class FusedSystem:
         # hears the market before the strategy does: an order meets the market that caused it.
         control: tuple[Core, ...] = (gate_guard, executor_guard, ControlLog())
         order_path = (self.venue, self.gate, self.executor, self.breaker, self.strategy)
-        self.fused = Fused((*control, *order_path, self._operator), journal)
+        self.fused = runtime((*control, *order_path, self._operator), journal)
 
     def run(self, feed: Iterable[Event], request: StartRequest) -> None:
         """Start a session just before the first event, and run the feed to its end.

@@ -98,8 +98,10 @@ def played(
         events = source.only(wanted)
         if source.silence_ns >= DAY_NS:
             events = with_opens(events, instruments)
-    elif not terms.from_ns and terms.to_ns > START_NS + int(terms.hours * HOUR_NS):
-        terms = msgspec.structs.replace(terms, to_ns=START_NS + int(terms.hours * HOUR_NS))
+    else:  # it has no end of its own
+        end_ns = START_NS + int(terms.hours * HOUR_NS)
+        terms = msgspec.structs.replace(terms, to_ns=min(terms.to_ns, end_ns))
+        events = () if terms.from_ns >= terms.to_ns else source
     for event in recorded(events):
         at_ns = event.at_ns
         if at_ns >= terms.to_ns:

@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from schemas.base import NS_PER_MS, AccountId, Event, InstrumentId
+from schemas.base import NS_PER_MS, NS_PER_S, AccountId, Event, InstrumentId
 from schemas.control import BreakerTripped, BreakerWarned, StartRequest
 from schemas.errors import FieldError
 from schemas.instruments import Instrument
@@ -17,6 +18,7 @@ from schemas.sessions import SessionCreated, StrategyFailed
 from schemas.wire import encode
 from services.backtest.data import DataTerms, nothing_played, played, source_of
 from services.backtest.lookahead import Sealed
+from services.backtest.patience import LOOKS_NS, PatientFused
 from services.breaker.config import BreakerConfig
 from services.executor.config import ExecutorConfig, VenueConfig
 from services.gate.config import GateConfig
@@ -27,7 +29,7 @@ from services.performance.lines import Trip
 from services.strategy.catalogue import Catalogue, catalogue_of
 from services.strategy.config import StrategyConfig
 from services.strategy.versions import version_of
-from services.system import FusedSystem, FusedTerms
+from services.system import FusedSystem, FusedTerms, Runtime
 
 TICK_EVERY = 1_000
 """Events between two words on how far it is; a count."""
@@ -126,6 +128,9 @@ def run(plan: Plan, progress: Progress | None = None) -> Outcome:
         UserError: SLU-110 nothing was recorded between its dates, or a file cannot be read;
             SLU-151 the start was refused, with everything that spoke against it.
     """
+    # Through its own text: an event leaves out what is its default, and takes for that only the
+    # very object that its class names; so the same bytes would depend on where a plan came from.
+    plan = msgspec.json.decode(msgspec.json.encode(plan), type=Plan)
     known = {each.id: each for each in plan.instruments if each.id in plan.symbols}
     performance = Performance(_measure(plan, known))
     witness = _Witness(performance)
@@ -140,13 +145,19 @@ def run(plan: Plan, progress: Progress | None = None) -> Outcome:
         breaker=plan.breaker,
     )
     catalogue = catalogue_of(plan.strategies)
-    system = FusedSystem(terms, catalogue=catalogue, journal=witness)
+    system = FusedSystem(terms, catalogue=catalogue, journal=witness, runtime=_runtime(plan))
     feed = _Feed(plan, known, progress)
     system.run(Sealed(feed), _request(plan))
     if feed.first_ns is None:
         raise nothing_played(plan.data, None)
     system.fused.finish(feed.last_ns + (plan.venue.latency_ms + 1) * NS_PER_MS)
     return _outcome(plan, witness, feed, catalogue)
+
+
+def _runtime(plan: Plan) -> Runtime:
+    """Return what makes the runtime; samples of risk are taken on time where they are taken."""
+    sampled_ns = plan.gate.sampling.every_s * NS_PER_S if plan.gate.portfolio else 0
+    return partial(PatientFused, settle_ns=LOOKS_NS + sampled_ns)
 
 
 class _Feed:

@@ -46,6 +46,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("schema", "services.cli.schema:schema", "The vocabulary, as AsyncAPI or JSON Schema."),
     ("service", "services.cli.processes:service", "Run one service in the foreground."),
     ("nats-context", "services.cli.natscontext:nats_context", "Prepare the nats command line."),
+    ("backtest", "services.cli.backtest:backtest", "Try a strategy on recordings."),
     ("bench", "services.cli.campaigns:bench", "Measure it."),
     ("sim", "services.cli.campaigns:sim", "Try it on a bus that lies."),
 )

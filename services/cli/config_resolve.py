@@ -166,17 +166,23 @@ def instruments_of(config: Config) -> tuple[Instrument, ...]:
         ConfigError: there is nothing to trade.
     """
     source = open_source(config.feed.source, config.feed)
-    found = {each.id: each for each in source.instruments()}
+    found = described(config, {each.id: each for each in source.instruments()})
+    if not found:
+        wanted = "at least one instrument: in the recording, or as [[instruments]]"
+        raise ConfigError([FieldError(path="feed.source", found=config.feed.source, wanted=wanted)])
+    return found
+
+
+def described(config: Config, found: Mapping[InstrumentId, Instrument]) -> tuple[Instrument, ...]:
+    """Return what a source has data of, by id, with `[[instruments]]` over it."""
+    every = dict(found)
     for row in config.merged.values.get(INSTRUMENTS, []):
         instrument = msgspec.convert(row, Instrument)
         fed = found.get(instrument.id)
         if fed is not None and "offers" not in row:  # a better description, of the same data
             instrument = msgspec.structs.replace(instrument, offers=fed.offers)
-        found[instrument.id] = instrument
-    if not found:
-        wanted = "at least one instrument: in the recording, or as [[instruments]]"
-        raise ConfigError([FieldError(path="feed.source", found=config.feed.source, wanted=wanted)])
-    return tuple(found[key] for key in sorted(found))
+        every[instrument.id] = instrument
+    return tuple(every[key] for key in sorted(every))
 
 
 def document(

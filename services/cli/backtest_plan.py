@@ -1,0 +1,233 @@
+"""From what a person typed to the plan of a backtest: everything is checked before it begins."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from schemas.base import NS_PER_S, AccountId, InstrumentId
+from schemas.errors import FieldError, UserError
+from schemas.instruments import Instrument
+from services.backtest.data import DataTerms, hash_of, source_of, with_hours
+from services.backtest.run import Plan
+from services.breaker.config import BreakerConfig
+from services.cli.config_environment import coerced
+from services.cli.config_resolve import (
+    Config,
+    ConfigError,
+    chosen_symbols,
+    described,
+    document,
+    load_config,
+)
+from services.cli.locate import Place
+from services.executor.config import ExecutorConfig, VenueConfig
+from services.gate.config import GateConfig
+from services.gate.config_market import (
+    DEFAULT,
+    ExtendedHours,
+    LimitTier,
+    MarketRules,
+    MarketWide,
+    ShortSaleRule,
+)
+from services.runtime.config import BusConfig
+from services.strategy.catalogue import Catalogue
+from services.strategy.config import StrategyConfig
+
+ACCOUNT = AccountId("backtest")
+CAPITAL = "100000"
+REFERENCE = InstrumentId("usa:SPY")
+"""Whose daily prices stand for the S&P 500: its fall from the close before halts the market."""
+
+ASSUMED: dict[str, Any] = {
+    "extended_hours": ExtendedHours.NONE,
+    "luld_tier": LimitTier.NONE,
+    "market_wide": MarketWide.US,
+    "short_sale_rule": ShortSaleRule.NONE,
+}
+"""Rules of US equities that a live system must be told, where the configuration says nothing: bars
+show no bands, and no trades to compute them from."""
+
+DAILY_NS = 86_400 * NS_PER_S
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What was typed."""
+
+    strategy: str
+    data: tuple[str, ...] = ()
+    symbols: str | None = None
+    capital: str = CAPITAL
+    since: str | None = None
+    until: str | None = None
+    sets: tuple[str, ...] = ()
+    config: Path | None = None
+    settings: tuple[str, ...] = ()
+    seed: int = 1
+    hours: float = 1.0
+
+
+def plan_of(wish: Wish, place: Place) -> tuple[Plan, Config]:
+    """Return the plan, and the configuration it was made with.
+
+    Raises:
+        ConfigError: the configuration, a date, an amount or a name is wrong.
+        UserError: the data cannot be read.
+    """
+    options: dict[str, tuple[tuple[str, ...], Any]] = {
+        "--seed": (("venue", "seed"), wish.seed),
+    }
+    if place.data_dir is not None:
+        options["--data-dir"] = (("paths", "data_dir"), str(place.data_dir))
+    names = [each.strip() for each in (wish.symbols or "").split(",") if each.strip()]
+    options["--symbols"] = (("up", "symbols"), names)
+    config = load_config(wish.config, options, wish.settings)
+    data, capital = _data(wish), _capital(wish.capital)
+    source = source_of(data)
+    known = described(config, {each.id: with_hours(each) for each in source.instruments()})
+    symbols = _symbols(config, known)
+    currency = _currency(config, [each for each in known if each.id in symbols])
+    account = {"id": ACCOUNT, "currency": currency, "initial_cash": str(capital)}
+    sections = document(config, known, account, BusConfig(url=""))
+    gate = msgspec.convert(sections["gate"], GateConfig)
+    is_followed = source.silence_ns >= DAILY_NS and REFERENCE in symbols
+    strategies = msgspec.convert(sections["strategy"], StrategyConfig)
+    return Plan(
+        strategy=wish.strategy,
+        data=data,
+        data_hash=hash_of(data),
+        instruments=known,
+        symbols=symbols,
+        account=ACCOUNT,
+        currency=currency,
+        capital=capital,
+        gate=_assuming(gate, is_followed=is_followed),
+        strategies=strategies,
+        executor=msgspec.convert(sections["executor"], ExecutorConfig),
+        venue=msgspec.convert(sections["venue"], VenueConfig),
+        breaker=_timeless(msgspec.convert(sections["breaker"], BreakerConfig)),
+        parameters=parameters_of(wish, strategies, wish.sets),
+    ), config
+
+
+def assumptions(plan: Plan) -> list[str]:
+    """Return what nobody has chosen and this backtest takes for granted, for people."""
+    found = []
+    row = plan.gate.market[DEFAULT]
+    is_us = any(each.calendar == "XNYS" for each in _chosen(plan))
+    if is_us and all(getattr(row, name) == each for name, each in ASSUMED.items()):
+        found.append("US market rules: regular hours, market-wide halts, no bands, no rule 201")
+    fees = (plan.venue.maker_fee_bps, plan.venue.taker_fee_bps)
+    own = any(each.maker_fee_bps or each.taker_fee_bps for each in _chosen(plan))
+    if not own and not any(fees):
+        found.append("no fees: --setting venue.taker_fee_bps=1 and venue.maker_fee_bps=0 set them")
+    if not plan.venue.latency_ms:
+        found.append("no latency: --setting venue.latency_ms=50 sets it")
+    return found
+
+
+def parameters_of(wish: Wish, strategies: StrategyConfig, sets: Sequence[str]) -> dict[str, Any]:
+    """Return `name=value` texts as values of the strategy's own types.
+
+    A name that it does not have stays a text; the start then says what is wrong with it.
+
+    Raises:
+        ConfigError: a text is none of `name=value`.
+    """
+    strategy = Catalogue(strategies.classes).find(wish.strategy)
+    kinds: dict[str, Any] = {}
+    if not isinstance(strategy, FieldError):
+        kinds = {each.name: each.type for each in msgspec.structs.fields(strategy.parameters_type)}
+    found: dict[str, Any] = {}
+    for text in sets:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise _wrong("--set", repr(text), "name=value")
+        name = name.strip()
+        found[name] = coerced(value, kinds[name]) if name in kinds else value
+    return found
+
+
+def _data(wish: Wish) -> DataTerms:
+    from_ns = _moment("--from", wish.since, 0, is_end=False)
+    to_ns = _moment("--to", wish.until, 1 << 62, is_end=True)
+    if from_ns >= to_ns:
+        wanted = f"a time before --to {wish.until}"
+        raise _wrong("--from", str(wish.since), wanted)
+    if not wish.hours > 0:
+        raise _wrong("--hours", str(wish.hours), "a number above 0")
+    paths = tuple(str(Path(each).expanduser().resolve()) for each in wish.data)
+    return DataTerms(paths=paths, from_ns=from_ns, to_ns=to_ns, seed=wish.seed, hours=wish.hours)
+
+
+def _moment(option: str, text: str | None, default_ns: int, *, is_end: bool) -> int:
+    """Return a date or a time, in UTC where it does not say; a date ends with its last ns."""
+    if text is None:
+        return default_ns
+    try:
+        if len(text) == len("2020-01-01"):
+            moment = datetime.combine(date.fromisoformat(text), time(), UTC)
+            moment += timedelta(days=1) if is_end else timedelta()
+        else:
+            moment = datetime.fromisoformat(text)
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        wanted = "a date like 2020-03-16, or a time like 2020-03-16T14:30"
+        raise _wrong(option, repr(text), wanted) from error
+    return round(moment.timestamp()) * NS_PER_S
+
+
+def _capital(text: str) -> Decimal:
+    try:
+        found = Decimal(text)
+    except InvalidOperation as error:
+        raise _wrong("--capital", repr(text), "an amount above 0") from error
+    if not (found.is_finite() and found > 0):
+        raise _wrong("--capital", text, "an amount above 0")
+    return found
+
+
+def _symbols(config: Config, known: Sequence[Instrument]) -> tuple[InstrumentId, ...]:
+    most = config.up.symbols_max
+    if not config.up.symbols and len(known) > most:
+        some = ", ".join(each.symbol for each in known[:3])
+        wanted = f"--symbols with some of them, like {some}"
+        raise _wrong("--symbols", f"none, and {len(known)} instruments in the data", wanted)
+    return chosen_symbols(config, known)
+
+
+def _currency(config: Config, chosen: Sequence[Instrument]) -> str:
+    currencies = sorted({each.currency for each in chosen})
+    named = config.account.currency
+    if not named and len(currencies) > 1:
+        wanted = "instruments of one currency, or account.currency in the configuration"
+        raise _wrong("--symbols", "instruments in " + ", ".join(currencies), wanted)
+    return named or currencies[0]
+
+
+def _chosen(plan: Plan) -> list[Instrument]:
+    return [each for each in plan.instruments if each.id in plan.symbols]
+
+
+def _assuming(gate: GateConfig, *, is_followed: bool) -> GateConfig:
+    """Return the gate with rules of US markets where nobody has chosen any."""
+    row = gate.market.get(DEFAULT, MarketRules())
+    chosen = {name: each for name, each in ASSUMED.items() if getattr(row, name) is None}
+    rows = gate.market | {DEFAULT: msgspec.structs.replace(row, **chosen)}
+    references = gate.market_references
+    if is_followed and not references:
+        references = {"XNYS": REFERENCE}
+    return msgspec.structs.replace(gate, market=rows, market_references=references)
+
+
+def _timeless(config: BreakerConfig) -> BreakerConfig:
+    """Return the breakers but one: a recording has gaps that are nobody's fault."""
+    return msgspec.structs.replace(config, levels=config.levels | {"stale_data": ()})
+
+
+def _wrong(path: str, found: str, wanted: str) -> UserError:
+    return ConfigError([FieldError(path=path, found=found, wanted=wanted)])
