@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from schemas.errors import FieldError
 from services.backtest.run import Outcome, Plan, Progress, run
 from services.backtest.sweep import FIGURES, Sweep, Tried, grid
-from services.cli.backtest_plan import CAPITAL, Wish, assumptions, parameters_of, plan_of
+from services.cli.backtest_plan import Wish, assumptions, parameters_of, plan_of
 from services.cli.backtest_view import document_of, show, show_sweep
 from services.cli.config_resolve import Config, ConfigError
 from services.cli.exits import Exit
@@ -28,34 +28,16 @@ SWEEPS = "sweeps"
 COMBINATIONS_MAX = 100_000
 
 
-def backtest(  # a parameter is an option here
+def backtest(
     strategy: Annotated[str, Parameter(help="By name, or module:Class.")],
     *,
-    data: Annotated[
-        list[str] | None,
-        Parameter(negative=(), help="A recording or a folder; more are merged. None: simulated."),
-    ] = None,
-    symbols: Annotated[str | None, Parameter(help="Instruments, with commas; else all.")] = None,
-    capital: Annotated[str, Parameter(help="Cash to begin with.")] = CAPITAL,
-    since: Annotated[
-        str | None, Parameter(name="--from", help="First date (or time), in UTC.")
-    ] = None,
-    until: Annotated[str | None, Parameter(name="--to", help="Last date (or time).")] = None,
-    sets: Annotated[
-        list[str] | None, Parameter(name="--set", negative=(), help="PARAMETER=VALUE")
-    ] = None,
+    wish: Wish | None = None,
     sweep: Annotated[
         list[str] | None, Parameter(negative=(), help="PARAMETER=A,B,C: try every combination.")
     ] = None,
     jobs: Annotated[int, Parameter(help="Processes of a sweep.")] = 1,
     by: Annotated[str, Parameter(help="Figure that a sweep is ordered by.")] = "sharpe",
     html: Annotated[Path | None, Parameter(help="Write a page with pictures to this file.")] = None,
-    seed: Annotated[int, Parameter(help="Of the simulated market and of the venue's chance.")] = 1,
-    hours: Annotated[float, Parameter(help="Of the simulated market.")] = 1.0,
-    config: Annotated[Path | None, Parameter(help="The configuration file.")] = None,
-    settings: Annotated[
-        list[str] | None, Parameter(name="--setting", negative=(), help="SECTION.FIELD=VALUE")
-    ] = None,
     place: Place | None = None,
 ) -> Exit:
     """Run a strategy on a recording: gate, breakers, executor and paper exchange as live.
@@ -64,27 +46,14 @@ def backtest(  # a parameter is an option here
     result is stored; a start with real money asks for it.
     """
     found = place or Place()
-    wish = Wish(
-        strategy=strategy,
-        data=tuple(data or ()),
-        symbols=symbols,
-        capital=capital,
-        since=since,
-        until=until,
-        sets=tuple(sets or ()),
-        config=config,
-        settings=tuple(settings or ()),
-        seed=seed,
-        hours=hours,
-    )
-    plan, loaded = plan_of(wish, found)
+    plan, loaded = plan_of(strategy, wish or Wish(), found)
     output = Output(found.as_json)
-    if sweep:
-        if by not in FIGURES:
-            raise _wrong("--by", by, "one of " + ", ".join(FIGURES))
-        combinations = _combinations(wish, plan, sweep)
-        return _sweep(Sweep(plan, combinations, loaded.data_dir / SWEEPS), jobs, by, output)
-    return _single(plan, loaded, output, html)
+    if not sweep:
+        return _single(plan, loaded, output, html)
+    if by not in FIGURES:
+        raise _wrong("--by", by, "one of " + ", ".join(FIGURES))
+    folder = loaded.data_dir / SWEEPS
+    return _sweep(Sweep(plan, _combinations(plan, sweep), folder), jobs, by, output)
 
 
 def _single(plan: Plan, config: Config, output: Output, html: Path | None) -> Exit:
@@ -132,7 +101,7 @@ def _write_page(plan: Plan, outcome: Outcome, path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _combinations(wish: Wish, plan: Plan, texts: Sequence[str]) -> list[dict[str, Any]]:
+def _combinations(plan: Plan, texts: Sequence[str]) -> list[dict[str, Any]]:
     """Return what a sweep tries.
 
     Raises:
@@ -144,7 +113,9 @@ def _combinations(wish: Wish, plan: Plan, texts: Sequence[str]) -> list[dict[str
         each = [value.strip() for value in values.split(",") if value.strip()]
         if not (equals and name.strip() and each):
             raise _wrong("--sweep", repr(text), "parameter=a,b,c")
-        typed = (parameters_of(wish, plan.strategies, [f"{name}={value}"]) for value in each)
+        typed = (
+            parameters_of(plan.strategy, plan.strategies, [f"{name}={value}"]) for value in each
+        )
         choices[name.strip()] = [value for one in typed for value in one.values()]
     found = grid(choices)
     if len(found) > COMBINATIONS_MAX:

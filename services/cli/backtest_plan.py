@@ -1,12 +1,14 @@
 """From what a person typed to the plan of a backtest: everything is checked before it begins."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from cyclopts import Parameter
 
 from schemas.base import NS_PER_S, AccountId, InstrumentId
 from schemas.errors import FieldError, UserError
@@ -39,7 +41,6 @@ from services.strategy.catalogue import Catalogue
 from services.strategy.config import StrategyConfig
 
 ACCOUNT = AccountId("backtest")
-CAPITAL = "100000"
 REFERENCE = InstrumentId("usa:SPY")
 """Whose daily prices stand for the S&P 500: its fall from the close before halts the market."""
 
@@ -55,23 +56,33 @@ show no bands, and no trades to compute them from."""
 DAILY_NS = 86_400 * NS_PER_S
 
 
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """What was typed."""
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Wish:
+    """What is played, and by which terms."""
 
-    strategy: str
-    data: tuple[str, ...] = ()
-    symbols: str | None = None
-    capital: str = CAPITAL
-    since: str | None = None
-    until: str | None = None
-    sets: tuple[str, ...] = ()
-    config: Path | None = None
-    settings: tuple[str, ...] = ()
-    seed: int = 1
-    hours: float = 1.0
+    data: Annotated[
+        list[str] | None,
+        Parameter(negative=(), help="A recording or a folder; more are merged. None: simulated."),
+    ] = None
+    symbols: Annotated[str | None, Parameter(help="Instruments, with commas; else all.")] = None
+    capital: Annotated[str, Parameter(help="Cash to begin with.")] = "100000"
+    since: Annotated[str | None, Parameter(name="--from", help="First date (or time), in UTC.")] = (
+        None
+    )
+    until: Annotated[str | None, Parameter(name="--to", help="Last date (or time).")] = None
+    sets: Annotated[
+        list[str] | None, Parameter(name="--set", negative=(), help="PARAMETER=VALUE")
+    ] = None
+    seed: Annotated[int, Parameter(help="Of the simulated market and of the venue's chance.")] = 1
+    hours: Annotated[float, Parameter(help="Of the simulated market.")] = 1.0
+    config: Annotated[Path | None, Parameter(help="The configuration file.")] = None
+    settings: Annotated[
+        list[str] | None, Parameter(name="--setting", negative=(), help="SECTION.FIELD=VALUE")
+    ] = None
 
 
-def plan_of(wish: Wish, place: Place) -> tuple[Plan, Config]:
+def plan_of(strategy: str, wish: Wish, place: Place) -> tuple[Plan, Config]:
     """Return the plan, and the configuration it was made with.
 
     Raises:
@@ -85,7 +96,7 @@ def plan_of(wish: Wish, place: Place) -> tuple[Plan, Config]:
         options["--data-dir"] = (("paths", "data_dir"), str(place.data_dir))
     names = [each.strip() for each in (wish.symbols or "").split(",") if each.strip()]
     options["--symbols"] = (("up", "symbols"), names)
-    config = load_config(wish.config, options, wish.settings)
+    config = load_config(wish.config, options, wish.settings or ())
     data, capital = _data(wish), _capital(wish.capital)
     source = source_of(data)
     known = described(config, {each.id: with_hours(each) for each in source.instruments()})
@@ -97,7 +108,7 @@ def plan_of(wish: Wish, place: Place) -> tuple[Plan, Config]:
     is_followed = source.silence_ns >= DAILY_NS and REFERENCE in symbols
     strategies = msgspec.convert(sections["strategy"], StrategyConfig)
     return Plan(
-        strategy=wish.strategy,
+        strategy=strategy,
         data=data,
         data_hash=hash_of(data),
         instruments=known,
@@ -110,7 +121,7 @@ def plan_of(wish: Wish, place: Place) -> tuple[Plan, Config]:
         executor=msgspec.convert(sections["executor"], ExecutorConfig),
         venue=msgspec.convert(sections["venue"], VenueConfig),
         breaker=_timeless(msgspec.convert(sections["breaker"], BreakerConfig)),
-        parameters=parameters_of(wish, strategies, wish.sets),
+        parameters=parameters_of(strategy, strategies, wish.sets or ()),
     ), config
 
 
@@ -130,7 +141,7 @@ def assumptions(plan: Plan) -> list[str]:
     return found
 
 
-def parameters_of(wish: Wish, strategies: StrategyConfig, sets: Sequence[str]) -> dict[str, Any]:
+def parameters_of(name: str, strategies: StrategyConfig, sets: Sequence[str]) -> dict[str, Any]:
     """Return `name=value` texts as values of the strategy's own types.
 
     A name that it does not have stays a text; the start then says what is wrong with it.
@@ -138,17 +149,17 @@ def parameters_of(wish: Wish, strategies: StrategyConfig, sets: Sequence[str]) -
     Raises:
         ConfigError: a text is none of `name=value`.
     """
-    strategy = Catalogue(strategies.classes).find(wish.strategy)
+    strategy = Catalogue(strategies.classes).find(name)
     kinds: dict[str, Any] = {}
     if not isinstance(strategy, FieldError):
         kinds = {each.name: each.type for each in msgspec.structs.fields(strategy.parameters_type)}
     found: dict[str, Any] = {}
     for text in sets:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
+        field, equals, value = text.partition("=")
+        if not equals or not field.strip():
             raise _wrong("--set", repr(text), "name=value")
-        name = name.strip()
-        found[name] = coerced(value, kinds[name]) if name in kinds else value
+        field = field.strip()
+        found[field] = coerced(value, kinds[field]) if field in kinds else value
     return found
 
 
@@ -160,7 +171,7 @@ def _data(wish: Wish) -> DataTerms:
         raise _wrong("--from", str(wish.since), wanted)
     if not wish.hours > 0:
         raise _wrong("--hours", str(wish.hours), "a number above 0")
-    paths = tuple(str(Path(each).expanduser().resolve()) for each in wish.data)
+    paths = tuple(str(Path(each).expanduser().resolve()) for each in wish.data or ())
     return DataTerms(paths=paths, from_ns=from_ns, to_ns=to_ns, seed=wish.seed, hours=wish.hours)
 
 
