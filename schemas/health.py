@@ -10,6 +10,7 @@ from schemas.base import BootId, Event
 from schemas.confirmations import AwaitingView
 from schemas.control import BreakerState, Response, TradingState
 from schemas.limits import LimitView
+from schemas.measures import SessionMeasure, Share
 from schemas.restrictions import Lock, Restriction
 from schemas.sessions import SessionView
 
@@ -188,6 +189,13 @@ class SessionsReported(Event, frozen=True, kw_only=True):
     sessions: tuple[SessionView, ...] = ()
     awaiting: tuple[AwaitingView, ...] = ()
     """Signals that wait for a person, oldest first."""
+
+    measures: tuple[SessionMeasure, ...] = ()
+    """How each session does; empty where nobody measures."""
+
+    attribution: dict[str, dict[str, Share]] = {}
+    """Profit of all sessions by `session`, `strategy`, `symbol` and `share_class`, in the account's
+    currency."""
 
 
 class FeedReported(Event, frozen=True, kw_only=True):

@@ -133,13 +133,13 @@ class PaperDay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How long it ran, without the time in which it was paused, halted or its service away."""
 
     reconciled_count: int = 0
-    """Comparisons with the venue's whole book on that day that found no difference."""
+    """How often on that day it was looked at while the venue's whole book agreed with ours."""
 
     difference_count: int = 0
-    """Comparisons that found one."""
+    """How often while it did not."""
 
     figures: Figures | None = None
-    """Of that day alone; None while it lasts."""
+    """Of the session from its begin to then."""
 
     @property
     def id(self) -> str:

@@ -40,6 +40,9 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     positions: tuple[PositionView, ...] = ()
     """What this session holds, as the fold of its own executions and what it took over."""
 
+    breaches: "tuple[SessionBreach, ...]" = ()
+    """Its own limits that are reached now; of what is not known nothing is said here."""
+
 
 class SessionLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A session's own limits, beside those of its account and tighter; in the account's currency.

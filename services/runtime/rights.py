@@ -53,6 +53,7 @@ from schemas.market_rules import (
     PriceBandPublished,
     ShortSaleRestrictionChanged,
 )
+from schemas.measures import SessionValued
 from schemas.orders import (
     CancelApproved,
     CancelRequested,
@@ -115,6 +116,7 @@ _SAYS: dict[str, tuple[type[Event], ...]] = {
         SessionStateChanged,
         PositionsAdopted,
         StrategyFailed,
+        SessionValued,
         SignalAwaiting,
         SignalConfirmed,
         SignalWithdrawn,

@@ -2,26 +2,42 @@
 
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from functools import partial
+
+import msgspec
 
 from schemas.base import Event
 from schemas.confirmations import ConfirmAsked, ConfirmRequest
 from schemas.control import SessionAsked, SessionRequest
 from schemas.errors import FieldError
 from schemas.subjects import CONFIRM, PAUSE, RESUME, STOP
-from services.prerequisites.gather import sources_of
+from services.prerequisites.config import Mode
+from services.prerequisites.gather import Sources, sources_of
 from services.prerequisites.reader import PrerequisiteReader
 from services.prerequisites.real_money import RealMoney
+from services.runtime.adapters import Adapters
 from services.runtime.requests import RequestKind
 from services.runtime.serve import Context, Service, serve
+from services.runtime.settings import Settings
 from services.strategy import commands
 from services.strategy.alerts import SERVICE
 from services.strategy.catalogue import Catalogue, catalogue_of
 from services.strategy.config import StrategyConfig
 from services.strategy.core import StrategyCore
+from services.strategy.measured import Measured, MeasureTerms
+from services.strategy.paper_days import PaperDays
 from services.strategy.versions import version_of
 
 REQUESTS = {STOP: commands.STOP, PAUSE: commands.PAUSE, RESUME: commands.RESUME}
+
+
+class _Row(msgspec.Struct, frozen=True):
+    currency_values: dict[str, Decimal] = {}
+
+
+class _Gate(msgspec.Struct, frozen=True):
+    accounts: dict[str, _Row] = {}
 
 
 def build(context: Context) -> Service:
@@ -46,12 +62,26 @@ def build(context: Context) -> Service:
     requests[CONFIRM] = RequestKind(ConfirmRequest, _confirm, "confirm")
     version = partial(_version, catalogue)
     reader = PrerequisiteReader(context.connection, sources, version, context.clock)
-    return Service(core=core, requests=requests, adapter=reader)
+    days = PaperDays(sources.repository, settings.data_dir)
+    return Service(
+        core=Measured(core, _measured_by(settings, sources)),
+        requests=requests,
+        adapter=Adapters(reader, days),
+    )
 
 
 def main() -> None:
     """Serve until told to stop."""
     serve(SERVICE, build)
+
+
+def _measured_by(settings: Settings, sources: Sources) -> MeasureTerms:
+    row = settings.section("gate", _Gate).accounts.get(settings.account.id, _Row())
+    return MeasureTerms(
+        instruments=settings.instruments,
+        currency_values={settings.account.currency: Decimal(1)} | row.currency_values,
+        is_paper=sources.live.mode is Mode.PAPER,
+    )
 
 
 def _version(catalogue: Catalogue, name: str) -> str:

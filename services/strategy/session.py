@@ -195,6 +195,7 @@ class Session:
             fill_count=self.book.portfolio.fill_count,
             open_order_count=len(self.book.orders),
             positions=self.book.portfolio.views({}),
+            breaches=tuple(self.watch.breaches()) if self.is_active else (),
         )
 
     def _cancel(self, order: OpenOrder, now_ns: int) -> CancelRequested:
