@@ -75,9 +75,12 @@ class Stand:
         """Return the answer to a control request.
 
         Raises:
-            BusError: it was refused.
+            BusError: it was refused, or nobody answered.
         """
-        message = await self.bus.request(subject, msgspec.json.encode(request), timeout=10)
+        try:
+            message = await self.bus.request(subject, msgspec.json.encode(request), timeout=10)
+        except NatsTimeoutError as error:
+            raise BusError("SLU-122", found="no answer", wanted=f"one to {subject}") from error
         [answer] = decode(message.data, subject=message.subject)
         assert isinstance(answer, ControlAnswered)
         if not answer.is_ok:
