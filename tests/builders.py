@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from schemas.base import AccountId, InstrumentId, OrderId, SessionId, SignalId
-from schemas.instruments import AssetClass, Instrument
+from schemas.instruments import AssetClass, DataKind, Instrument
 from schemas.market import QuoteReceived
 from schemas.orders import Order, OrderType, Side, SignalRaised, TimeInForce
 
@@ -40,6 +40,7 @@ def instrument(
         maker_fee_bps=Decimal(maker_bps),
         taker_fee_bps=Decimal(taker_bps),
         calendar=calendar,
+        offers=tuple(DataKind),
     )
 
 

@@ -12,6 +12,7 @@ from schemas.market import QuoteReceived
 from schemas.orders import CancelRequested, OrderType, Side, SignalRaised, TimeInForce
 from schemas.sessions import SessionCreated
 from services.strategy.orders import OpenOrder, SessionBook
+from services.strategy.provider import DataProvider
 
 HALF = Decimal("0.5")
 ZERO = Decimal(0)
@@ -46,6 +47,7 @@ class Context:
     """One session as its strategy sees it. It collects; the runner publishes.
 
     Attributes:
+        data: all that can be asked of the market; what, the strategy's `needs` say.
         terms: what the session was made with: id, account, capital.
         instruments: what the session trades, by id.
         now_ns: the time of what the strategy is being told, ns since the epoch.
@@ -59,6 +61,7 @@ class Context:
         "_book",
         "_expiry_ms",
         "_quote_of",
+        "data",
         "instruments",
         "is_stirred",
         "is_trading",
@@ -77,6 +80,7 @@ class Context:
         expiry_ms: int,
     ) -> None:
         self.terms = terms
+        self.data = DataProvider({}, quote_of)
         self.instruments = instruments
         self.now_ns = 0
         self.is_trading = False

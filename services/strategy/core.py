@@ -23,6 +23,7 @@ from schemas.errors import FieldError
 from schemas.executions import BookReported, ExecutionEvent
 from schemas.health import GapSeen, LinkChanged, SessionsReported
 from schemas.instruments import Instrument
+from schemas.limits import AccountHealthReported
 from schemas.orders import SignalDecided
 from schemas.prerequisites import PrerequisitesRead
 from schemas.sessions import SessionCreated, SessionMarked, SessionState, SessionStateChanged
@@ -64,6 +65,7 @@ CONTROL: frozenset[type[Event]] = frozenset(
         LinkChanged,
         SignalDecided,
         PositionSettled,
+        AccountHealthReported,
         *ExecutionEvent.__subclasses__(),
     }
 )
@@ -194,6 +196,9 @@ class StrategyCore:
                 return self._on_order(event, "on_execution", now_ns)
             case SignalDecided():
                 return self._on_order(event, "on_decision", now_ns)
+            case AccountHealthReported():
+                for session in self._active():
+                    session.context.data.take_health(event)
             case PositionSettled():
                 self._on_settled(event)
             case PrepareAsked():

@@ -13,7 +13,7 @@ import msgspec
 from schemas.base import NS_PER_S, InstrumentId
 from schemas.errors import FieldError
 from schemas.executions import ExecutionEvent
-from schemas.instruments import Instrument
+from schemas.instruments import DataKind, Instrument
 from schemas.market import BarClosed, QuoteReceived, TradeReceived
 from schemas.orders import SignalDecided
 from services.strategy.candles import Candle, Candles
@@ -224,6 +224,8 @@ class FormulaStrategy(Strategy[Any]):
 class _OnTrades(FormulaStrategy):
     """A formula over candles of trades."""
 
+    reads = (DataKind.TRADES,)
+
     def on_trade(self, trade: TradeReceived) -> None:
         """Build the candle."""
         line = self._lines[trade.instrument]
@@ -232,6 +234,8 @@ class _OnTrades(FormulaStrategy):
 
 class _OnBars(FormulaStrategy):
     """A formula over the bars of the feed."""
+
+    reads = (DataKind.BARS,)
 
     def on_bar(self, bar: BarClosed) -> None:
         """Take the bar for a candle, or for a part of one."""

@@ -16,11 +16,11 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
-from schemas.base import Event
+from schemas.base import Event, InstrumentId
 from schemas.confirmations import SignalWithdrawn
 from schemas.errors import FieldError
 from schemas.executions import ExecutionEvent
-from schemas.instruments import Instrument
+from schemas.instruments import DataKind, Instrument
 from schemas.market import (
     BarClosed,
     BookChanged,
@@ -31,6 +31,7 @@ from schemas.market import (
 )
 from schemas.orders import SignalDecided
 from services.strategy.context import Context
+from services.strategy.provider import EVENTS
 
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,6 +58,17 @@ class Strategy(Generic[P]):
     def __init__(self, context: Context, parameters: P) -> None:
         self.context = context
         self.parameters: P = parameters
+
+    reads: ClassVar[tuple[DataKind, ...]] = ()
+    """Every kind of data that it may ask `context.data` for, beside prices."""
+
+    @classmethod
+    def needs(cls, parameters: Any, instrument: Instrument) -> tuple[DataKind, ...]:
+        """Return what it asks of one instrument with these parameters, of `reads`.
+
+        A start is refused where the instrument's feed does not tell it.
+        """
+        return cls.reads
 
     @classmethod
     def complaints(cls, parameters: Any, instruments: Sequence[Instrument]) -> list[FieldError]:
@@ -112,9 +124,22 @@ MARKET_HOOKS: dict[type[Event], str] = {
 
 
 def wanted_of(strategy: type[Strategy[Any]]) -> tuple[type[Event], ...]:
-    """Return the market events that this class has a hook for."""
+    """Return the market events that this class has a hook for, or reads."""
+    read = (EVENTS[kind] for kind in strategy.reads)
+    return tuple(dict.fromkeys((*hooked_by(strategy), *read)))
+
+
+def hooked_by(strategy: type[Strategy[Any]]) -> tuple[type[Event], ...]:
+    """Return the market events that this class has a hook of its own for."""
     return tuple(
         kind
         for kind, hook in MARKET_HOOKS.items()
         if getattr(strategy, hook) is not getattr(Strategy, hook)
     )
+
+
+def needs_of(
+    strategy: type[Strategy[Any]], parameters: Any, instruments: Sequence[Instrument]
+) -> dict[InstrumentId, tuple[DataKind, ...]]:
+    """Return what a session of this strategy asks of each of its instruments."""
+    return {each.id: tuple(strategy.needs(parameters, each)) for each in instruments}

@@ -14,6 +14,7 @@ from schemas.market import (
 )
 from services.strategy.hours import NEVER_NS, Hours
 from services.strategy.interface import MARKET_HOOKS
+from services.strategy.provider import EVENTS
 from services.strategy.session import Session
 
 Taker = tuple[Session, Callable[[Any], None]]
@@ -57,7 +58,8 @@ class Lanes:
     """
 
     def __init__(self, hours: Hours) -> None:
-        self.by_kind: dict[type[Event], dict[InstrumentId, Lane]] = {k: {} for k in MARKET_HOOKS}
+        kinds = dict.fromkeys((*MARKET_HOOKS, *EVENTS.values()))
+        self.by_kind: dict[type[Event], dict[InstrumentId, Lane]] = {kind: {} for kind in kinds}
         self._hours = hours
 
     def quote(self, instrument: InstrumentId) -> QuoteReceived | None:
@@ -100,10 +102,14 @@ def _takers(kind: type[Event], sessions: Sequence[Session]) -> dict[InstrumentId
         strategy = session.strategy
         if strategy is None:
             continue
-        is_taker = kind in session.wanted
+        is_taker = kind in session.hooked
+        data = session.context.data
         for instrument in session.context.instruments:
-            if is_taker or kind is QuoteReceived:  # any session may ask for its latest quote
+            is_read = kind in data.events(instrument)
+            if is_taker or is_read or kind is QuoteReceived:  # any session may ask for its quote
                 takers = found.setdefault(instrument, [])
+                if is_read:  # first, so that the strategy's hook can ask for it
+                    takers.append((session, data.take))
                 if is_taker:
                     takers.append((session, getattr(strategy, MARKET_HOOKS[kind])))
     return found

@@ -26,8 +26,9 @@ from services.strategy.config import StrategyConfig
 from services.strategy.confirmations import Waiting
 from services.strategy.context import Context
 from services.strategy.hours import NEVER_NS
-from services.strategy.interface import Strategy, wanted_of
+from services.strategy.interface import Strategy, hooked_by, needs_of
 from services.strategy.orders import RESTART_SKIP, OpenOrder, SessionBook
+from services.strategy.provider import DataProvider, missing, offered
 from services.strategy.risk import RiskWatch
 
 ACTIVE = (SessionState.CREATED, SessionState.RUNNING, SessionState.PAUSED)
@@ -76,7 +77,7 @@ class Session:
         self.context = Context(terms, own, self.book, market.quote, config.signal_expiry_ms)
         self.waiting = Waiting(terms, self.book, config.confirmation, market.quote)
         self.strategy: Strategy[Any] | None = None
-        self.wanted: tuple[type[Event], ...] = ()
+        self.hooked: tuple[type[Event], ...] = ()
         execution, mark = config.execution, market.mark
         self.watch = RiskWatch(terms, self.book, execution, list(own.values()), mark)
         self.admission = Admission(terms, self.book, execution, self.watch.limits, mark)
@@ -129,8 +130,13 @@ class Session:
             found = f"not configured any more: {', '.join(gone)}"
             raise UserError("LTS-003", found=found, wanted="the instruments it was started with")
         parameters = msgspec.convert(self.terms.parameters, strategy.parameters_type)
+        own = self.context.instruments
+        needs = needs_of(strategy, parameters, list(own.values()))
+        for key, kind in missing(needs, own):
+            raise UserError("LTS-003", found=offered(own[key]), wanted=f"{kind} of it")
+        self.context.data = DataProvider(needs, self.context.quote)
         self.strategy = strategy(self.context, parameters)
-        self.wanted = wanted_of(strategy)
+        self.hooked = hooked_by(strategy)
 
     def change(self, state: SessionState, now_ns: int, reason: str, operator: str = "") -> Event:
         """Return the change to `state`, folded in already."""

@@ -16,8 +16,9 @@ from services.session_limits import session_limits
 from services.strategy.catalogue import STRATEGY, Catalogue, slug_of
 from services.strategy.config import StrategyConfig
 from services.strategy.confirmations import MODES
-from services.strategy.interface import Parameters, Strategy, wanted_of
+from services.strategy.interface import Parameters, Strategy, needs_of, wanted_of
 from services.strategy.parameters import meant, parameters_of
+from services.strategy.provider import missing, offered
 from services.strategy.versions import version_of
 
 SHARE_CLASSES = ("USDT", "ETH")
@@ -94,6 +95,7 @@ class Starts:
         )
         if parameters is not None:
             found += strategy.complaints(parameters, list(symbols.values()))
+            found += _untold(strategy, parameters, symbols)
         for kind in wanted_of(strategy):
             if kind not in self._heard:
                 wanted = "its name in [strategy.classes], then a restart of the strategy service"
@@ -134,6 +136,20 @@ class Starts:
         known = [*self._instruments, *dict.fromkeys(map(symbol_of, self._instruments))]
         wanted = "an instrument of the configuration (`sluice config show`)" + meant(name, known)
         return FieldError(path=path, found=name, wanted=wanted)
+
+
+def _untold(
+    strategy: type[Strategy[Any]],
+    parameters: Parameters,
+    symbols: Mapping[InstrumentId, Instrument],
+) -> list[FieldError]:
+    """Return every kind of data that the session would ask for and no configured feed tells."""
+    needs = needs_of(strategy, parameters, list(symbols.values()))
+    places = {key: f"$.symbols[{index}]" for index, key in enumerate(symbols)}
+    return [
+        FieldError(path=places[key], found=offered(symbols[key]), wanted=f"{kind} of it")
+        for key, kind in missing(needs, symbols)
+    ]
 
 
 def _strays(request: StartRequest) -> list[FieldError]:

@@ -13,7 +13,7 @@ import msgspec
 from schemas.base import NS_PER_MS, InstrumentId
 from schemas.errors import FieldError
 from schemas.executions import ExecutionEvent
-from schemas.instruments import AssetClass, Instrument
+from schemas.instruments import AssetClass, DataKind, Instrument
 from schemas.market import FundingPublished, QuoteReceived
 from schemas.orders import Outcome, Side, SignalDecided
 from services.strategy.context import REDUCING, Context
@@ -89,6 +89,14 @@ class BtcBasis(Strategy[BtcBasisParameters]):
     """Enter both legs while the carry pays, leave both when it does not, mend what is broken."""
 
     parameters_type = BtcBasisParameters
+
+    reads = (DataKind.FUNDING,)
+
+    @classmethod
+    def needs(cls, parameters: Any, instrument: Instrument) -> tuple[DataKind, ...]:
+        """Return that it takes funding rates of the perpetual, unless told to do without."""
+        is_perpetual = instrument.asset_class is AssetClass.PERPETUAL
+        return cls.reads if is_perpetual and parameters.needs_funding else ()
 
     def __init__(self, context: Context, parameters: BtcBasisParameters) -> None:
         super().__init__(context, parameters)

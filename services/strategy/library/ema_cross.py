@@ -9,7 +9,7 @@ import msgspec
 from schemas.base import NS_PER_MS, InstrumentId
 from schemas.errors import FieldError
 from schemas.executions import ExecutionEvent
-from schemas.instruments import Instrument
+from schemas.instruments import DataKind, Instrument
 from schemas.market import BarClosed, QuoteReceived
 from schemas.orders import SignalDecided
 from services.strategy.context import Context
@@ -87,6 +87,13 @@ class EmaCross(Strategy[EmaCrossParameters]):
         self._lines = {
             instrument: _Line(instrument, context, parameters) for instrument in context.instruments
         }
+
+    reads = (DataKind.BARS,)
+
+    @classmethod
+    def needs(cls, parameters: Any, instrument: Instrument) -> tuple[DataKind, ...]:
+        """Return that it takes the feed's bars, where those are averaged."""
+        return cls.reads if parameters.source == "bar" else ()
 
     @classmethod
     def complaints(cls, parameters: Any, instruments: Sequence[Instrument]) -> list[FieldError]:
