@@ -145,6 +145,7 @@ class FusedSystem:
         Raises:
             UserError: SLU-151 it was refused, with everything that spoke against it.
         """
+        self.fused.now_ns = max(self.fused.now_ns, at_ns)  # no deadline lies before the beginning
         self.fused.run([StartAsked(at_ns=at_ns, start_id="fused", request=request)])
         answer = self._operator.answers[-1]
         if not answer.is_ok:

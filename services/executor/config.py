@@ -107,6 +107,10 @@ class VenueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     taker_fee_bps: Decimal | None = None
     """Instead of every instrument's own taker fee, in basis points."""
 
+    liquidation_threshold: Decimal = Decimal("0.8")
+    """Part of what is supplied at lending markets that counts against the account's debt, 0 to 1;
+    a health factor of 1 is where a venue would liquidate."""
+
     market_remainder: MarketRemainder = MarketRemainder.CANCEL
     """What becomes of a market order larger than the displayed liquidity."""
 

@@ -13,6 +13,7 @@ from services.strategy.interface import Strategy, wanted_of
 from services.strategy.library.btc_basis import BtcBasis
 from services.strategy.library.buy_and_hold import BuyAndHold
 from services.strategy.library.ema_cross import EmaCross
+from services.strategy.library.pure_lending import PureLending
 from services.strategy.library.target_weights import TargetWeights
 from services.strategy.parameters import meant
 
@@ -20,6 +21,7 @@ BUILT_IN: dict[str, type[Strategy[Any]]] = {
     "btc_basis": BtcBasis,
     "buy_and_hold": BuyAndHold,
     "ema_cross": EmaCross,
+    "pure_lending": PureLending,
     "target_weights": TargetWeights,
 }
 STRATEGY = "$.strategy"

@@ -14,6 +14,7 @@ from schemas.venue import (
     VenueBook,
     VenueCanceled,
     VenueFilled,
+    VenueHealth,
     VenueOrderStatus,
     VenueRejected,
     VenueReplaced,
@@ -61,6 +62,7 @@ class Ledger:
             VenueRejected: self._rejected,
             VenueFilled: self._filled,
             VenueSettled: self._settled,
+            VenueHealth: lambda _: None,  # follows from the others
             VenueCanceled: self._canceled,
             VenueTriggered: self._triggered,
             VenueReplaced: self._replaced,

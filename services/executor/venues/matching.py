@@ -53,6 +53,7 @@ from services.core import NOTHING
 from services.executor.config import MarketRemainder, VenueConfig
 from services.executor.venues.funding import FundingSchedule
 from services.executor.venues.ledger import Ledger
+from services.executor.venues.lending import LendingBook
 from services.executor.venues.market_terms import fee_rates, side_hit
 from services.executor.venues.resting import Resting, Shelf
 from services.executor.venues.rules import is_unlucky, reducible, refusal, would_take
@@ -69,6 +70,9 @@ REQUESTS: tuple[type[VenueMessage], ...] = (
 )
 """What an executor may ask of it."""
 
+NEWS = (FundingPublished, *LendingBook.hears)
+"""What is published of an instrument beside its market."""
+
 Reports = list[VenueMessage]
 
 
@@ -82,14 +86,7 @@ class VenueCore:
     """
 
     hears: frozenset[type[Event]] = frozenset(
-        {
-            QuoteReceived,
-            TradeReceived,
-            BookChanged,
-            InstrumentStatusChanged,
-            FundingPublished,
-            *REQUESTS,
-        }
+        {QuoteReceived, TradeReceived, BookChanged, InstrumentStatusChanged, *NEWS, *REQUESTS}
     )
     keeps: frozenset[type[Event]] = Ledger.keeps
 
@@ -102,6 +99,7 @@ class VenueCore:
         self.wake_at_ns: int | None = None
         self.ledger = Ledger(instruments, initial_cash)
         self._funding = FundingSchedule(instruments, self.ledger)
+        self._lending = LendingBook(instruments, self.ledger, config.liquidation_threshold)
         self._config = config
         self._instruments = instruments
         self._shelves = self.ledger.shelves
@@ -112,7 +110,7 @@ class VenueCore:
             TradeReceived: self._on_trade,
             BookChanged: self._on_book,
             InstrumentStatusChanged: self._on_status,
-            FundingPublished: self._on_funding,
+            **dict.fromkeys(NEWS, self._on_news),
             **dict.fromkeys(REQUESTS, self._on_request),
         }
         self._serves: dict[type[Event], Callable[[Any, int, Reports], None]] = {
@@ -136,8 +134,8 @@ class VenueCore:
     def wake(self, now_ns: int) -> Sequence[Event]:
         """Serve the requests that have arrived by now, after the funding that is due."""
         said: Reports = []
-        for payment in self._funding.due(now_ns):
-            self._say(said, payment)
+        for report in (*self._funding.due(now_ns), *self._lending.due(now_ns)):
+            self._say(said, report)
         while self._under_way and self._under_way[0][0] <= now_ns:
             self._serve(self._under_way.popleft()[1], now_ns, said)
         self._set_wake()
@@ -202,7 +200,8 @@ class VenueCore:
             return f"reduce only: quantity {order.quantity}, and the position is {held}"
         if order.replaces is not None and (why := self._cannot_replace(order)):
             return why
-        return refusal(order, instrument, self._shelves[order.instrument])
+        shelf = self._shelves[order.instrument]
+        return self._lending.refusal(order) or refusal(order, instrument, shelf)
 
     def _cannot_replace(self, order: Order) -> str:
         assert order.replaces is not None, "asked only of replacements"
@@ -282,16 +281,18 @@ class VenueCore:
                 shelf.outside.lose_sight()
         return NOTHING
 
-    def _on_funding(self, event: FundingPublished, now_ns: int) -> Sequence[Event]:
+    def _on_news(self, event: Any, now_ns: int) -> Sequence[Event]:
         said: Reports = []
-        for payment in self._funding.hear(event, now_ns):
-            self._say(said, payment)
+        teller = self._funding if isinstance(event, FundingPublished) else self._lending
+        for report in teller.hear(event, now_ns):
+            self._say(said, report)
         self._set_wake()
         return said
 
     def _set_wake(self) -> None:
         arrives_ns = self._under_way[0][0] if self._under_way else None
-        known = [each for each in (arrives_ns, self._funding.next_ns) if each is not None]
+        due = (arrives_ns, self._funding.next_ns, self._lending.next_ns)
+        known = [each for each in due if each is not None]
         self.wake_at_ns = min(known, default=None)
 
     # matching
@@ -302,7 +303,7 @@ class VenueCore:
         if order.is_post_only and (why := would_take(order, shelf)):
             self._end(resting, why, now_ns, said)
             return
-        levels = outside.reach(order.side, resting.limit, resting.leaves)
+        levels = self._lending.reach(resting, outside, now_ns)
         if order.time_in_force is TimeInForce.FOK and _size(levels) < resting.leaves:
             self._end(resting, f"fill or kill: {_size(levels)} is displayed", now_ns, said)
             return
@@ -370,6 +371,8 @@ class VenueCore:
             position=self._held_after(order, quantity),
         )
         self._say(said, fill)
+        for health in self._lending.after(fill, now_ns):
+            self._say(said, health)
 
     def _held_after(self, order: Order, quantity: Decimal) -> Decimal:
         held = self.ledger.portfolio.quantity(order.instrument)
