@@ -57,7 +57,7 @@ class Session:
         context: what its strategy sees.
         strategy: None before it begins.
         waiting: what of its signals waits for a person.
-        wanted: the market events that its strategy has a hook for.
+        hooked: the market events that its strategy has a hook for.
         watch: what it may lose, and has lost.
         admission: what of its signals goes out, and when.
         ends_ns: when its time is over, ns since the epoch.
