@@ -1,5 +1,6 @@
 """From the layers of configuration to what one run of the system is told."""
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -52,7 +53,11 @@ SERVICE_SECTIONS = (
     "repository",
     "reports",
 )
-_PATHS: tuple[Path, ...] = (("paths", "data_dir"), ("bus", "keys_dir"))
+_PATHS: tuple[Path, ...] = (
+    ("paths", "data_dir"),
+    ("bus", "keys_dir"),
+    ("bus", "store_key_file"),
+)
 
 
 class ConfigError(UserError):
@@ -117,6 +122,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def keys_dir(self) -> FilePath:
         """Folder of the bus users' keys."""
         return FilePath(self.bus.keys_dir or self.data_dir / "keys")
+
+    @property
+    def store_key_file(self) -> FilePath:
+        """File of the key that the bus's store is encrypted with; one a data folder."""
+        name = hashlib.sha256(str(self.data_dir.resolve()).encode()).hexdigest()[:16]
+        return FilePath(self.bus.store_key_file or _state_home() / "store-keys" / f"{name}.key")
 
 
 def load_config(
@@ -271,9 +282,14 @@ def _recorder(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def default_anchors() -> FilePath:
-    """Return where anchors go if nobody chose: the user's folder for state (XDG)."""
+    """Return where anchors go if nobody chose."""
+    return _state_home() / "anchors"
+
+
+def _state_home() -> FilePath:
+    """Return what is ours in the user's folder for state (XDG): it is outside any data folder."""
     home = os.environ.get("XDG_STATE_HOME") or str(FilePath.home() / ".local" / "state")
-    return FilePath(home) / "sluice" / "anchors"
+    return FilePath(home) / "sluice"
 
 
 def _settings(settings: Sequence[str]) -> tuple[dict[str, tuple[Path, Any]], list[Complaint]]:

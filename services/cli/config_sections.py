@@ -99,6 +99,7 @@ class BusChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Port of the embedded server's monitoring; if it is taken, a free one."""
 
     is_durable: bool = False
+    store_key_file: str = ""
     """Whether the embedded server syncs every record to disk before it acknowledges it: nothing
     acknowledged is lost when the power fails. Costs a third of a millisecond a record."""
 

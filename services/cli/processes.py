@@ -13,6 +13,7 @@ from services.cli.config_types import did_you_mean
 from services.cli.exits import Exit
 from services.cli.locate import Place, data_dir_of
 from services.runtime.keys import SYNC_ALWAYS, SYNC_DEFAULT, ensure_keys, server_environment
+from services.runtime.store_key import ensure_store_key
 from services.runtime.supervisor_process import ProcessSpec
 from services.runtime.supervisor_server import ServerPlan, server_spec
 
@@ -101,7 +102,11 @@ def _become_bus(data_dir: Path) -> None:
         port=config.bus.port,
         monitor_port=config.bus.monitor_port,
         store_dir=data_dir / "nats",
-        environment=server_environment(public_keys, sync_interval=sync_interval),
+        environment=server_environment(
+            public_keys,
+            sync_interval=sync_interval,
+            store_key=ensure_store_key(config.store_key_file, data_dir / "nats"),
+        ),
     )
     spec = server_spec(server, data_dir / "log" / "nats.log")
     os.execve(spec.command[0], spec.command, {**os.environ, **spec.environment})

@@ -29,6 +29,7 @@ from services.cli.private_files import PRIVATE_FILE, make_folder, write_private
 from services.cli.processes import stages
 from services.runtime.config import BusConfig
 from services.runtime.keys import SYNC_ALWAYS, SYNC_DEFAULT, ensure_keys, server_environment
+from services.runtime.store_key import ensure_store_key
 from services.runtime.supervisor import Plan
 from services.runtime.supervisor_server import ServerPlan, free_port, server_spec
 
@@ -141,7 +142,11 @@ def _bus(config: Config) -> tuple[BusConfig, ServerPlan | None]:
         port=port,
         monitor_port=free_port(choice.host, choice.monitor_port),
         store_dir=config.data_dir / "nats",
-        environment=server_environment(public_keys, sync_interval=sync_interval),
+        environment=server_environment(
+            public_keys,
+            sync_interval=sync_interval,
+            store_key=ensure_store_key(config.store_key_file, config.data_dir / "nats"),
+        ),
     )
     bus = BusConfig(url=server.url, keys_dir=config.keys_dir, monitor_url=server.monitor_url)
     return bus, server

@@ -35,6 +35,9 @@ SYNC_ALWAYS = "always"
 SYNC_DEFAULT = "120s"
 """The server's own profile: up to two minutes of acknowledged messages may be lost with power."""
 
+NO_STORE_KEY = '""'
+"""What the configuration reads where the store is not encrypted: an empty text."""
+
 FILE_MODE, FOLDER_MODE, OTHERS = 0o600, 0o700, 0o077
 _SEED_BYTES = 32
 
@@ -98,11 +101,15 @@ def public_key(seed: str) -> str:
 
 
 def server_environment(
-    public_keys: Mapping[str, str], *, sync_interval: str = SYNC_DEFAULT
+    public_keys: Mapping[str, str], *, sync_interval: str = SYNC_DEFAULT, store_key: str = ""
 ) -> dict[str, str]:
     """Return the variables that `ops/nats/server.conf` reads when nats-server starts with it."""
     named = {f"SLUICE_NKEY_{user.upper()}": key for user, key in public_keys.items()}
-    return {**named, "SLUICE_SYNC_INTERVAL": sync_interval}
+    return {
+        **named,
+        "SLUICE_SYNC_INTERVAL": sync_interval,
+        "SLUICE_STORE_KEY": store_key or NO_STORE_KEY,
+    }
 
 
 def _write_seed(path: Path) -> None:

@@ -28,6 +28,7 @@ class GuardedServer(NatsServer):
         configuration: str = "",
         sync_interval: str = SYNC_DEFAULT,
         port: int = -1,
+        store_key: str = "",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -39,7 +40,9 @@ class GuardedServer(NatsServer):
         command = [str(Path(sys.executable).with_name("nats-server")), "-c", str(file)]
         command += ["-a", "127.0.0.1", "-p", str(port), "-m", "-1", "--ports_file_dir", str(folder)]
         command += ["-sd", str(folder / "nats"), "-l", str(folder / "nats.log")]
-        told = server_environment(ensure_keys(keys), sync_interval=sync_interval)
+        told = server_environment(
+            ensure_keys(keys), sync_interval=sync_interval, store_key=store_key
+        )
         self.process = subprocess.Popen(command, env={**os.environ, **told})
         self.url = self._announced_url()
         self.bus = BusConfig(url=self.url, keys_dir=keys)

@@ -8,6 +8,7 @@ import pytest
 
 from schemas.errors import UserError
 from services.runtime.keys import (
+    NO_STORE_KEY,
     SYNC_ALWAYS,
     USERS,
     ensure_keys,
@@ -122,5 +123,6 @@ def test_the_server_is_told_public_halves_only(folder: Path) -> None:
     told = server_environment(made, sync_interval=SYNC_ALWAYS)
     assert told["SLUICE_NKEY_GATE"] == public_key(load_seed(folder, "gate"))
     assert told["SLUICE_SYNC_INTERVAL"] == "always"
-    assert len(told) == len(USERS) + 1
+    assert told["SLUICE_STORE_KEY"] == NO_STORE_KEY
+    assert len(told) == len(USERS) + 2
     assert not {load_seed(folder, user) for user in USERS} & set(told.values())
