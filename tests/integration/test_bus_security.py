@@ -365,7 +365,9 @@ def test_the_durable_profile_syncs_before_it_acknowledges(tmp_path: Path) -> Non
         durable.stop()
 
 
-@pytest.mark.parametrize("missing", ["SLUICE_NKEY_GATE", "SLUICE_SYNC_INTERVAL", "SLUICE_STORE_KEY"])
+@pytest.mark.parametrize(
+    "missing", ["SLUICE_NKEY_GATE", "SLUICE_SYNC_INTERVAL", "SLUICE_STORE_KEY"]
+)
 def test_the_server_does_not_start_without_its_keys_and_profile(
     tmp_path: Path, missing: str
 ) -> None:
