@@ -82,6 +82,7 @@ AUDIT = StreamSpec(
         "report.terms",
         "report.uptime",
         "feed.ended",
+        "scan.>",
     ),
     is_acknowledging=False,
 )

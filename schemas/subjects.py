@@ -21,6 +21,7 @@ from schemas import (
     recording,
     reports,
     restrictions,
+    scan,
     sessions,
     settlement,
 )
@@ -68,6 +69,10 @@ def _market(instrument: InstrumentId, kind: str) -> str:
     return f"market.{venue_of(instrument)}.{symbol_of(instrument)}.{kind}"
 
 
+def _scan(event: Any) -> str:
+    return f"scan.{event.rule}.{venue_of(event.instrument)}.{symbol_of(event.instrument)}"
+
+
 @lru_cache(maxsize=65_536)
 def _by_account(family: str, instrument: InstrumentId, account: str) -> str:
     return f"{family}.{venue_of(instrument)}.{account}"
@@ -103,6 +108,7 @@ SUBJECTS: dict[type[Event], str] = {
     market_rules.ShortSaleRestrictionChanged: "market.*.*.short",
     market_rules.MarketWideHaltDeclared: "market.*.all.halt",
     market.FeedEnded: "feed.ended",
+    scan.OpportunityFound: "scan.*.*.*",
     orders.SignalRaised: "signal.*.*",
     orders.CancelRequested: "signal.*.*",
     orders.SignalDecided: "risk.decision.*",
@@ -238,6 +244,7 @@ _EXACT: dict[type[Event], Callable[[Any], str]] = {
     market_rules.ClosingPricePublished: lambda e: _market(e.instrument, "close"),
     market_rules.ShortSaleRestrictionChanged: lambda e: _market(e.instrument, "short"),
     market_rules.MarketWideHaltDeclared: lambda e: f"market.{e.market}.all.halt",
+    scan.OpportunityFound: _scan,
     orders.SignalRaised: lambda e: _signal(e.session, e.instrument),
     orders.CancelRequested: lambda e: _signal(e.session, e.instrument),
     orders.SignalDecided: lambda e: f"risk.decision.{e.session}",

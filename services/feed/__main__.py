@@ -9,6 +9,7 @@ from services.feed.config import FeedConfig
 from services.feed.core import FeedCore, FeedPlan
 from services.feed.opening import open_source
 from services.feed.playback import Ask, Playback
+from services.feed.scanner import Scanner
 from services.feed.source import Source
 from services.runtime.serve import Context, Service, serve
 
@@ -30,7 +31,8 @@ def build(context: Context) -> Service:
             stale_after_ns=stale_after_ns(config, source),
             run=_run(context),
             is_recording=source.is_recording,
-        )
+        ),
+        Scanner(config.scanner, source.instruments()),
     )
     playback = Playback(
         source,

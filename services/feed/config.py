@@ -1,6 +1,7 @@
 """What the feed service may be told."""
 
 import re
+from decimal import Decimal
 from typing import Annotated
 
 import msgspec
@@ -8,6 +9,47 @@ import msgspec
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 
 SPEED = re.compile(r"max|[0-9]+(\.[0-9]+)?x")
+
+
+class ScannerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the scanner looks for. A threshold of 0 switches its rule off.
+
+    Raises:
+        ValueError: a threshold is negative.
+    """
+
+    is_on: bool = True
+    """Whether it looks at all."""
+
+    every_ms: Positive = 1_000
+    """Time between two looks at the whole market, in milliseconds."""
+
+    window_s: Positive = 60
+    """What a move and a volume are measured over, in seconds."""
+
+    move_bps_min: Decimal = Decimal(100)
+    """Smallest move within the window that is told, either way, in basis points."""
+
+    spread_bps_min: Decimal = Decimal(50)
+    """Narrowest spread that is told, in basis points of the middle."""
+
+    basis_bps_min: Decimal = Decimal(30)
+    """Smallest distance of a perpetual from its spot that is told, in basis points."""
+
+    funding_bps_min: Decimal = Decimal(5)
+    """Smallest funding rate that is told, either way, in basis points of one payment."""
+
+    volume_times_min: Decimal = Decimal(5)
+    """How many times the usual volume of a window is told."""
+
+    quiet_s: Positive = 300
+    """Shortest time before the same of the same instrument is told again, in seconds."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, Decimal) and not value >= 0:
+                raise ValueError(f"{name} of 0 or more: it is {value}")
 
 
 class FeedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,6 +102,9 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     sync_timeout_ms: Positive = 2_000
     """Longest wait for one of `sync_with` before the feed goes on without it, in milliseconds."""
+
+    scanner: ScannerConfig = ScannerConfig()
+    """What is looked for in the whole market."""
 
     def __post_init__(self) -> None:
         if not SPEED.fullmatch(self.speed) or self.factor == 0:

@@ -11,15 +11,19 @@ from schemas.health import AlertRaised, FeedReported, LinkChanged, Severity
 from schemas.market import (
     BookChanged,
     FeedEnded,
+    FundingPublished,
     InstrumentStatusChanged,
     MarketRead,
     PlaybackMarked,
     PlaybackReleased,
     QuoteReceived,
+    TradeReceived,
     Trading,
 )
 from schemas.market_rules import MarketWideHaltDeclared
 from services.core import NOTHING
+from services.feed.config import ScannerConfig
+from services.feed.scanner import Scanner
 from services.feed.tops import CheckedBook
 from services.order_book import Applied
 
@@ -32,6 +36,9 @@ MARK_EVERY_COUNT = 512
 
 NAMED_MAX = 10
 """Instruments named in one alert; the rest are counted."""
+
+SCANNED = (TradeReceived, FundingPublished)
+"""What the scanner is told one by one; it looks at quotes by itself."""
 
 REPORTED_QUOTES_MAX = 100
 
@@ -60,8 +67,10 @@ class FeedCore:
     hears: frozenset[type[Event]] = frozenset({MarketRead, EpochStarted, LinkChanged})
     keeps: frozenset[type[Event]] = frozenset({PlaybackMarked})
 
-    def __init__(self, plan: FeedPlan) -> None:
+    def __init__(self, plan: FeedPlan, scanner: Scanner | None = None) -> None:
         self.wake_at_ns: int | None = None
+        self._scanner = scanner or Scanner(ScannerConfig(is_on=False), ())
+        self._stale_at_ns: int | None = None
         self.mark: PlaybackMarked | None = None
         self._plan = plan
         self._is_released = False
@@ -89,7 +98,21 @@ class FeedCore:
         return [PlaybackReleased(at_ns=now_ns)]
 
     def wake(self, now_ns: int) -> Sequence[Event]:
-        """Look for instruments that have gone silent."""
+        """Look for instruments that have gone silent, and let the scanner look."""
+        said: list[Event] = []
+        if self._stale_at_ns is not None and self._stale_at_ns <= now_ns:
+            said += self._look_for_silence(now_ns)
+        scan_ns = self._scanner.wake_at_ns
+        if scan_ns is not None and scan_ns <= now_ns:
+            said += self._scanner.look(self._quotes, now_ns)
+        self._set_wake()
+        return said
+
+    def _set_wake(self) -> None:
+        due = (self._stale_at_ns, None if self._is_ended else self._scanner.wake_at_ns)
+        self.wake_at_ns = min((each for each in due if each is not None), default=None)
+
+    def _look_for_silence(self, now_ns: int) -> Sequence[Event]:
         limit_ns = self._plan.stale_after_ns
         silent = [
             instrument
@@ -99,7 +122,7 @@ class FeedCore:
         self._stale.update((each, self._heard_ns[each]) for each in silent)
         watched = [ns for each, ns in self._heard_ns.items() if each not in self._stale]
         step_ns = max(limit_ns // STALE_CHECKS_PER_LIMIT, 1)
-        self.wake_at_ns = max(min(watched) + limit_ns, now_ns + step_ns) if watched else None
+        self._stale_at_ns = max(min(watched) + limit_ns, now_ns + step_ns) if watched else None
         return self._went_stale(silent, now_ns) if silent else NOTHING
 
     def restore(self, event: Event) -> None:
@@ -150,6 +173,8 @@ class FeedCore:
                 said += self._on_book(event, now_ns)
             elif isinstance(event, InstrumentStatusChanged):
                 self._trading[instrument] = event.trading
+            elif isinstance(event, SCANNED):
+                self._scanner.take(event, now_ns)
         if read.events:
             self._count(read, now_ns)
         said += self._mark(read, now_ns)
@@ -159,9 +184,11 @@ class FeedCore:
 
     def _count(self, read: MarketRead, now_ns: int) -> None:
         self._rate.add(len(read.events), now_ns)
+        self._scanner.take(read, now_ns)
         self._counts = read.counts or self._counts
-        if self.wake_at_ns is None and not self._is_ended:
-            self.wake_at_ns = now_ns + self._plan.stale_after_ns
+        if self._stale_at_ns is None and not self._is_ended:
+            self._stale_at_ns = now_ns + self._plan.stale_after_ns
+        self._set_wake()
 
     def _mark(self, read: MarketRead, now_ns: int) -> Sequence[Event]:
         """Keep now and then where we were before this step: all of that is published by now."""
@@ -235,7 +262,7 @@ class FeedCore:
     def _end(self) -> None:
         """Nothing is expected any more, so nothing can be late."""
         self._is_ended = True
-        self.wake_at_ns = None
+        self._stale_at_ns = self.wake_at_ns = None
 
     def _failed(self, failure: str, now_ns: int) -> AlertRaised:
         """Say that the source is dead. What it fed goes stale, and nothing trades on it."""

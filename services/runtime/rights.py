@@ -70,6 +70,7 @@ from schemas.restrictions import (
     RestrictionCleared,
     RestrictionsChanged,
 )
+from schemas.scan import OpportunityFound
 from schemas.sessions import (
     PositionsAdopted,
     SessionCreated,
@@ -108,6 +109,7 @@ _SAYS: dict[str, tuple[type[Event], ...]] = {
         ShortSaleRestrictionChanged,
         MarketWideHaltDeclared,
         FeedEnded,
+        OpportunityFound,
     ),
     "strategy": (
         SignalRaised,

@@ -48,6 +48,7 @@ NOBODY = ""
 MAY_PUBLISH: dict[str, str] = {
     "market.sim.ALPHA.quote": "feed",
     "feed.ended": "feed",
+    "scan.move.sim.ALPHA": "feed",
     "signal.s1.ALPHA": "strategy executor",
     "session.s1.state": "strategy",
     "risk.decision.s1": "gate",
@@ -130,6 +131,7 @@ MAY_PUBLISH: dict[str, str] = {
 """Subject -> everyone who may publish there; nobody else may."""
 
 MAY_SUBSCRIBE: dict[str, str] = {
+    "scan.>": WATCHERS,
     "market.>": f"venue strategy gate executor breaker {WATCHERS}",
     "feed.ended": f"venue strategy gate executor breaker {WATCHERS}",
     "signal.>": f"gate {WATCHERS}",

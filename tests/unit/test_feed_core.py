@@ -124,7 +124,7 @@ class VenueClockFeed(FeedCore):
 def test_without_the_local_clock_fresh_data_would_be_stale() -> None:
     feed = VenueClockFeed(FeedPlan(source="test", stale_after_ns=STALE_NS))
     tell(feed, read(quote()), NOW)
-    feed.wake_at_ns = NOW + 1
+    feed._stale_at_ns = feed.wake_at_ns = NOW + 1
     assert of_kind(tell(feed, None, NOW + 1), AlertRaised) != []
 
 
