@@ -100,7 +100,7 @@ SLU-185 | gate | CRITICAL | a strategy executed too often and is stopped | look 
 SLU-186 | gate | HIGH | an intraday margin deficit | deposit or reduce before it is due
 SLU-187 | gate | MEDIUM | an order makes a wash sale | see the decision; the loss is deferred
 SLU-200 | repository | HIGH | the repository cannot be used | see its file, or its database
-SLU-201 | repository | CRITICAL | a newer release wrote the repository | install that release
+SLU-201 | repository | MEDIUM | a newer release wrote the repository | install that release
 SLU-202 | repository | HIGH | a record cannot be read | install the release that wrote it
 SLU-210 | strategy | MEDIUM | a session reached a limit of its own | see which; then resume it
 SLU-211 | strategy | HIGH | a session outgrew its memory and was ended | mend it; raise its limit

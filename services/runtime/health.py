@@ -25,6 +25,7 @@ class Vitals:
     Args:
         why_not_ready: returns what keeps the service from its work; empty while nothing does.
         guard: of those on the order path; its part of the report comes from there.
+        degraded: returns what works with less; empty while nothing does.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class Vitals:
         started_ns: int,
         why_not_ready: Callable[[], str],
         guard: ControlGuard | None = None,
+        degraded: Callable[[], str] = str,
     ) -> None:
         self._name = name
         self._boot_id = boot_id
         self._started_ns = started_ns
         self._why_not_ready = why_not_ready
         self._guard = guard
+        self._degraded = degraded
         self._process = psutil.Process()
 
     def report(self, live: Live, now_ns: int) -> HealthReported:
@@ -58,7 +61,7 @@ class Vitals:
             rss_bytes=self._process.memory_info().rss,
             lag_ms=None if age_ns is None else round(age_ns / NS_PER_MS, 3),
             memory_used_share=round(psutil.virtual_memory().percent / 100, 3),
-            detail=why_not,
+            detail=why_not or self._degraded(),
         )
 
     def sight(self, connection: BusConnection, live: Live) -> Sight:

@@ -49,6 +49,7 @@ class Service:
         requests: subject -> what is decoded there and what it becomes.
         guard: of those on the order path; gets the control link, and the core reads it.
         why_not_ready: returns what keeps it from its work, for its health; empty when nothing does.
+        degraded: returns what works with less (S-14), for its health; empty when nothing does.
     """
 
     core: Core
@@ -56,3 +57,4 @@ class Service:
     requests: Mapping[str, RequestKind] = field(default_factory=dict)
     guard: ControlGuard | None = None
     why_not_ready: Callable[[], str] = str
+    degraded: Callable[[], str] = str

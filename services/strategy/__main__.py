@@ -24,9 +24,12 @@ from services.strategy import commands
 from services.strategy.alerts import SERVICE
 from services.strategy.catalogue import Catalogue, catalogue_of
 from services.strategy.config import StrategyConfig
-from services.strategy.core import StrategyCore
+from services.strategy.isolated.children import Children
+from services.strategy.isolated.loading import isolated
+from services.strategy.manager import ManagerCore
 from services.strategy.measured import Measured, MeasureTerms
 from services.strategy.paper_days import PaperDays
+from services.strategy.recording import SessionRecords
 from services.strategy.versions import version_of
 
 REQUESTS = {STOP: commands.STOP, PAUSE: commands.PAUSE, RESUME: commands.RESUME}
@@ -46,11 +49,13 @@ def build(context: Context) -> Service:
     config = settings.section("strategy", StrategyConfig)
     sys.path[:0] = config.folders
     sources = sources_of(settings)
-    account, catalogue = settings.account.id, catalogue_of(config)
-    core = StrategyCore(
+    account, known, clock = settings.account.id, settings.instruments, context.clock
+    catalogue = catalogue_of(config)
+    zygote = isolated(catalogue, config, account, known)
+    core = ManagerCore(
         config,
         account,
-        settings.instruments,
+        known,
         boot_id=context.boot_id,
         catalogue=catalogue,
         real_money=RealMoney(sources.live, sources.environment, account),
@@ -60,13 +65,15 @@ def build(context: Context) -> Service:
         for subject, action in REQUESTS.items()
     }
     requests[CONFIRM] = RequestKind(ConfirmRequest, _confirm, "confirm")
-    version = partial(_version, catalogue)
-    reader = PrerequisiteReader(context.connection, sources, version, context.clock)
+    reader = PrerequisiteReader(context.connection, sources, partial(_version, catalogue), clock)
     days = PaperDays(sources.repository, settings.data_dir)
+    children = Children(zygote, config, account, known, clock)
+    records = SessionRecords(sources.repository, settings.data_dir, SERVICE, clock)
     return Service(
         core=Measured(core, _measured_by(settings, sources)),
         requests=requests,
-        adapter=Adapters(reader, days),
+        adapter=Adapters(children, records, reader, days),
+        degraded=lambda: records.degraded,
     )
 
 

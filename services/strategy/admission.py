@@ -103,7 +103,7 @@ class Admission:
         self.deadline_ns = None
 
     def _signal(self, signal: SignalRaised, now_ns: int) -> list[Event]:
-        if not self._is_exit(signal):
+        if not self.is_exit(signal):
             objection = self._objection(signal)
             if objection is not None:
                 return [self._blocked(signal, objection)]
@@ -114,7 +114,8 @@ class Admission:
         self._expect(now_ns + self._execution.execution_timeout_s * NS_PER_S)
         return [signal]
 
-    def _is_exit(self, signal: SignalRaised) -> bool:
+    def is_exit(self, signal: SignalRaised) -> bool:
+        """Return whether it only reduces what the session holds; it is in the book already."""
         if signal.is_reduce_only:
             return True
         held = self._book.portfolio.quantity(signal.instrument)

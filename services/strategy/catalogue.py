@@ -3,11 +3,12 @@
 import importlib
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from schemas.base import Event
+from schemas.control import StartRequest
 from schemas.errors import FieldError
-from services.strategy.config import StrategyConfig
+from services.strategy.config import Isolation, StrategyConfig
 from services.strategy.formulas_folder import Found, formulas_in
 from services.strategy.interface import Strategy, wanted_of
 from services.strategy.library.btc_basis import BtcBasis
@@ -25,6 +26,28 @@ BUILT_IN: dict[str, type[Strategy[Any]]] = {
     "target_weights": TargetWeights,
 }
 STRATEGY = "$.strategy"
+OURS = "services."
+"""Modules that are part of this program; all others are a person's own code."""
+
+
+class Own:
+    """Marks the classes that stand for strategies which run in a process of their own."""
+
+    asked: ClassVar[StartRequest | None] = None
+    """The start that was checked there last."""
+
+    checked: ClassVar[Mapping[str, Any] | None] = None
+    """The parameters that came of it; None: something is wrong with them."""
+
+    mistakes: ClassVar[tuple[FieldError, ...]] = ()
+
+    @classmethod
+    def check(cls, request: StartRequest) -> tuple[Mapping[str, Any] | None, list[FieldError]]:
+        """Return the parameters of a start, or what is wrong with it."""
+        if request != cls.asked:
+            wanted = "one start of a strategy at a time: repeat it"
+            return None, [FieldError(path=STRATEGY, found="it was checked anew", wanted=wanted)]
+        return cls.checked, list(cls.mistakes)
 
 
 class Catalogue:
@@ -42,6 +65,27 @@ class Catalogue:
     ) -> None:
         self._classes = dict(classes or {})
         self._formulas = dict(formulas or {})
+        self._stand_ins: dict[str, type[Strategy[Any]]] = {}
+        self._isolation = Isolation.NONE
+
+    def isolate(self, isolation: Isolation) -> None:
+        """Have strategies run in processes of their own from now on; `learn` who stands in."""
+        self._isolation = isolation
+
+    def is_isolated(self, name: str) -> bool:
+        """Return whether a session of this strategy runs in a process of its own."""
+        if self._isolation is not Isolation.OWN_CODE:
+            return self._isolation is Isolation.ALL
+        target = self._classes.get(name, name)
+        return name not in self._formulas and ":" in target and not target.startswith(OURS)
+
+    def learn(self, name: str, stand_in: type[Strategy[Any]]) -> None:
+        """Have this class stand for the strategy of that name."""
+        self._stand_ins[name] = stand_in
+
+    def is_known(self, name: str) -> bool:
+        """Return whether something stands for the strategy of that name."""
+        return name in self._stand_ins
 
     @property
     def names(self) -> list[str]:
@@ -58,6 +102,10 @@ class Catalogue:
 
     def find(self, name: str) -> type[Strategy[Any]] | FieldError:
         """Return the class that `name` stands for, or the first thing that is wrong with it."""
+        if self.is_isolated(name):
+            wanted = "a start of it, which loads it in a process of its own"
+            unknown = FieldError(path=STRATEGY, found=f"{name} was not loaded", wanted=wanted)
+            return self._stand_ins.get(name) or unknown
         formula = self._formulas.get(name)
         if formula is not None:
             return formula[0] if isinstance(formula, tuple) else formula

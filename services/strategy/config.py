@@ -21,6 +21,16 @@ class ExtendedHours(enum.StrEnum):
     BOTH = "both"
 
 
+class Isolation(enum.StrEnum):
+    """Which strategies run in processes of their own."""
+
+    OWN_CODE = "own_code"
+    """Those of a person's own modules; what comes with this program runs in the service."""
+
+    ALL = "all"
+    NONE = "none"
+
+
 class RiskLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every session is held to where its start names nothing tighter or looser (S-08, S-11).
 
@@ -139,3 +149,15 @@ class StrategyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """In which hours beside the regular ones of an instrument's calendar strategies are told."""
 
     execution: ExecutionLimits = ExecutionLimits()
+
+    isolation: Isolation = Isolation.OWN_CODE
+    """Which sessions run in a process of their own, where nothing they do harms another."""
+
+    answer_ms_max: Positive = 2_000
+    """How long the process of a session may take to answer; then the session has failed."""
+
+    load_ms_max: Positive = 5_000
+    """How long it may take to load its strategy and to begin."""
+
+    behind_max: Positive = 4_096
+    """Events that may wait for such a process; quotes are conflated and do not count."""

@@ -122,6 +122,11 @@ MARKET_HOOKS: dict[type[Event], str] = {
 }
 """Which hook takes which market event."""
 
+ON_ANY = "on_market"
+TOLD_OF = "told_of"
+"""A class that stands for one in another process names here all that is handed on, by `on_market`
+where there is no hook for it."""
+
 
 def wanted_of(strategy: type[Strategy[Any]]) -> tuple[type[Event], ...]:
     """Return the market events that this class has a hook for, or reads."""
@@ -131,6 +136,9 @@ def wanted_of(strategy: type[Strategy[Any]]) -> tuple[type[Event], ...]:
 
 def hooked_by(strategy: type[Strategy[Any]]) -> tuple[type[Event], ...]:
     """Return the market events that this class has a hook of its own for."""
+    told: tuple[type[Event], ...] | None = getattr(strategy, TOLD_OF, None)
+    if told is not None:
+        return told
     return tuple(
         kind
         for kind, hook in MARKET_HOOKS.items()

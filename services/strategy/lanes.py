@@ -13,7 +13,7 @@ from schemas.market import (
     TradeReceived,
 )
 from services.strategy.hours import NEVER_NS, Hours
-from services.strategy.interface import MARKET_HOOKS
+from services.strategy.interface import MARKET_HOOKS, ON_ANY
 from services.strategy.provider import EVENTS
 from services.strategy.session import Session
 
@@ -111,5 +111,5 @@ def _takers(kind: type[Event], sessions: Sequence[Session]) -> dict[InstrumentId
                 if is_read:  # first, so that the strategy's hook can ask for it
                     takers.append((session, data.take))
                 if is_taker:
-                    takers.append((session, getattr(strategy, MARKET_HOOKS[kind])))
+                    takers.append((session, getattr(strategy, MARKET_HOOKS.get(kind, ON_ANY))))
     return found

@@ -22,6 +22,7 @@ from schemas.sessions import (
     StrategyFailed,
 )
 from services.strategy.admission import Admission
+from services.strategy.catalogue import Own
 from services.strategy.config import StrategyConfig
 from services.strategy.confirmations import Waiting
 from services.strategy.context import Context
@@ -35,6 +36,14 @@ ACTIVE = (SessionState.CREATED, SessionState.RUNNING, SessionState.PAUSED)
 OVER = "its session is over"
 STRATEGY_ENDS = (Exception, SystemExit)
 """What a strategy may raise without taking the service with it: `sys.exit()` is no exception."""
+
+
+class LostError(Exception):
+    """What ended the process of a session, in its own words, and where."""
+
+    def __init__(self, said: str, where: str) -> None:
+        super().__init__(said)
+        self.where = where
 
 
 class Market(Protocol):
@@ -61,6 +70,7 @@ class Session:
         watch: what it may lose, and has lost.
         admission: what of its signals goes out, and when.
         ends_ns: when its time is over, ns since the epoch.
+        changed_ns: when its state last changed, ns since the epoch.
     """
 
     def __init__(
@@ -83,6 +93,7 @@ class Session:
         self.admission = Admission(terms, self.book, execution, self.watch.limits, mark)
         life_s = config.session_timeout_s
         self.ends_ns = terms.at_ns + life_s * NS_PER_S if life_s else NEVER_NS
+        self.changed_ns = terms.at_ns
         self._started_ns = 0
         self._detail = ""
 
@@ -106,6 +117,7 @@ class Session:
             self.book.number += RESTART_SKIP
         self.state = change.state
         self._detail = change.reason
+        self.changed_ns = change.at_ns
         if not self._started_ns:
             self._started_ns = change.at_ns
 
@@ -129,12 +141,14 @@ class Session:
         if gone:
             found = f"not configured any more: {', '.join(gone)}"
             raise UserError("LTS-003", found=found, wanted="the instruments it was started with")
-        parameters = msgspec.convert(self.terms.parameters, strategy.parameters_type)
+        parameters: Any = self.terms.parameters  # in a process of its own they are converted there
         own = self.context.instruments
-        needs = needs_of(strategy, parameters, list(own.values()))
-        for key, kind in missing(needs, own):
-            raise UserError("LTS-003", found=offered(own[key]), wanted=f"{kind} of it")
-        self.context.data = DataProvider(needs, self.context.quote)
+        if not issubclass(strategy, Own):
+            parameters = msgspec.convert(parameters, strategy.parameters_type)
+            needs = needs_of(strategy, parameters, list(own.values()))
+            for key, kind in missing(needs, own):
+                raise UserError("LTS-003", found=offered(own[key]), wanted=f"{kind} of it")
+            self.context.data = DataProvider(needs, self.context.quote)
         self.strategy = strategy(self.context, parameters)
         self.hooked = hooked_by(strategy)
 
@@ -216,8 +230,10 @@ class Session:
 
 def failure(session: Session, error: BaseException, code: str, now_ns: int) -> list[Event]:
     """Return what is said of a session that its own strategy has ended; the rest goes on."""
-    where = place_of(error, session.strategy)
-    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, LostError):
+        said, where = str(error), error.where
+    else:
+        said, where = f"{type(error).__name__}: {error}", place_of(error, session.strategy)
     terms = session.terms
     message = f"session {terms.session} ended, and nothing else did: {said} (at {where})"
     return [

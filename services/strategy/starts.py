@@ -13,7 +13,7 @@ from schemas.errors import FieldError
 from schemas.instruments import Instrument, symbol_of
 from schemas.sessions import SessionCreated
 from services.session_limits import session_limits
-from services.strategy.catalogue import STRATEGY, Catalogue, slug_of
+from services.strategy.catalogue import STRATEGY, Catalogue, Own, slug_of
 from services.strategy.config import StrategyConfig
 from services.strategy.confirmations import MODES
 from services.strategy.interface import Parameters, Strategy, needs_of, wanted_of
@@ -63,7 +63,7 @@ class Starts:
         limits, unfit = session_limits(request.risk_limits)
         found += [*_capital(request.initial_capital), *_words(request), *unfit]
         if found or parameters is None or request.initial_capital is None:
-            return None, found
+            return None, list(dict.fromkeys(found))
         created = SessionCreated(
             at_ns=at_ns,
             session=SessionId(f"{slug_of(request.strategy)}-{number}"),
@@ -87,13 +87,17 @@ class Starts:
         strategy: type[Strategy[Any]],
         request: StartRequest,
         symbols: Mapping[InstrumentId, Instrument],
-    ) -> tuple[Parameters | None, list[FieldError]]:
+    ) -> tuple[Parameters | Mapping[str, Any] | None, list[FieldError]]:
         name = request.strategy or ""
         configured = self._config.parameters.get(name, {})
-        parameters, found = parameters_of(
-            strategy.parameters_type, name, configured, request.config_overrides
-        )
-        if parameters is not None:
+        parameters: Parameters | Mapping[str, Any] | None
+        if issubclass(strategy, Own):
+            parameters, found = strategy.check(request)
+        else:
+            parameters, found = parameters_of(
+                strategy.parameters_type, name, configured, request.config_overrides
+            )
+        if isinstance(parameters, Parameters):
             found += strategy.complaints(parameters, list(symbols.values()))
             found += _untold(strategy, parameters, symbols)
         for kind in wanted_of(strategy):

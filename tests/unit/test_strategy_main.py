@@ -1,8 +1,11 @@
 """The strategy service as it is put together."""
 
+import asyncio
 import json
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -10,10 +13,11 @@ import pytest
 
 from schemas.base import BootId, SessionId
 from schemas.control import SessionAsked, SessionRequest
-from services.runtime.serve import Context
+from schemas.market import QuoteReceived
+from services.runtime.serve import Context, Service
 from services.runtime.settings import load_settings
 from services.strategy.__main__ import build
-from tests.strategy_rig import request
+from services.strategy.measured import Measured
 
 OWN = """
 from services.strategy.interface import Parameters, Strategy
@@ -39,7 +43,7 @@ class FakeContext:
         self.settings = load_settings(file)
         self.boot_id = BootId("b1")
         self.connection = None
-        self.clock = int
+        self.clock = time.time_ns
 
 
 @pytest.fixture
@@ -51,25 +55,41 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_strategy_of_your_own_is_found_in_its_folder(own_folder: Path, tmp_path: Path) -> None:
+@contextmanager
+def built(folder: Path, strategy: Mapping[str, object]) -> Iterator[Service]:
+    """The service, its processes ended at the end."""
+    service = build(cast(Context, FakeContext(folder, strategy)))
+    try:
+        yield service
+    finally:
+        assert service.adapter is not None
+        asyncio.run(service.adapter.close())
+
+
+@pytest.mark.req("S-02", "S-10")
+@pytest.mark.parametrize("isolation", ["own_code", "none"])
+def test_a_strategy_of_your_own_is_found_in_its_folder(
+    isolation: str, own_folder: Path, tmp_path: Path
+) -> None:
     section = {
         "classes": {"mine": "my_strategies_of_this_test:Mine"},
         "folders": [str(own_folder)],
+        "isolation": isolation,
     }
-    service = build(cast(Context, FakeContext(tmp_path, section)))
-    from tests.strategy_rig import StrategyRig
-
-    rig = StrategyRig()
-    rig.core = service.core  # type: ignore[assignment]
-    assert rig.prepare(request("mine")).errors == ()
-    del sys.modules["my_strategies_of_this_test"]
+    with built(tmp_path, section) as service:
+        assert QuoteReceived in service.core.hears
+        assert isinstance(service.core, Measured)
+        assert service.core._sessions._catalogue.mistakes("mine") == []
+    # code of one's own does not run in the service's process, unless that is asked for
+    assert ("my_strategies_of_this_test" in sys.modules) is (isolation == "none")
+    sys.modules.pop("my_strategies_of_this_test", None)
 
 
 @pytest.mark.req("S-03")
 @pytest.mark.parametrize("action", ["stop", "pause", "resume"])
 def test_a_request_becomes_the_event_of_its_action(action: str, tmp_path: Path) -> None:
-    service = build(cast(Context, FakeContext(tmp_path, {})))
-    kind = service.requests[f"control.{action}"]
+    with built(tmp_path, {"isolation": "none"}) as service:
+        kind = service.requests[f"control.{action}"]
     asked = SessionRequest(operator="kim", session=SessionId("s1"))
     assert (kind.kind, kind.name) == (SessionRequest, action)
     assert kind.make("r1", asked, 7) == SessionAsked(

@@ -1,0 +1,258 @@
+"""The processes of sessions, as the service's shell keeps them.
+
+A process is told one frame after another and answers each; a bounded number is unanswered at any
+time. What it does not keep up with waits here: of quotes only the newest of each instrument, of
+all else a bounded number. Whoever answers late, wrongly or not at all is killed, and only that.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import msgspec
+import psutil
+
+from schemas.base import AccountId, Event, InstrumentId, SessionId
+from schemas.errors import FieldError
+from schemas.instruments import Instrument
+from schemas.isolation import (
+    MemoryMeasured,
+    ProbeAsked,
+    Probed,
+    SessionHosted,
+    SessionLost,
+    SessionReleased,
+    SessionSpoke,
+    SessionTold,
+)
+from services.runtime.step import Post
+from services.strategy.catalogue import STRATEGY
+from services.strategy.config import StrategyConfig
+from services.strategy.isolated.forking import Child, Zygote
+from services.strategy.isolated.frames import Found, Opening, Spoken, Told, framed
+from services.strategy.isolated.line import Line
+
+LOOK_EVERY_S = 0.1
+LAST_WORD_S = 1.0
+"""How long a session that is over may still say its last word."""
+
+PROBE_MS_MAX = 1_800
+"""Loading and checking for a start: the arbiter does not wait much longer for its answer."""
+
+
+class Children:
+    """Every process, by session; and those that only check a start."""
+
+    def __init__(
+        self,
+        zygote: Zygote | None,
+        config: StrategyConfig,
+        account: AccountId,
+        instruments: Mapping[InstrumentId, Instrument],
+        clock: Callable[[], int],
+    ) -> None:
+        self._zygote, self._config, self._clock = zygote, config, clock
+        self._account, self._instruments = account, list(instruments.values())
+        self._lines: dict[SessionId, Line] = {}
+        self._probes: set[Line] = set()
+        self._leaving: dict[SessionId, float] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._me = psutil.Process()
+
+    async def open(self, post: Post) -> None:
+        """Begin to look after them."""
+        self._post = post
+        self._loop = asyncio.get_running_loop()
+        self._tasks = [
+            asyncio.create_task(self._look_on(), name="session processes"),
+            asyncio.create_task(self._measure_on(), name="memory of sessions"),
+        ]
+
+    def act(self, event: Event, now_ns: int) -> None:
+        """Start a process, tell it something, or let it go."""
+        match event:
+            case SessionTold(session=session):
+                if (line := self._lines.get(session)) is not None:
+                    line.tell(_frame(event, now_ns), event.conflated)
+            case ProbeAsked():
+                self._probe(event)
+            case SessionHosted():
+                self._host(event, now_ns)
+            case SessionReleased(session=session):
+                if session in self._lines:
+                    self._leaving[session] = self._loop.time() + LAST_WORD_S
+
+    async def close(self) -> None:
+        """End all of them; none outlives the service."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for line in [*self._lines.values(), *self._probes]:
+            line.close()
+        if self._zygote is not None:
+            self._zygote.close()
+
+    def _opening(self, strategy: str) -> Opening:
+        return Opening(
+            config=self._config,
+            account=self._account,
+            instruments=self._instruments,
+            memory_mb_max=self._config.session_memory_mb_max,
+            strategy=strategy,
+        )
+
+    def _line(self, opening: Opening, load_ms_max: int) -> Line:
+        child = self._forked()
+        config = self._config
+        line = Line(self._loop, child, config.answer_ms_max, config.behind_max)
+        line.begin(framed(opening), load_ms_max)
+        return line
+
+    def _forked(self) -> Child:
+        """Return a new process; a warm parent that has ended is started anew first."""
+        if self._zygote is None:
+            raise OSError("sessions have no processes of their own here")
+        try:
+            return self._zygote.fork()
+        except OSError:
+            self._zygote.close()
+            self._zygote = Zygote()
+            return self._zygote.fork()
+
+    def _probe(self, asked: ProbeAsked) -> None:
+        name = asked.request.strategy or ""
+        opening = msgspec.structs.replace(self._opening(name), request=asked.request)
+        try:
+            line = self._line(opening, PROBE_MS_MAX)
+        except OSError as error:
+            self._post(_unloaded(asked, str(error), self._clock()))
+            return
+        self._probes.add(line)
+        line.on_answer = partial(self._on_found, line, asked)
+        line.on_lost = partial(self._on_unfound, line, asked)
+
+    def _on_found(self, line: Line, asked: ProbeAsked, data: bytes) -> None:
+        line.close()
+        self._probes.discard(line)
+        try:
+            found = msgspec.json.decode(data, type=Found)
+        except msgspec.MsgspecError as error:
+            self._post(_unloaded(asked, f"its answer cannot be read: {error}", self._clock()))
+            return
+        self._post(
+            Probed(
+                at_ns=self._clock(),
+                start_id=asked.start_id,
+                strategy=asked.request.strategy or "",
+                wanted=found.wanted,
+                parameters=found.parameters,
+                version=found.version,
+                errors=found.errors,
+            )
+        )
+
+    def _on_unfound(self, line: Line, asked: ProbeAsked, why: str) -> None:
+        line.close()
+        self._probes.discard(line)
+        self._post(_unloaded(asked, why, self._clock()))
+
+    def _host(self, hosted: SessionHosted, now_ns: int) -> None:
+        opening = msgspec.structs.replace(
+            self._opening(hosted.strategy), history=hosted.history, now_ns=now_ns
+        )
+        try:
+            line = self._line(opening, self._config.load_ms_max)
+        except OSError as error:
+            self._post(_lost(hosted.session, str(error), self._clock(), "LTS-003"))
+            return
+        self._lines[hosted.session] = line
+        line.on_answer = partial(self._on_spoken, hosted.session)
+        line.on_lost = partial(self._on_line_lost, hosted.session)
+
+    def _on_spoken(self, session: SessionId, data: bytes) -> None:
+        try:
+            spoken = msgspec.json.decode(data, type=Spoken)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            self._end(session, f"its answer cannot be read: {error}", code="SLU-212")
+            return
+        if spoken.error:
+            self._end(session, spoken.error, spoken.where)
+        else:
+            self._post(
+                SessionSpoke(
+                    at_ns=self._clock(),
+                    session=session,
+                    said=spoken.said,
+                    wake_at_ns=spoken.wake_at_ns,
+                )
+            )
+
+    def _on_line_lost(self, session: SessionId, why: str) -> None:
+        self._end(session, why)
+
+    def _end(self, session: SessionId, why: str, where: str = "", code: str = "LT-004") -> None:
+        line = self._lines.pop(session, None)
+        self._leaving.pop(session, None)
+        if line is not None:
+            line.close()
+            self._post(_lost(session, why, self._clock(), code, where))
+
+    async def _look_on(self) -> None:
+        """Look for whoever is late, and end what has had its last word."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            for line in [*self._lines.values(), *self._probes]:
+                line.look()
+            for session, until_s in list(self._leaving.items()):
+                line_left = self._lines.get(session)
+                is_quiet = line_left is None or line_left.is_idle
+                if is_quiet or self._loop.time() >= until_s:
+                    self._leaving.pop(session)
+                    if (gone := self._lines.pop(session, None)) is not None:
+                        gone.close()
+
+    async def _measure_on(self) -> None:
+        """Tell the core of every process's memory (S-11)."""
+        while True:
+            self.measure()
+            await asyncio.sleep(self._config.execution.monitoring.memory_s)
+
+    def measure(self) -> None:
+        """Tell the core what every process holds now."""
+        for session, line in list(self._lines.items()):
+            if (rss_bytes := _rss_bytes(line.pid)) is not None:
+                self._post(
+                    MemoryMeasured(at_ns=self._clock(), session=session, rss_bytes=rss_bytes)
+                )
+        own_bytes = self._me.memory_info().rss
+        self._post(MemoryMeasured(at_ns=self._clock(), session=None, rss_bytes=own_bytes))
+
+
+def _frame(told: SessionTold, now_ns: int) -> bytes:
+    return framed(
+        Told(now_ns=now_ns, hook=told.hook, is_trading=told.is_trading, event_json=told.event_json)
+    )
+
+
+def _lost(session: SessionId, why: str, now_ns: int, code: str, where: str = "") -> SessionLost:
+    return SessionLost(
+        at_ns=now_ns, session=session, reason=why, where=where or "its process", code=code
+    )
+
+
+def _unloaded(asked: ProbeAsked, why: str, now_ns: int) -> Probed:
+    wanted = "a strategy that loads, in a process of its own; mend it"
+    return Probed(
+        at_ns=now_ns,
+        start_id=asked.start_id,
+        strategy=asked.request.strategy or "",
+        errors=(FieldError(path=STRATEGY, found=why, wanted=wanted),),
+    )
+
+
+def _rss_bytes(pid: int) -> int | None:
+    try:
+        found: int = psutil.Process(pid).memory_info().rss
+    except psutil.Error:
+        return None
+    return found

@@ -1,0 +1,45 @@
+"""What the manager asks of every word that comes out of a session's process."""
+
+from schemas.isolation import SessionSpoke
+from schemas.orders import CancelRequested, SignalRaised
+from services.strategy.session import Session
+
+SAID_MAX = 256
+"""Signals and cancels in one answer; a count."""
+
+
+def broken_rule(session: Session, spoke: SessionSpoke) -> str:
+    """Return which rule an answer breaks: a session may speak for itself only. Empty: none."""
+    if len(spoke.said) > SAID_MAX:
+        return f"{len(spoke.said)} signals in one answer, at most {SAID_MAX}"
+    number = session.book.number
+    for event in spoke.said:
+        broken = _stranger(session, event)
+        if not broken and isinstance(event, SignalRaised):
+            broken, number = _numbered(session, event, number)
+        if broken:
+            return broken
+    return ""
+
+
+def _stranger(session: Session, event: SignalRaised | CancelRequested) -> str:
+    terms = session.terms
+    if event.session != terms.session:
+        return f"it spoke for session {event.session!r}"
+    if event.account != terms.account:
+        return f"it spoke for account {event.account!r}"
+    if event.instrument not in session.context.instruments:
+        return f"it spoke of {event.instrument!r}, which this session does not trade"
+    return ""
+
+
+def _numbered(session: Session, signal: SignalRaised, number: int) -> tuple[str, int]:
+    """Return what is wrong with a signal's own terms, and its number: they only grow."""
+    head, _, tail = signal.signal_id.rpartition("-")
+    if head != session.terms.session or not (tail.isascii() and tail.isdigit()):
+        return f"signal id {signal.signal_id!r} is none of its own", number
+    if int(tail) <= number:
+        return f"signal id {signal.signal_id!r} was used before", number
+    if not (signal.quantity.is_finite() and signal.quantity > 0):
+        return f"a quantity of {signal.quantity}", number
+    return "", int(tail)

@@ -1,0 +1,91 @@
+"""Keep what the repository holds of sessions up to date: late is allowed, lost is not."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from schemas.base import Event
+from schemas.errors import SluiceError
+from schemas.health import AlertRaised
+from schemas.isolation import PartFailed, SessionsNoted
+from services.repository.config import RepositoryConfig, opened
+from services.repository.kinds import SESSION_CHANGES, SESSIONS, Row
+from services.repository.repository import Repository
+from services.runtime.propagation import Propagation
+from services.runtime.step import Post
+
+CLOSE_TIMEOUT_S = 5.0
+
+
+class SessionRecords:
+    """Writes records in their order, one batch after another; nobody waits for it.
+
+    The journal has everything that is written here: what could not be written is not lost, and
+    all of it is written anew when the service starts (ADR 11).
+    """
+
+    def __init__(
+        self,
+        config: RepositoryConfig,
+        data_dir: Path,
+        component: str,
+        clock: Callable[[], int],
+    ) -> None:
+        self._config, self._data_dir = config, data_dir
+        self._propagation = Propagation(component, self._tell, clock)
+        self._rows: dict[tuple[str, str], Row] = {}
+        self._is_due = asyncio.Event()
+        self._repository: Repository | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def degraded(self) -> str:
+        """What cannot be written, and why; empty when all is."""
+        return self._propagation.degraded
+
+    async def open(self, post: Post) -> None:
+        """Begin to write; the repository itself is opened with the first record."""
+        self._post = post
+        self._task = asyncio.create_task(self._write_on(), name="records of sessions")
+
+    def act(self, event: Event, now_ns: int) -> None:
+        """Take records to be written; the newest of a session takes the place of an older one."""
+        if isinstance(event, SessionsNoted):
+            rows = [SESSIONS.row(each) for each in event.sessions]
+            rows += [SESSION_CHANGES.row(each) for each in event.changes]
+            self._rows |= {(row.kind, row.index.key): row for row in rows}
+            self._is_due.set()
+
+    async def close(self) -> None:
+        """Write what is left, if that can be done in a few seconds."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._write()
+        except (SluiceError, TimeoutError):
+            return  # the next start writes it
+        finally:
+            if self._repository is not None:
+                await self._repository.close()
+
+    def _tell(self, alert: AlertRaised) -> None:
+        self._post(PartFailed(at_ns=alert.at_ns, alert=alert))
+
+    async def _write_on(self) -> None:
+        while True:
+            await self._is_due.wait()
+            self._is_due.clear()
+            await self._propagation.run("SLU-200", "records of sessions", self._write)
+
+    async def _write(self) -> None:
+        if not self._rows:
+            return
+        if self._repository is None:
+            self._repository = await opened(self._config, self._data_dir)
+        rows = dict(self._rows)
+        await self._repository.put(*rows.values())
+        for key, row in rows.items():
+            if self._rows.get(key) is row:
+                del self._rows[key]
