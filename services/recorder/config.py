@@ -8,6 +8,22 @@ Positive = Annotated[int, msgspec.Meta(gt=0)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
+class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long each kind of record is kept, in days. What is older is removed, once a day."""
+
+    record_days: Positive = 2_557
+    """The chained journal: signals, decisions, orders, executions, control; seven years."""
+
+    logs_days: Positive = 30
+    """What the processes wrote, and the JSON Lines of days past."""
+
+    reports_days: Positive = 2_557
+    """Reports and statements."""
+
+    results_days: Positive = 2_557
+    """Results of sessions."""
+
+
 class RecorderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is recorded, how firmly, and for how long."""
 
@@ -35,8 +51,8 @@ class RecorderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     logs_dir: str = "logs"
     """Where `events/<component>_events.jsonl` go; relative to the data folder unless absolute."""
 
-    logs_kept_days: Positive = 30
-    """How many days of JSON Lines are kept; the hash-chained journal is never deleted."""
+    retention: Retention = Retention()
+    """How long what is recorded is kept."""
 
     max_chain_file_bytes: Positive = 256 * 1024 * 1024
     """Size at which the chained journal goes on in a new file, in bytes."""

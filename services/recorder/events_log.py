@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import msgspec
@@ -29,14 +29,13 @@ class EventsLog:
     crash they are continued from it, so that they too lack nothing and repeat nothing.
     """
 
-    def __init__(self, folder: Path, *, days_kept: int) -> None:
+    def __init__(self, folder: Path) -> None:
         """Open the folder.
 
         Raises:
             StateError: SLU-141, it cannot be written.
         """
         self._folder = folder
-        self._days_kept = days_kept
         self._files: dict[str, int] = {}
         self._today: date | None = None
         with _written(folder):
@@ -97,7 +96,7 @@ class EventsLog:
         return self._folder / f"{component}{SUFFIX}"
 
     def _turn_to(self, today: date) -> None:
-        """Put yesterday's files aside, and delete those that are too old."""
+        """Put yesterday's files aside; retention deletes those that are too old."""
         if today == self._today:
             return
         self.close()
@@ -106,10 +105,6 @@ class EventsLog:
                 day = datetime.fromtimestamp(path.stat().st_mtime, UTC).date()
                 if day < today:
                     path.replace(_free_name(path, day))
-            oldest = (today - timedelta(days=self._days_kept)).isoformat()
-            for path in sorted(self._folder.glob("*_events.????-??-??*.jsonl")):
-                if path.stem.rpartition(".")[2] < oldest:
-                    path.unlink()
         self._today = today
 
     def _last_record(self, component: str) -> tuple[int, int]:

@@ -21,8 +21,8 @@ from services.recorder.chain import (
     verify,
 )
 from services.recorder.checkpoints import Restoration
-from services.recorder.own import RESTORED, STREAM, own_message
-from services.recorder.reader import last_line, lines, records, segment_name, segments
+from services.recorder.own import RESTORED, STREAM, own_message, read_tombstones
+from services.recorder.reader import first_n, last_line, lines, records, segment_name, segments
 
 NOTE = "head.json"
 LOCK = "lock"
@@ -63,6 +63,7 @@ class Journal:
     """A folder of chained files. One process at a time appends to it.
 
     Attributes:
+        folder: where it is.
         head: the newest record's number and hash.
         logged_n: the last record that the JSON Lines hold too.
         places: how far each stream is recorded.
@@ -75,7 +76,7 @@ class Journal:
         Raises:
             StateError: SLU-140, a record is not what was written; SLU-141, no reading or writing.
         """
-        self._folder = folder
+        self.folder = folder
         self._file_bytes_max = file_bytes_max
         self.head = Head()
         self.logged_n = 0
@@ -136,7 +137,7 @@ class Journal:
         name, offset_bytes = self._path.name, self._offset_bytes
         head = self.head
         note = Note(head.n, head.hash, name, offset_bytes, logged_n, self.places)
-        path = self._folder / NOTE
+        path = self.folder / NOTE
         draft = path.with_suffix(".draft")
         try:
             draft.write_bytes(msgspec.json.encode(note))
@@ -164,7 +165,7 @@ class Journal:
         self.note(self.head.n)
 
     def append_own(self, subject: str, data: bytes, now_ns: int) -> None:
-        """Record something of the recorder's own.
+        """Record something of the recorder's own, when all that was recorded is logged too.
 
         Raises:
             StateError: SLU-141, the disk did not take it.
@@ -172,10 +173,11 @@ class Journal:
         place = self.places.get(STREAM)
         seq = 1 if place is None else place.seq + 1
         self.append([own_message(seq, subject, data, now_ns)])
+        self.note(self.head.n)  # it is in no JSON Lines: nobody published it
 
     def since(self, n: int) -> Iterator[tuple[int, Record]]:
         """Yield the records after `n`, oldest first; the first read is the file that holds it."""
-        for record in records(self._folder, after_n=n):
+        for record in records(self.folder, after_n=n):
             yield record.n, record
 
     def close(self) -> None:
@@ -184,12 +186,15 @@ class Journal:
         os.close(self._lock)
 
     def _find_end(self) -> None:
-        files = segments(self._folder)
+        files = segments(self.folder)
         self._path = files[-1] if files else self._named(1)
         if files:
             self.cut_bytes = _cut_torn_line(files[-1])
-        note = read_note(self._folder)
+        note = read_note(self.folder)
         if note is None:
+            gone = {each.last_n + 1: each for each in read_tombstones(self.folder)}
+            if files and (before := gone.get(first_n(files[0]))):
+                self.head = Head(before.last_n, before.last_hash)
             for path in files:
                 self._follow(path, 0)
             self.logged_n = self.head.n
@@ -200,7 +205,7 @@ class Journal:
         self._open(self._path)
 
     def _follow_note(self, note: Note, files: list[Path]) -> None:
-        path = self._folder / note.file
+        path = self.folder / note.file
         if note.n and (path not in files or path.stat().st_size < note.offset_bytes):
             raise _damaged(path, Damage(note.n, "it is missing: the file is shorter than it was"))
         if note.n:
@@ -243,7 +248,7 @@ class Journal:
         self._path = path
         self._file = os.open(path, _WRITE, 0o640)
         self._offset_bytes = os.fstat(self._file).st_size
-        folder = os.open(self._folder, os.O_RDONLY)
+        folder = os.open(self.folder, os.O_RDONLY)
         try:
             os.fsync(folder)  # so that a new file's name survives a power cut as well
         finally:
@@ -255,7 +260,7 @@ class Journal:
             self._file = -1
 
     def _named(self, first_n: int) -> Path:
-        return self._folder / segment_name(first_n)
+        return self.folder / segment_name(first_n)
 
 
 def verify_folder(folder: Path) -> Head | Damage:

@@ -1,6 +1,12 @@
 """What the recorder writes into the chain of its own accord: retention, and restores."""
 
+from pathlib import Path
+
+import msgspec
+
 from services.recorder.chain import Message
+from services.recorder.checkpoints import Tombstone
+from services.recorder.reader import lines
 
 STREAM = "RECORD"
 """In place of a stream's name; numbered by the recorder itself."""
@@ -19,3 +25,14 @@ TOMBSTONES = "tombstones.jsonl"
 def own_message(seq: int, subject: str, data: bytes, now_ns: int) -> Message:
     """Return a record of our own, as the journal takes it."""
     return Message(STREAM, seq, subject, now_ns, data, now_ns)
+
+
+def read_tombstones(folder: Path) -> list[Tombstone]:
+    """Return the tombstones of a record, oldest first; their signatures are not checked here.
+
+    Raises:
+        OSError: they cannot be read.
+    """
+    path = folder / TOMBSTONES
+    decoder = msgspec.json.Decoder(Tombstone)
+    return [decoder.decode(line) for line in lines(path)] if path.exists() else []

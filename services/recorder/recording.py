@@ -5,6 +5,7 @@ import contextlib
 import heapq
 import shutil
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +30,7 @@ from services.recorder.events_log import EventsLog
 from services.recorder.journal import Journal, Place
 from services.recorder.profile import durability, recorded_streams, wanted_streams
 from services.recorder.pull import Pull
+from services.recorder.retention import DAY_NS, enforce
 from services.recorder.witness import Witness
 from services.runtime.ending import end
 from services.runtime.fastpath import BusConnection
@@ -66,6 +68,8 @@ class Recording:
         self._clock = clock
         self._config = config
         self._key = key
+        self._data_dir = data_dir
+        self._retire_at_ns = 0
         self._record_dir = data_dir / RECORD_FOLDER
         self._events_dir = data_dir / config.logs_dir / EVENTS_FOLDER
         self._monitor_url = monitor_url
@@ -143,7 +147,7 @@ class Recording:
         config = self._config
         witness = Witness(self._record_dir, self._key, config)
         witness.check(journal.head)
-        events = EventsLog(self._events_dir, days_kept=config.logs_kept_days)
+        events = EventsLog(self._events_dir)
         unlogged = [
             (n, Message(r.stream, r.stream_seq, r.subject, r.stored_ns, r.data, r.recv_ns))
             for n, r in journal.since(journal.logged_n)
@@ -236,6 +240,7 @@ class Recording:
                     asyncio.to_thread(self._witness.look, journal.head, self._clock())
                 )
                 self._anchoring.turn()
+                await self._retire(journal)
 
     async def _commit(self, journal: Journal, events: EventsLog, messages: list[Message]) -> None:
         """Write and sync a group, in a thread: a halt must not wait for a disk."""
@@ -256,6 +261,22 @@ class Recording:
 
         missed = await _to_its_end(asyncio.to_thread(write))
         self._post(*missed, self._mark(journal))
+
+    async def _retire(self, journal: Journal) -> None:
+        """Once a day, and after each opening, remove what is older than its policy."""
+        now_ns = self._clock()
+        if now_ns >= self._retire_at_ns:
+            self._retire_at_ns = now_ns + DAY_NS
+            work = partial(
+                enforce,
+                journal,
+                self._key,
+                data_dir=self._data_dir,
+                events_dir=self._events_dir,
+                policy=self._config.retention,
+                now_ns=now_ns,
+            )
+            await _to_its_end(asyncio.to_thread(work))
 
     async def _look(self, journal: Journal) -> None:
         """See how far behind we are, whether a stream became shorter, and what room is left."""

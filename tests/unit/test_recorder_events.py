@@ -68,7 +68,7 @@ def numbers_of(folder: Path, component: str = "gate") -> list[int]:
 
 
 def opened(folder: Path) -> EventsLog:
-    return EventsLog(folder, days_kept=30)
+    return EventsLog(folder)
 
 
 def test_events_are_in_the_file_when_the_write_returns(tmp_path: Path) -> None:
@@ -103,16 +103,6 @@ def test_a_file_of_the_same_day_is_never_overwritten(tmp_path: Path) -> None:
         "gate_events.2024-10-04.jsonl",
         "gate_events.jsonl",
     ]
-
-
-def test_files_older_than_the_days_kept_are_deleted(tmp_path: Path) -> None:
-    (tmp_path / "gate_events.2024-09-03.jsonl").touch()
-    (tmp_path / "gate_events.2024-09-04.jsonl").touch()
-    log = opened(tmp_path)
-    log.write(records(1), NOON_NS)
-    log.close()
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["gate_events.2024-09-04.jsonl", "gate_events.jsonl"]
 
 
 def test_records_that_a_crash_kept_out_are_written_once(tmp_path: Path) -> None:

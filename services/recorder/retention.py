@@ -1,0 +1,156 @@
+"""What is old enough goes, by the policy of its kind; what went is written into the record (R-06).
+
+Of the chain only whole files go, from its beginning. A signed tombstone says where it goes on, so
+that the rest verifies; the record says what was removed and by which rule before anything is.
+"""
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from schemas.base import NS_PER_S
+from schemas.errors import StateError
+from services.recorder.chain import hash_of, read_line
+from services.recorder.checkpoints import RecordKey, Tombstone
+from services.recorder.config import Retention
+from services.recorder.journal import Journal
+from services.recorder.own import REMOVED, TOMBSTONES, read_tombstones
+from services.recorder.reader import first_n, last_line, lines, segments
+
+DAY_NS = 86_400 * NS_PER_S
+
+
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
+    """What one pass of retention removed of one kind: payload of `record.removed`."""
+
+    kind: str
+    policy: str
+    """The rule, in words."""
+
+    files: tuple[str, ...]
+    size_bytes: int
+    first_n: int = 0
+    last_n: int = 0
+    """Of the record: numbers of the first and the last record that went; 0 for other kinds."""
+
+
+def enforce(
+    journal: Journal,
+    key: RecordKey,
+    *,
+    data_dir: Path,
+    events_dir: Path,
+    policy: Retention,
+    now_ns: int,
+) -> list[Removed]:
+    """Remove what is older than the policy of its kind, once it is recorded; return what it was.
+
+    Args:
+        journal: where it is recorded.
+        key: signs the tombstones.
+        data_dir: of logs, reports, results.
+        events_dir: of the JSON Lines.
+        policy: what is kept how long.
+        now_ns: in ns since the epoch.
+
+    Raises:
+        StateError: SLU-141, a file cannot be read, written or removed.
+    """
+    try:
+        found = [
+            *_of_record(journal, key, policy.record_days, now_ns),
+            *_of_files(journal, _kinds(data_dir, events_dir, policy), now_ns),
+        ]
+    except OSError as error:
+        path, said = error.filename or data_dir, error.strerror or str(error)
+        wanted = "files that can be removed: retention goes on tomorrow"
+        raise StateError("SLU-141", path=path, found=said, wanted=wanted) from error
+    return found
+
+
+def _of_record(journal: Journal, key: RecordKey, days: int, now_ns: int) -> Iterator[Removed]:
+    folder = journal.folder
+    gone_n = max((each.last_n for each in read_tombstones(folder)), default=0)
+    files = segments(folder)
+    for path, following in itertools.pairwise(files):
+        if first_n(following) <= gone_n + 1:
+            path.unlink()  # its tombstone stands: a crash came between
+            continue
+        last = last_line(path, path.stat().st_size - 1)
+        if read_line(last).recv_ns >= now_ns - days * DAY_NS:
+            return
+        yield _bury(journal, key, path, last, f"the record is kept {days} days", now_ns)
+
+
+def _bury(
+    journal: Journal, key: RecordKey, path: Path, last: bytes, policy: str, now_ns: int
+) -> Removed:
+    """Remove the first file of a chain: recorded, then signed, then done."""
+    first = read_line(next(lines(path)))
+    end = read_line(last)
+    removed = Removed(
+        kind="record",
+        policy=policy,
+        files=(path.name,),
+        size_bytes=path.stat().st_size,
+        first_n=first.n,
+        last_n=end.n,
+    )
+    journal.append_own(REMOVED, msgspec.json.encode(removed), now_ns)
+    tombstone = key.tombstone(
+        Tombstone(
+            first_n=first.n,
+            last_n=end.n,
+            first_prev_hash=first.prev_hash,
+            last_hash=hash_of(last),
+            at_ns=now_ns,
+            policy=policy,
+            key=key.fingerprint,
+        )
+    )
+    with (journal.folder / TOMBSTONES).open("ab") as file:
+        file.write(msgspec.json.encode(tombstone) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()
+    return removed
+
+
+def _of_files(
+    journal: Journal, kinds: dict[str, tuple[list[Path], int]], now_ns: int
+) -> Iterator[Removed]:
+    """Remove old files of the other kinds: of each what was not changed for so long."""
+    for kind, (files, days) in kinds.items():
+        before_ns = now_ns - days * DAY_NS
+        old = [path for path in files if path.stat().st_mtime_ns < before_ns]
+        if not old:
+            continue
+        removed = Removed(
+            kind=kind,
+            policy=f"{kind} are kept {days} days",
+            files=tuple(map(str, old)),
+            size_bytes=sum(path.stat().st_size for path in old),
+        )
+        journal.append_own(REMOVED, msgspec.json.encode(removed), now_ns)
+        for path in old:
+            path.unlink(missing_ok=True)
+        yield removed
+
+
+def _kinds(
+    data_dir: Path, events_dir: Path, policy: Retention
+) -> dict[str, tuple[list[Path], int]]:
+    """Return the files that may go, by kind, and for how many days each is kept."""
+    logs = [*data_dir.glob("log/*.log.*"), *events_dir.glob("*_events.*.jsonl")]
+    found = {
+        "logs": (logs, policy.logs_days),
+        "reports": (list(data_dir.glob("reports/**/*")), policy.reports_days),
+        "results": (list(data_dir.glob("results/**/*")), policy.results_days),
+    }
+    return {
+        kind: (sorted(path for path in files if path.is_file()), days)
+        for kind, (files, days) in found.items()
+    }
