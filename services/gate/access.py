@@ -4,7 +4,7 @@ What was approved, what it counted for, and what it executed. All of it is a fol
 their own times, so that a restart brings it back; cancels are counted and not kept (I9).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -36,6 +36,11 @@ from services.gate.memory import MessageWindow
 
 SESSIONS_MAX = 10_000
 """Sessions of one account that are remembered; of more, the one that was met first goes."""
+
+
+_ENDS: frozenset[type[Event]] = frozenset(
+    {OrderCanceled, OrderExpired, OrderRejected, OrderRefused, OrderReplaced}
+)
 
 
 class Traffic:
@@ -211,11 +216,7 @@ class Access:
         {
             OrderApproved,
             OrderFilled,
-            OrderCanceled,
-            OrderExpired,
-            OrderRejected,
-            OrderRefused,
-            OrderReplaced,
+            *_ENDS,
             BookAdopted,
             EpochStarted,
         }
@@ -235,33 +236,20 @@ class Access:
         period_ms = max((row.period_ms or 0 for row in config.accounts.values()), default=0)
         self.path = PricePath(markets, period_ms) if period_ms else None
         self._stopped: dict[tuple[AccountId, str], int] = {}
+        self._folds: dict[type[Event], Callable[[Any, int], None]] = {
+            OrderApproved: self._on_approval,
+            CancelApproved: self._on_cancel,
+            OrderFilled: self._on_fill,
+            **dict.fromkeys(_ENDS, self._on_end),
+            BookAdopted: self._on_book,
+            EpochStarted: self._on_start,
+        }
         self._samples_at_ns: int | None = 0 if self.path is not None else None
         self.wake_at_ns: int | None = self._samples_at_ns
 
     def apply(self, event: Event, now_ns: int) -> None:
         """Fold one event in; what it counts for goes by its own time, as in a restart."""
-        if isinstance(event, OrderApproved):  # by far the most
-            sender = self.accounts.get(event.order.account)
-            if sender is not None:
-                sender.approve(event)
-            return
-        if isinstance(event, EpochStarted):
-            self._start(event)
-            return
-        account = self.accounts.get(_account_of(event))
-        if account is None:
-            return
-        match event:
-            case CancelApproved():
-                account.cancel(event)
-            case OrderFilled():
-                if strategy := account.fill(event):
-                    self._stopped[account.account.id, strategy] = event.at_ns
-                    self._set_alarm(now_ns)
-            case BookAdopted():
-                account.adopt(event)
-            case ExecutionEvent():
-                account.end(event)
+        self._folds[type(event)](event, now_ns)
 
     def wake(self, now_ns: int) -> Sequence[Event]:
         """Take the prices when it is time, and say which strategies were stopped."""
@@ -274,7 +262,33 @@ class Access:
         self.wake_at_ns = self._samples_at_ns
         return said
 
-    def _start(self, event: EpochStarted) -> None:
+    def _on_approval(self, event: OrderApproved, now_ns: int) -> None:
+        account = self.accounts.get(event.order.account)
+        if account is not None:
+            account.approve(event)
+
+    def _on_cancel(self, event: CancelApproved, now_ns: int) -> None:
+        account = self.accounts.get(event.account)
+        if account is not None:
+            account.cancel(event)
+
+    def _on_fill(self, event: OrderFilled, now_ns: int) -> None:
+        account = self.accounts.get(event.account)
+        if account is not None and (strategy := account.fill(event)):
+            self._stopped[event.account, strategy] = event.at_ns
+            self._set_alarm(now_ns)
+
+    def _on_end(self, event: ExecutionEvent, now_ns: int) -> None:
+        account = self.accounts.get(event.account)
+        if account is not None:
+            account.end(event)
+
+    def _on_book(self, event: BookAdopted, now_ns: int) -> None:
+        account = self.accounts.get(event.book.account)
+        if account is not None:
+            account.adopt(event)
+
+    def _on_start(self, event: EpochStarted, now_ns: int) -> None:
         for account in self.accounts.values():
             account.throttle.start(event)
         for key in list(self._stopped):
@@ -307,15 +321,6 @@ def chosen(limits: Limits, name: str) -> int | None:
     except LimitMissingError:
         return None
     return value
-
-
-def _account_of(event: Event) -> AccountId:
-    match event:
-        case BookAdopted(book=book):
-            return book.account
-        case ExecutionEvent() | CancelApproved():
-            return event.account
-    raise AssertionError(f"{type(event).__name__} is of no account")
 
 
 def _messages_max(config: GateConfig, account: AccountId) -> int:

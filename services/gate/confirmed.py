@@ -79,6 +79,10 @@ class Confirmations:
 
     def apply(self, event: Event, now_ns: int) -> None:
         """Fold one event in; what was shown to nobody, or too long ago, cannot be confirmed."""
+        if isinstance(event, SignalDecided):  # by far the most
+            if self._confirmed:
+                self._confirmed.pop(event.signal_id, None)  # honoured once
+            return
         match event:
             case SessionCreated(session=session, execution_mode=mode):
                 self.mode_of.setdefault(session, mode)  # fixed for the session's whole life
@@ -92,9 +96,6 @@ class Confirmations:
             case SessionStateChanged(session=session, state=state):
                 if state is not SessionState.RUNNING:
                     self._forget(session)
-            case SignalDecided(signal_id=signal_id):
-                if self._confirmed:
-                    self._confirmed.pop(signal_id, None)  # honoured once
             case HaltRequested():
                 self._shown.clear()
                 self._confirmed.clear()

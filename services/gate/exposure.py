@@ -41,6 +41,9 @@ class Market:
         trading: what the venue said last; None when it never said anything.
         price: what exposure is valued at: the newest ask, or bid where nobody asks.
         exposed: the lanes that have to be valued anew when the price changes.
+        sane: a quote that was found to have two prices that do not cross.
+        spread: a quote, and how far its bid and ask are apart, in bps. Several sessions answer one
+            quote: both are found once.
     """
 
     __slots__ = (
@@ -51,6 +54,8 @@ class Market:
         "price",
         "quote",
         "received_ns",
+        "sane",
+        "spread",
         "trading",
     )
 
@@ -61,6 +66,8 @@ class Market:
         self.trading: Trading | None = None
         self.price: Decimal | None = None
         self.exposed: list[Lane] = []
+        self.sane: QuoteReceived | None = None
+        self.spread: tuple[QuoteReceived | None, Decimal] = (None, ZERO)
         self._unvalued = unvalued
         self._is_unvalued = False
 
@@ -250,8 +257,10 @@ class Lane:
         if not before:
             if not worst:
                 return
-            self.market.exposed.append(self)
-            self.market.moves()
+            exposed = self.market.exposed
+            if not exposed:
+                self.market.moves()  # while anything is exposed, every quote is looked at
+            exposed.append(self)
         elif not worst:
             self.market.exposed.remove(self)
         unit = self.unit_value

@@ -88,6 +88,16 @@ class GateState:
             PositionsAdopted: self._on_takeover,
             **dict.fromkeys(EXECUTIONS, self._on_execution),
         }
+        self._fates: dict[type[Event], Callable[[Account, Any], None]] = {
+            OrderSubmitted: lambda account, event: account.submitted(event, self.ids),
+            OrderFilled: Account.filled,
+            OrderCanceled: Account.ended,
+            OrderExpired: Account.ended,
+            OrderRejected: _close,
+            OrderRefused: _close,
+            OrderReplaced: _close,
+            OrderMarkedUnknown: lambda account, event: account.lost(event.order_id, self.ids),
+        }
         made_from = (config, self.markets, self.accounts)
         self.risk = PortfolioRisk(*made_from)
         self.dynamic = DynamicLimits(config, self.accounts, self.risk)
@@ -208,19 +218,12 @@ class GateState:
 
     def _on_execution(self, event: ExecutionEvent) -> None:
         account = self.accounts.get(event.account)
-        if account is None or not account.is_news(event):
-            return
-        match event:
-            case OrderSubmitted():
-                account.submitted(event, self.ids)
-            case OrderFilled():
-                account.filled(event)
-            case OrderCanceled() | OrderExpired():
-                account.ended(event)
-            case OrderRejected() | OrderRefused() | OrderReplaced():
-                account.closed(event.order_id)
-            case OrderMarkedUnknown():
-                account.lost(event.order_id, self.ids)
+        if account is not None and account.is_news(event):
+            self._fates[type(event)](account, event)
+
+
+def _close(account: Account, event: ExecutionEvent) -> None:
+    account.closed(event.order_id)
 
 
 def _by_type(

@@ -180,6 +180,8 @@ class AfreshGate(GateCore):
             account.routes.clear()
             for lane in self._lanes(account):
                 lane._valued_at = None
+        for market in self.state.markets.values():
+            market.sane, market.spread = None, (None, dec(0))
         return super().handle(event, now_ns)
 
     def _lanes(self, account: Account) -> list[Lane]:

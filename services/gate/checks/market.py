@@ -38,9 +38,13 @@ def market_fresh(case: Case) -> Found:
 
 def market_sane(case: Case) -> Verdict:
     """Return whether both sides are quoted, are numbers, and do not cross."""
-    quote = case.quote
-    is_sane = is_plain(quote.bid) and is_plain(quote.ask) and quote.bid <= quote.ask
-    return PASS if is_sane else (False, f"{quote.bid}/{quote.ask}", "")
+    quote, market = case.quote, case.lane.market
+    if quote is market.sane:
+        return PASS
+    if is_plain(quote.bid) and is_plain(quote.ask) and quote.bid <= quote.ask:
+        market.sane = quote
+        return PASS
+    return (False, f"{quote.bid}/{quote.ask}", "")
 
 
 def market_locked(case: Case) -> Verdict:
@@ -78,9 +82,13 @@ def market_clock(case: Case) -> Verdict:
 @at_most(lambda case: case.limits.spread_bps_max)
 def market_spread(case: Case) -> Found:
     """Return how far bid and ask are apart: too far, and the touch means nothing."""
-    quote = case.quote
-    bid, ask = quote.bid, quote.ask
-    return quotient((ask - bid) * _TWICE_BPS, ask + bid)
+    quote, market = case.quote, case.lane.market
+    known_of, spread_bps = market.spread
+    if quote is not known_of:
+        bid, ask = quote.bid, quote.ask
+        spread_bps = quotient((ask - bid) * _TWICE_BPS, ask + bid)
+        market.spread = (quote, spread_bps)
+    return spread_bps
 
 
 def _jumps_freely(state: GateState, lane: Lane) -> bool:
