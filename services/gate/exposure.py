@@ -4,7 +4,7 @@ Orders are kept, not counters; the sums beside them follow every change, so that
 to walk through the orders. Tests compute the sums anew from the orders and compare.
 """
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import msgspec
 
@@ -28,7 +28,10 @@ _BUY = Side.BUY
 
 def is_plain(number: Decimal) -> bool:
     """Return whether `number` is above 0, finite and of a size that money and quantities have."""
-    return number.is_finite() and ZERO < number < HUGE
+    try:
+        return ZERO < number < HUGE
+    except InvalidOperation:  # what is not a number cannot be compared
+        return False
 
 
 class Market:
