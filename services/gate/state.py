@@ -88,16 +88,7 @@ class GateState:
             PositionsAdopted: self._on_takeover,
             **dict.fromkeys(EXECUTIONS, self._on_execution),
         }
-        self._fates: dict[type[Event], Callable[[Account, Any], None]] = {
-            OrderSubmitted: lambda account, event: account.submitted(event, self.ids),
-            OrderFilled: Account.filled,
-            OrderCanceled: Account.ended,
-            OrderExpired: Account.ended,
-            OrderRejected: _close,
-            OrderRefused: _close,
-            OrderReplaced: _close,
-            OrderMarkedUnknown: lambda account, event: account.lost(event.order_id, self.ids),
-        }
+        self._fates = self._by_fate()
         made_from = (config, self.markets, self.accounts)
         self.risk = PortfolioRisk(*made_from)
         self.dynamic = DynamicLimits(config, self.accounts, self.risk)
@@ -215,6 +206,18 @@ class GateState:
     def _on_link(self, event: LinkChanged) -> None:
         if not event.is_up:
             self.distrust("the bus connection was lost")
+
+    def _by_fate(self) -> dict[type[Event], Callable[[Account, Any], None]]:
+        return {
+            OrderSubmitted: lambda account, event: account.submitted(event, self.ids),
+            OrderFilled: Account.filled,
+            OrderCanceled: Account.ended,
+            OrderExpired: Account.ended,
+            OrderRejected: _close,
+            OrderRefused: _close,
+            OrderReplaced: _close,
+            OrderMarkedUnknown: lambda account, event: account.lost(event.order_id, self.ids),
+        }
 
     def _on_execution(self, event: ExecutionEvent) -> None:
         account = self.accounts.get(event.account)
