@@ -1,10 +1,12 @@
 """`chain`: from a tick's publish to the order in the venue adapter's hand, over the real bus."""
 
 import asyncio
+import os
 import time
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import msgspec
 import uvloop
@@ -30,6 +32,7 @@ GOAL = "p50 <= 2 x relay at 500 and at 2,000 ticks/s"
 RATIO_MAX = 2.0
 RATES_PER_S = (500, 2_000)
 SECONDS = 4
+SYNCS, SYNC_EVERY_S, INTENT_BYTES = 100, 0.002, 700
 SYMBOL = InstrumentId("bench:S0000")
 STRATEGY = "services.bench.strategies:EveryTenthTick"
 
@@ -61,6 +64,22 @@ def kept(journal: Path) -> Iterator[Event]:
     """Yield the events of a service's journal, oldest first."""
     for line in journal.read_bytes().splitlines():
         yield decode_kept(msgspec.json.decode(line, type=_Line).event, where=str(journal))
+
+
+def sync_ns() -> list[int]:
+    """Return how long the disk takes for what an executor must have on it before it sends.
+
+    No relay does that: it is a yardstick of its own, on the disk of the same run.
+    """
+    took: list[int] = []
+    with TemporaryFile() as file:
+        for _ in range(SYNCS):
+            before_ns = time.perf_counter_ns()
+            os.write(file.fileno(), b"x" * INTENT_BYTES)
+            os.fdatasync(file.fileno())
+            took.append(time.perf_counter_ns() - before_ns)
+            time.sleep(SYNC_EVERY_S)
+    return took
 
 
 class _Line(msgspec.Struct):
@@ -128,17 +147,19 @@ async def _rounds(rounds: int) -> Result:
     yardstick: dict[str, float] = {}
     ratio: dict[str, float] = {}
     for rate in RATES_PER_S:
-        ours, whole, bare = [], [], []
+        ours, whole, bare, synced = [], [], [], []
         for _ in range(rounds):
             with nats_server() as url:
                 count = rate * SECONDS
                 taken_ns = await relay_latencies_ns(url, rate, count, TICKS_PER_ORDER)
                 bare.append(latencies_us(taken_ns))
+            synced.append(latencies_us(sync_ns()))
             ours.append(latencies_us(await order_latencies_ns(rate)))
             whole.append(latencies_us(await order_latencies_ns(rate, SERVICES)))
         value |= {f"at_{rate}_{key}": each for key, each in middle(ours).items()}
         value |= {f"whole_system_at_{rate}_{key}": each for key, each in middle(whole).items()}
         yardstick |= {f"at_{rate}_{key}": each for key, each in middle(bare).items()}
+        yardstick[f"sync_at_{rate}_p50_us"] = middle(synced)["p50_us"]
         for key in ("p50", "p99"):
             name = f"at_{rate}_{key}"
             ratio[name] = round(value[f"{name}_us"] / yardstick[f"{name}_us"], 2)

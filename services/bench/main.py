@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from schemas.errors import SluiceError, UserError
-from services.bench import chain, fused, gate, halt
+from services.bench import chain, footprint, fused, gate, halt, recover
 from services.bench.result import Result, machine
 
 BENCHMARKS: dict[str, Callable[[int], Result]] = {
@@ -16,6 +16,8 @@ BENCHMARKS: dict[str, Callable[[int], Result]] = {
     "gate": gate.run,
     "fused": fused.run,
     "halt": halt.run,
+    "recover": recover.run,
+    "footprint": footprint.run,
 }
 ROUNDS = 5
 

@@ -5,9 +5,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from schemas.base import Event, ExecutionId, OrderId
 from schemas.errors import UserError
-from services.bench import chain, fused, gate, main
+from schemas.executions import Liquidity, OutcomeRecorded
+from schemas.orders import Side
+from schemas.venue import VenueFilled
+from schemas.wire import encode
+from services.bench import chain, fused, gate, main, recover
 from services.bench.result import Result, latencies_us, middle, percentile
+from tests.builders import ALPHA, dec
 
 
 def test_percentiles_are_taken_by_nearest_rank() -> None:
@@ -46,10 +52,40 @@ def test_the_chain_loses_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(result.ratio) == {"at_200_p50", "at_200_p99"}
 
 
+def test_what_venue_and_executor_disagree_about_is_lost_and_what_is_there_twice_is_doubled(
+    tmp_path: Path,
+) -> None:
+    def journal(name: str, *events: Event) -> None:
+        lines = (b'{"crc":"00000000","event":%b}\n' % encode(event) for event in events)
+        (tmp_path / name).write_bytes(b"".join(lines))
+
+    told = VenueFilled(
+        at_ns=1,
+        order_id=OrderId("o1"),
+        execution_id=ExecutionId("e1"),
+        instrument=ALPHA,
+        side=Side.BUY,
+        price=dec(1),
+        quantity=dec(1),
+        leaves=dec(0),
+        fee=dec(0),
+        liquidity=Liquidity.TAKER,
+    )
+    sent = OutcomeRecorded(at_ns=1, order_id=OrderId("o1"), is_sent=True)
+    journal("venue.jsonl", told)
+    journal("executor.jsonl", sent, sent)
+    assert recover.losses(tmp_path) == {
+        "orders_count": 0,
+        "executions_count": 1,
+        "executions_lost_count": 1,
+        "doubled_count": 1,
+    }
+
+
 def test_an_unknown_benchmark_is_named_with_those_there_are() -> None:
     with pytest.raises(UserError) as caught:
         main.run(["speed"])
-    assert caught.value.fields["wanted"] == "one of chain, gate, fused, halt"
+    assert caught.value.fields["wanted"] == "one of chain, gate, fused, halt, recover, footprint"
 
 
 def test_figures_are_written_as_json_with_their_machine(
