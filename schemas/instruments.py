@@ -25,6 +25,16 @@ class AssetClass(enum.StrEnum):
     LENDING = "lending"
 
 
+class OptionRight(enum.StrEnum):
+    """What an option gives the right to do with its underlying."""
+
+    CALL = "call"
+    """Buy it."""
+
+    PUT = "put"
+    """Sell it."""
+
+
 class DataKind(enum.StrEnum):
     """What a session may ask its data provider for."""
 
@@ -81,6 +91,21 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     offers: tuple[DataKind, ...] = ()
     """What its feed tells of it. A session that asks for anything else is not started."""
+
+    expiry: str = ""
+    """Of a future or an option: its last day, like `2015-12-24`, or its month; for people."""
+
+    expires_ns: int = 0
+    """When the paper exchange settles what is held of it, ns since the epoch; 0: never. Empty in a
+    recording that is replayed live, whose clock is another one."""
+
+    underlying: InstrumentId | None = None
+    """Of an option: what it is on."""
+
+    strike: Decimal | None = None
+    """Of an option, in `currency` for one unit of the underlying."""
+
+    right: OptionRight | None = None
 
     @property
     def venue(self) -> str:

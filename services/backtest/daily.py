@@ -35,10 +35,9 @@ def with_opens(
         together = list(group)
         bars = [each for each in together if isinstance(each, BarClosed) and _is_day(each)]
         bars = [bar for bar in bars if instruments[bar.instrument].calendar != ALL_DAY]
-        for bar in sorted((each for each in bars if each.open_ns >= told_ns), key=_open_ns):
-            volume = volumes.get(bar.instrument)
-            if volume:
-                yield from _open_of(bar, volume, instruments[bar.instrument])
+        opening = [bar for bar in bars if bar.open_ns >= told_ns and volumes.get(bar.instrument)]
+        for open_ns, opens in groupby(sorted(opening, key=_open_ns), key=_open_ns):
+            yield from _opens_of([*opens], open_ns, volumes, instruments)
         yield from together
         for bar in bars:
             volumes[bar.instrument] = bar.volume
@@ -58,16 +57,26 @@ def _open_ns(bar: BarClosed) -> int:
     return bar.open_ns
 
 
-def _open_of(bar: BarClosed, volume: Decimal, instrument: Instrument) -> Iterator[MarketEvent]:
-    price, lot = bar.open, instrument.lot_size
-    size = max(volume // lot * lot, lot)
-    yield QuoteReceived(
-        at_ns=bar.open_ns,
-        instrument=bar.instrument,
-        bid=price,
-        bid_size=size,
-        ask=price + instrument.tick_size,
-        ask_size=size,
-        is_synthetic=True,
-    )
-    yield TradeReceived(at_ns=bar.open_ns, instrument=bar.instrument, price=price, quantity=lot)
+def _opens_of(
+    bars: list[BarClosed],
+    open_ns: int,
+    volumes: Mapping[InstrumentId, Decimal],
+    instruments: Mapping[InstrumentId, Instrument],
+) -> Iterator[MarketEvent]:
+    """Yield the opening trades of one moment, and then its quotes: a fall may halt the market."""
+    for bar in bars:
+        lot = instruments[bar.instrument].lot_size
+        yield TradeReceived(at_ns=open_ns, instrument=bar.instrument, price=bar.open, quantity=lot)
+    for bar in bars:
+        instrument = instruments[bar.instrument]
+        lot = instrument.lot_size
+        size = max(volumes[bar.instrument] // lot * lot, lot)
+        yield QuoteReceived(
+            at_ns=open_ns,
+            instrument=bar.instrument,
+            bid=bar.open,
+            bid_size=size,
+            ask=bar.open + instrument.tick_size,
+            ask_size=size,
+            is_synthetic=True,
+        )

@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -11,7 +13,7 @@ from schemas.errors import UserError
 from schemas.instruments import AssetClass, Instrument
 from schemas.market import MarketEvent
 from services.backtest.daily import DAY_NS, with_opens
-from services.calendars.named import ALL_DAY
+from services.calendars.named import ALL_DAY, calendar_named
 from services.feed.opening import open_recording
 from services.feed.simulated import START_NS, Simulated
 from services.feed.source import Recording, Source, recorded
@@ -71,31 +73,58 @@ def hash_of(terms: DataTerms) -> str:
 
 
 def with_hours(instrument: Instrument) -> Instrument:
-    """Return an instrument of a recording with the hours of its own market.
+    """Return an instrument of a recording with the hours of its own market, and its end.
 
-    A recording is replayed live at any hour; a backtest runs on the recorded clock.
+    A recording is replayed live at any hour; a backtest runs on the recorded clock. An option ends
+    with the regular hours of its last day, a future when its owner says so (`expires_ns`).
     """
     calendar = HOURS.get((instrument.venue, instrument.asset_class))
     if instrument.calendar != ALL_DAY or calendar is None:
         return instrument
-    return msgspec.structs.replace(instrument, calendar=calendar)
+    expires_ns = instrument.expires_ns
+    if instrument.asset_class is AssetClass.OPTION and not expires_ns:
+        expires_ns = _end_of(instrument.expiry, calendar)
+    return msgspec.structs.replace(instrument, calendar=calendar, expires_ns=expires_ns)
+
+
+@lru_cache(maxsize=1_024)
+def _end_of(day: str, calendar: str) -> int:
+    """Return when the regular hours of a day end, in ns; 0 where nobody knows."""
+    noon = datetime.combine(date.fromisoformat(day), time(17), UTC)
+    session = calendar_named(calendar).session_at(round(noon.timestamp()) * NS_PER_S)
+    return session.close_ns if session else 0
+
+
+def needed_by(
+    instruments: Sequence[Instrument], symbols: Sequence[InstrumentId]
+) -> dict[InstrumentId, Instrument]:
+    """Return the instruments of `symbols`, and those that tell what an option is worth at its end.
+
+    These are its underlying and the other options of that day (`services.executor.venues.expiry`).
+    """
+    chosen = [each for each in instruments if each.id in symbols]
+    ends = {(each.underlying, each.expiry): None for each in chosen if each.right is not None}
+    spots = [underlying for underlying, _ in ends]
+    return {
+        each.id: each
+        for each in instruments
+        if each.id in symbols or each.id in spots or (each.underlying, each.expiry) in ends
+    }
 
 
 def played(
     source: Source,
     terms: DataTerms,
     instruments: Mapping[InstrumentId, Instrument],
-    symbols: Sequence[InstrumentId],
 ) -> Iterator[MarketEvent]:
-    """Yield what is played of `symbols`, oldest first, at its recorded time.
+    """Yield what is played of `instruments`, oldest first, at its recorded time.
 
     Raises:
         UserError: while iterating: a file cannot be read.
     """
-    wanted = frozenset(symbols)
     events: Iterable[MarketEvent] = source
     if isinstance(source, Recording):
-        events = source.only(wanted)
+        events = source.only(instruments)
         if source.silence_ns >= DAY_NS:
             events = with_opens(events, instruments)
     else:  # it has no end of its own
@@ -106,7 +135,7 @@ def played(
         at_ns = event.at_ns
         if at_ns >= terms.to_ns:
             return
-        if at_ns >= terms.from_ns and getattr(event, "instrument", None) in wanted:
+        if at_ns >= terms.from_ns and getattr(event, "instrument", None) in instruments:
             yield event
 
 

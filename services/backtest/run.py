@@ -16,7 +16,7 @@ from schemas.market_rules import MarketRuleInvoked
 from schemas.results import BacktestResult, Figures, StrategyTerms
 from schemas.sessions import SessionCreated, StrategyFailed
 from schemas.wire import encode
-from services.backtest.data import DataTerms, nothing_played, played, source_of
+from services.backtest.data import DataTerms, needed_by, nothing_played, played, source_of
 from services.backtest.lookahead import Sealed
 from services.backtest.patience import LOOKS_NS, PatientFused
 from services.breaker.config import BreakerConfig
@@ -131,7 +131,7 @@ def run(plan: Plan, progress: Progress | None = None) -> Outcome:
     # Through its own text: an event leaves out what is its default, and takes for that only the
     # very object that its class names; so the same bytes would depend on where a plan came from.
     plan = msgspec.json.decode(msgspec.json.encode(plan), type=Plan)
-    known = {each.id: each for each in plan.instruments if each.id in plan.symbols}
+    known = needed_by(plan.instruments, plan.symbols)
     performance = Performance(_measure(plan, known))
     witness = _Witness(performance)
     terms = FusedTerms(
@@ -172,7 +172,7 @@ class _Feed:
 
     def __iter__(self) -> Any:
         plan, progress = self._plan, self._progress
-        events = played(source_of(plan.data), plan.data, self._known, plan.symbols)
+        events = played(source_of(plan.data), plan.data, self._known)
         for count, event in enumerate(events, start=1):
             if self.first_ns is None:
                 self.first_ns = event.at_ns

@@ -119,7 +119,7 @@ class ExecutorCore:
         rounds.is_linked = rounds.is_compared = is_linked
         self._check = LastCheck(account, instruments, orders, guard, rounds)
         self._teller = teller = Teller(config, orders, alarms)
-        self._money = Money(account, teller)
+        self._money = Money(account, teller, rounds)
         self._fates = Fates(config, orders, rounds, alarms, teller)
         self._contradictions = Contradictions(orders, rounds)
         self.flattener = Flattener(

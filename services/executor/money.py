@@ -7,6 +7,7 @@ from schemas.base import AccountId, Event
 from schemas.limits import AccountHealthReported
 from schemas.settlement import PositionSettled
 from schemas.venue import VenueHealth, VenueSettled
+from services.executor.rounds import Rounds
 from services.executor.teller import Teller
 
 
@@ -17,9 +18,10 @@ class Money:
         handlers: what takes each of the venue's messages of this kind.
     """
 
-    def __init__(self, account: AccountId, teller: Teller) -> None:
+    def __init__(self, account: AccountId, teller: Teller, rounds: Rounds) -> None:
         self._account = account
         self._teller = teller
+        self._rounds = rounds
         self.handlers: dict[type[Event], Callable[[Any, int], Sequence[Event]]] = {
             VenueSettled: self._settle,
             VenueHealth: self._pass_on,
@@ -40,7 +42,10 @@ class Money:
             payment=settled.payment,
             reason=settled.reason,
         )
-        return self._teller.say(told, now_ns)
+        said = self._teller.say(told, now_ns)
+        if not said or settled.closes_at is None:
+            return said
+        return [*said, self._rounds.report("", now_ns)]  # the gate's exposure follows our book
 
     def _pass_on(self, health: VenueHealth, now_ns: int) -> Sequence[Event]:
         return [

@@ -11,7 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from schemas.instruments import AssetClass, Instrument, instrument_id
+from msgspec.structs import replace
+
+from schemas.instruments import AssetClass, Instrument, OptionRight, instrument_id
 from services.calendars.named import ALL_DAY
 from services.feed.lines import unreadable
 
@@ -137,7 +139,14 @@ def _option(file: LeanFile, member: str) -> Instrument:
         raise ValueError(member)
     price = format(Decimal(strike) / SCALE, "f").replace(".", "_")
     symbol = f"{file.symbol}-{expiry}-{right[0]}-{price}"
-    return _instrument(file, symbol, OPTION_TICK, Decimal(1), multiplier=Decimal(100))
+    option = _instrument(file, symbol, OPTION_TICK, Decimal(1), multiplier=Decimal(100))
+    return replace(
+        option,
+        expiry=f"{expiry[:4]}-{expiry[4:6]}-{expiry[6:]}",
+        underlying=instrument_id(file.market, file.symbol.upper()),
+        strike=Decimal(strike) / SCALE,
+        right=OptionRight(right),
+    )
 
 
 def _future(file: LeanFile, member: str) -> Instrument:
@@ -146,7 +155,9 @@ def _future(file: LeanFile, member: str) -> Instrument:
         raise ValueError(member)
     tick_size, multiplier = FUTURES[file.symbol]
     symbol = f"{file.symbol}-{expiry}"
-    return _instrument(file, symbol, Decimal(tick_size), Decimal(1), multiplier=Decimal(multiplier))
+    tick = Decimal(tick_size)
+    future = _instrument(file, symbol, tick, Decimal(1), multiplier=Decimal(multiplier))
+    return replace(future, expiry=f"{expiry[:4]}-{expiry[4:6]}")
 
 
 def _forex(file: LeanFile, member: str) -> Instrument:

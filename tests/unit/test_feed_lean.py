@@ -8,7 +8,7 @@ import pytest
 
 from schemas.base import InstrumentId
 from schemas.errors import UserError
-from schemas.instruments import AssetClass, DataKind, Instrument
+from schemas.instruments import AssetClass, DataKind, Instrument, OptionRight
 from schemas.market import BarClosed, FundingPublished, MarketEvent, QuoteReceived, TradeReceived
 from services.feed import source
 from services.feed.lean_names import lean_file
@@ -217,6 +217,10 @@ def test_an_option_is_named_by_expiry_right_and_strike(tmp_path: Path) -> None:
         multiplier=Decimal(100),
         calendar="24x7",
         offers=(DataKind.PRICES,),
+        expiry="2016-01-15",
+        underlying=InstrumentId("usa:GOOG"),
+        strike=Decimal("502.5"),
+        right=OptionRight.PUT,
     )
 
 
@@ -237,6 +241,7 @@ def test_a_future_has_the_exchanges_own_tick_and_multiplier(tmp_path: Path) -> N
         multiplier=Decimal(50),
         calendar="24x7",
         offers=(DataKind.BARS, DataKind.PRICES),
+        expiry="2013-12",
     )
 
 

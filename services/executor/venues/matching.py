@@ -51,6 +51,7 @@ from schemas.venue import (
 )
 from services.core import NOTHING
 from services.executor.config import MarketRemainder, VenueConfig
+from services.executor.venues.expiry import ExpirySchedule
 from services.executor.venues.funding import FundingSchedule
 from services.executor.venues.ledger import Ledger
 from services.executor.venues.lending import LendingBook
@@ -96,10 +97,10 @@ class VenueCore:
         instruments: Mapping[InstrumentId, Instrument],
         initial_cash: Decimal,
     ) -> None:
-        self.wake_at_ns: int | None = None
         self.ledger = Ledger(instruments, initial_cash)
         self._funding = FundingSchedule(instruments, self.ledger)
         self._lending = LendingBook(instruments, self.ledger, config.liquidation_threshold)
+        self._expiry = ExpirySchedule(instruments, self.ledger)
         self._config = config
         self._instruments = instruments
         self._shelves = self.ledger.shelves
@@ -120,6 +121,7 @@ class VenueCore:
             OrderQueried: self._tell_status,
             BookQueried: self._tell_book,
         }
+        self.wake_at_ns: int | None = self._expiry.next_ns
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
         """Take one market event or request in; return the reports that follow."""
@@ -132,9 +134,10 @@ class VenueCore:
         return self._hears[type(event)](event, now_ns)
 
     def wake(self, now_ns: int) -> Sequence[Event]:
-        """Serve the requests that have arrived by now, after the funding that is due."""
+        """Serve the requests that have arrived by now, after what is due by itself."""
         said: Reports = []
-        for report in (*self._funding.due(now_ns), *self._lending.due(now_ns)):
+        dues = (self._funding.due(now_ns), self._lending.due(now_ns), self._expiry.due(now_ns))
+        for report in (each for due in dues for each in due):
             self._say(said, report)
         while self._under_way and self._under_way[0][0] <= now_ns:
             self._serve(self._under_way.popleft()[1], now_ns, said)
@@ -291,8 +294,8 @@ class VenueCore:
 
     def _set_wake(self) -> None:
         arrives_ns = self._under_way[0][0] if self._under_way else None
-        due = (arrives_ns, self._funding.next_ns, self._lending.next_ns)
-        known = [each for each in due if each is not None]
+        nexts_ns = (self._funding.next_ns, self._lending.next_ns, self._expiry.next_ns)
+        known = [each for each in (arrives_ns, *nexts_ns) if each is not None]
         self.wake_at_ns = min(known, default=None)
 
     # matching
