@@ -294,9 +294,8 @@ class VenueCore:
 
     def _set_wake(self) -> None:
         arrives_ns = self._under_way[0][0] if self._under_way else None
-        nexts_ns = (self._funding.next_ns, self._lending.next_ns, self._expiry.next_ns)
-        known = [each for each in (arrives_ns, *nexts_ns) if each is not None]
-        self.wake_at_ns = min(known, default=None)
+        dues_ns = (arrives_ns, self._funding.next_ns, self._lending.next_ns, self._expiry.next_ns)
+        self.wake_at_ns = min((each for each in dues_ns if each is not None), default=None)
 
     # matching
 
