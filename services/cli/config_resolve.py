@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.base import InstrumentId
 from schemas.errors import FieldError, UserError
-from schemas.instruments import Instrument
+from schemas.instruments import AssetClass, Instrument
 from services.cli.config_environment import coerced, environment_layer, type_at
 from services.cli.config_layers import (
     Merged,
@@ -253,7 +253,8 @@ def chosen_symbols(config: Config, instruments: Sequence[Instrument]) -> tuple[I
     choice = config.up
     ids = [each.id for each in instruments]
     if not choice.symbols:
-        return tuple(ids[: choice.symbols_max])
+        traded = [each.id for each in instruments if each.asset_class is not AssetClass.LENDING]
+        return tuple(traded[: choice.symbols_max])
     by_name = {each.symbol: each.id for each in instruments} | {each: each for each in ids}
     unknown = [name for name in choice.symbols if name not in by_name]
     if unknown:

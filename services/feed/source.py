@@ -118,11 +118,7 @@ class Recording:
 
     def only(self, instruments: Container[InstrumentId]) -> "Recording":
         """Return it without the files that hold nothing of these instruments."""
-        series = [
-            each
-            for each in self._series
-            if any(instrument.id in instruments for instrument in each.instruments())
-        ]
+        series = [each for each in self._series if any(key in instruments for key in each.offers())]
         return Recording(self.name, series)
 
     @property

@@ -195,6 +195,19 @@ def test_a_row_error_is_found_when_instruments_are_asked_for(tmp_path: Path) -> 
         open_recording(path).instruments()
 
 
+@pytest.mark.req("S-17")
+def test_a_recording_of_some_instruments_keeps_what_other_files_tell_of_them(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "quotes.csv").write_text(f"{QUOTES}\n7,perp:COIN,1,1,2,1\n")
+    (tmp_path / "funding.csv").write_text("time,instrument,rate\n8,perp:COIN,0.001\n")
+    (tmp_path / "others.csv").write_text("time,instrument,rate\n8,perp:OTHER,0.001\n")
+    only = open_recording(tmp_path).only({InstrumentId("perp:COIN")})
+    kinds = [type(event).__name__ for event in only]
+    assert kinds == ["QuoteReceived", "FundingPublished"]
+    assert [each.offers for each in only.instruments()] == [(DataKind.FUNDING, DataKind.PRICES)]
+
+
 LENT = (
     '#instrument {"id": "aave:USDC", "asset_class": "lending", "currency": "USD", '
     '"tick_size": "0.000001", "lot_size": "0.01"}'
