@@ -15,6 +15,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("stop", "services.cli.control:stop", "Stop a session for good."),
     ("pause", "services.cli.control:pause", "Pause a session."),
     ("resume", "services.cli.control:resume", "Let a paused session go on."),
+    ("session", "services.cli.session_command:session_app", "One session: how it does."),
     ("awaiting", "services.cli.confirm:awaiting", "Signals that wait for a person."),
     ("confirm", "services.cli.confirm:confirm", "Let a signal that waits go, or drop it."),
     (
