@@ -16,6 +16,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("pause", "services.cli.control:pause", "Pause a session."),
     ("resume", "services.cli.control:resume", "Let a paused session go on."),
     ("session", "services.cli.session_command:session_app", "One session: how it does."),
+    ("parity", "services.cli.parity:parity", "A session decided again from its record."),
     ("awaiting", "services.cli.confirm:awaiting", "Signals that wait for a person."),
     ("confirm", "services.cli.confirm:confirm", "Let a signal that waits go, or drop it."),
     (

@@ -1,0 +1,147 @@
+"""`sluice parity SESSION`: what traded on paper, decided again from its record, one by one."""
+
+import asyncio
+import base64
+import sys
+from typing import Any
+
+import msgspec
+from nats.errors import Error as NatsError
+
+from schemas.base import SessionId
+from schemas.errors import BusError
+from schemas.streams import MARKET
+from services.breaker.config import BreakerConfig
+from services.cli.desk import Desk, at_desk
+from services.cli.exits import Exit
+from services.cli.locate import Place, data_dir_of, running_system
+from services.cli.output import Output, time_of
+from services.cli.progress import progress
+from services.executor.config import ExecutorConfig, VenueConfig
+from services.gate.config import GateConfig
+from services.parity.compare import Decision, Row, Verdict, compared, decisions
+from services.parity.replay import replayed
+from services.parity.tape import Noted, Tape, noted, tape_of
+from services.recorder.queries.making import require_record
+from services.runtime.settings import Settings, load_settings
+from services.strategy.catalogue import catalogue_of
+from services.strategy.config import StrategyConfig
+from services.system import FusedTerms
+
+STREAM_GET = f"$JS.API.STREAM.MSG.GET.{MARKET.name}"
+STREAM_INFO = f"$JS.API.STREAM.INFO.{MARKET.name}"
+REQUEST_TIMEOUT_S = 5.0
+
+
+def parity(session: str, *, place: Place | None = None) -> Exit:
+    """Replay a session from its record through the same cores, and compare every decision.
+
+    Ends with 0 when all are equal, and with 6 when one differs, is on one side only, or when
+    nothing was decided at all.
+    """
+    return asyncio.run(_parity(SessionId(session), place or Place()))
+
+
+async def _parity(session: SessionId, place: Place) -> Exit:
+    output, data_dir = Output(place.as_json), data_dir_of(place)
+    settings = load_settings(data_dir / "run" / "config.json")
+    folder = require_record(data_dir)
+    messages = [*noted(folder)]
+    market: list[Noted] = []
+    has_market = any(each.subject.startswith("market.") for each in messages)
+    if not has_market and running_system(data_dir) is not None:
+        async with at_desk(place) as desk:
+            market = await _streamed(desk)
+    tape = tape_of(session, messages, market)
+    config = settings.section("strategy", StrategyConfig)
+    sys.path[:0] = config.folders
+    found = replayed(tape, _terms(settings, tape, config), catalogue_of(config))
+    rows = compared(decisions(tape.signals, tape.decided), decisions(found.signals, found.decided))
+    return _show(output, tape, rows)
+
+
+def _terms(settings: Settings, tape: Tape, config: StrategyConfig) -> FusedTerms:
+    """Return the configuration that the session ran with, but for what waits for a clock."""
+    breaker = settings.section("breaker", BreakerConfig)
+    levels = {**breaker.levels, "stale_data": ()}
+    known = {k: v for k, v in settings.instruments.items() if k in tape.created.instruments}
+    return FusedTerms(
+        account=settings.account.id,
+        initial_cash=settings.account.initial_cash,
+        instruments=known,
+        gate=settings.section("gate", GateConfig),
+        strategy=config,
+        executor=settings.section("executor", ExecutorConfig),
+        venue=settings.section("venue", VenueConfig),
+        breaker=msgspec.structs.replace(breaker, levels=levels),
+    )
+
+
+def _show(output: Output, tape: Tape, rows: list[Row]) -> Exit:
+    counts = {each: sum(row.verdict is each for row in rows) for each in Verdict}
+    created = tape.created
+    output.data(
+        {
+            "session": created.session,
+            "from_ns": created.at_ns,
+            "to_ns": tape.until_ns,
+            "cut_by": tape.cut_by,
+            "market_events": len(tape.market),
+            "counts": {each.value: count for each, count in counts.items()},
+            "decisions": rows,
+        }
+    )
+    span = f"{time_of(created.at_ns)} to {time_of(tape.until_ns)}"
+    output.line(f"{created.session}, {span}, {len(tape.market):,} market events")
+    if tape.cut_by:
+        output.line(f"compared only until then: {tape.cut_by}")
+    apart = [row for row in rows if row.verdict is not Verdict.EQUAL]
+    if apart:
+        columns = ("", "paper", "replay", "in")
+        shown = [
+            (row.verdict, _text(row.paper), _text(row.replay), ", ".join(row.fields))
+            for row in apart
+        ]
+        output.table("", columns, shown)
+    output.line("   ".join(f"{each}: {count}" for each, count in counts.items()))
+    if not rows:
+        output.line("nothing was decided: this shows nothing")
+    return Exit.OK if rows and not apart else Exit.UNHEALTHY
+
+
+def _text(each: Decision | None) -> str:
+    if each is None:
+        return "-"
+    price = f" at {each.limit_price}" if each.limit_price is not None else ""
+    word = f"{each.outcome} by {each.rule}" if each.outcome else "undecided"
+    return f"{each.side} {each.quantity} {each.instrument}{price}: {word} ({each.why})"
+
+
+async def _streamed(desk: Desk) -> list[Noted]:
+    """Return the messages that the MARKET stream still has, oldest first.
+
+    Raises:
+        BusError: SLU-122 the stream cannot be read.
+    """
+    state = (await _asked(desk, STREAM_INFO, {}))["state"]
+    first, last = int(state["first_seq"]), int(state["last_seq"])
+    found: list[Noted] = []
+    with progress("reading the market", last - first + 1) as on_count:
+        for seq in range(first, last + 1):
+            message = (await _asked(desk, STREAM_GET, {"seq": seq})).get("message")
+            on_count(1)
+            if message is not None:
+                data = base64.b64decode(message.get("data", ""))
+                found.append(Noted(message["subject"], 0, data))
+    return found
+
+
+async def _asked(desk: Desk, subject: str, body: dict[str, Any]) -> dict[str, Any]:
+    try:
+        data = msgspec.json.encode(body)
+        message = await desk.connection.request(subject, data, timeout=REQUEST_TIMEOUT_S)
+        answer: dict[str, Any] = msgspec.json.decode(message.data)
+    except (NatsError, msgspec.MsgspecError) as error:
+        wanted = "the MARKET stream of the running system"
+        raise BusError("SLU-122", subject=subject, found=str(error), wanted=wanted) from error
+    return answer

@@ -1,0 +1,1 @@
+"""What traded on paper, decided again by the same cores on its record, and compared (S-05)."""

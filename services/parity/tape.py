@@ -1,0 +1,148 @@
+"""What a session lived through, read back from the record: market, people, its own decisions."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from schemas.base import Event, SessionId
+from schemas.confirmations import SignalConfirmed, SignalWithdrawn
+from schemas.control import EpochEnded
+from schemas.errors import UserError, WireError
+from schemas.instruments import symbol_of, venue_of
+from schemas.orders import SignalDecided, SignalRaised
+from schemas.sessions import SessionCreated, SessionState, SessionStateChanged
+from schemas.subjects import SUBJECTS
+from schemas.wire import decode, is_halting
+from services.recorder.reader import records
+
+ENDED = SUBJECTS[EpochEnded]
+MARKET = "market."
+
+
+class Noted(NamedTuple):
+    """One message of the record, or of a stream."""
+
+    subject: str
+    stored_ns: int
+    data: bytes
+
+
+class Tape(msgspec.Struct, kw_only=True):
+    """One session's time, until it ended, was halted, or the record does."""
+
+    created: SessionCreated
+    market: list[Event]
+    """Of its instruments, oldest first, also from before it began."""
+
+    changes: list[SessionStateChanged]
+    """By people, after it first ran."""
+
+    confirmed: list[SignalConfirmed]
+    refused: list[SignalWithdrawn]
+    """By people."""
+
+    signals: list[SignalRaised]
+    decided: list[SignalDecided]
+    until_ns: int
+    """What came later is not compared."""
+
+    cut_by: str = ""
+    """Why it ends before the session does; empty where it does not."""
+
+
+def noted(folder: Path) -> Iterator[Noted]:
+    """Yield the messages of the chained journal in this folder, oldest first."""
+    for record in records(folder):
+        yield Noted(record.subject, record.stored_ns or record.recv_ns, record.data)
+
+
+def tape_of(session: SessionId, messages: Iterable[Noted], market: Iterable[Noted]) -> Tape:
+    """Return what is recorded of a session.
+
+    Args:
+        session: its id; of several with one id, the newest.
+        messages: of the record.
+        market: messages with market data, where the record has none.
+
+    Raises:
+        UserError: SLU-103 there is no such session, or no market data of its time.
+    """
+    kept = [*messages]
+    created = _created(session, kept)
+    until_ns, cut_by = _end(created, kept)
+    found = [e for e in _events(kept) if created.at_ns <= e.at_ns <= until_ns]
+    own: list[Any] = [e for e in found if getattr(e, "session", None) == session]
+    played = [*_market(created, kept)] or [*_market(created, market)]
+    if not played:
+        wanted = "recorder.chain_market = true, or the running system that still has the stream"
+        raise UserError("SLU-103", path=session, found="no market data recorded", wanted=wanted)
+    played = sorted((e for e in played if e.at_ns <= until_ns), key=lambda event: event.at_ns)
+    return Tape(
+        created=created,
+        market=played,
+        changes=_by_people(own),
+        confirmed=[e for e in own if isinstance(e, SignalConfirmed)],
+        refused=[e for e in own if isinstance(e, SignalWithdrawn) and e.operator],
+        signals=[e for e in own if isinstance(e, SignalRaised)],
+        decided=[e for e in own if isinstance(e, SignalDecided)],
+        until_ns=until_ns,
+        cut_by=cut_by,
+    )
+
+
+def _created(session: SessionId, messages: list[Noted]) -> SessionCreated:
+    found = [e for e in _events(messages) if isinstance(e, SessionCreated)]
+    same = [e for e in found if e.session == session]
+    if not same:
+        known = ", ".join(dict.fromkeys(e.session for e in found)) or "none"
+        raise UserError("SLU-103", path="SESSION", found=session, wanted=f"one of {known}")
+    return same[-1]
+
+
+def _end(created: SessionCreated, messages: list[Noted]) -> tuple[int, str]:
+    """Return until when the replay can follow, and why it is no longer."""
+    last_ns = created.at_ns
+    for message in messages:
+        if message.stored_ns <= created.at_ns:
+            continue
+        last_ns = max(last_ns, message.stored_ns)
+        if is_halting(message.subject):
+            return message.stored_ns, f"a message on {message.subject}"
+        if message.subject == ENDED:
+            return message.stored_ns, "the end of its epoch"
+        if message.subject == f"session.{created.session}.state":
+            for event in _decoded(message):
+                assert isinstance(event, SessionStateChanged)
+                if event.state in (SessionState.STOPPED, SessionState.COMPLETED):
+                    return event.at_ns, ""
+                if event.state is SessionState.FAILED:
+                    return event.at_ns, ""
+    return last_ns, ""
+
+
+def _by_people(own: list[Any]) -> list[SessionStateChanged]:
+    changes = [e for e in own if isinstance(e, SessionStateChanged)]
+    return [e for e in changes[1:] if e.operator]
+
+
+def _market(created: SessionCreated, messages: Iterable[Noted]) -> Iterator[Event]:
+    heads = tuple(f"{MARKET}{venue_of(k)}.{symbol_of(k)}." for k in created.instruments)
+    for message in messages:
+        if message.subject.startswith(heads):
+            yield from _decoded(message)
+
+
+def _events(messages: Iterable[Noted]) -> Iterator[Event]:
+    """Yield what services said of signals and sessions."""
+    for message in messages:
+        if message.subject.startswith(("session.", "signal.", "risk.decision.")):
+            yield from _decoded(message)
+
+
+def _decoded(message: Noted) -> tuple[Event, ...]:
+    try:
+        return decode(message.data, subject=message.subject)
+    except WireError:
+        return ()  # what nobody could read then decided nothing
