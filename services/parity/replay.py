@@ -49,6 +49,7 @@ def replayed(tape: Tape, terms: FusedTerms, catalogue: Catalogue) -> Replayed:
     system = FusedSystem(terms, catalogue=catalogue, journal=witness)
     created = tape.created
     begin = next((n for n, e in enumerate(tape.market) if e.at_ns > created.at_ns), None)
+    system.fused.now_ns = tape.market[0].at_ns  # no deadline before it was ever due
     system.fused.run(tape.market[:begin])
     system.start(_request(created), created.at_ns)
     after = [] if begin is None else tape.market[begin:]

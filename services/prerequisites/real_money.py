@@ -70,7 +70,7 @@ class RealMoney:
         mode, account = self._config.mode, self._config.account
         found: list[FieldError] = []
         if mode is not Mode.LIVE:
-            wanted = f"live, as live.account names {account}; or no live.account"
+            wanted = f"live, as live.account names {account}" if account else "live"
             found.append(FieldError(path="live.mode", found=mode, wanted=wanted))
         if account != self._account:
             wanted = f"{self._account} (account.id), a second time"
