@@ -11,22 +11,19 @@ from nats.errors import Error as NatsError
 from schemas.base import SessionId
 from schemas.errors import BusError
 from schemas.streams import MARKET
-from services.breaker.config import BreakerConfig
 from services.cli.desk import Desk, at_desk
 from services.cli.exits import Exit
 from services.cli.locate import Place, data_dir_of, running_system
 from services.cli.output import Output, time_of
 from services.cli.progress import progress
-from services.executor.config import ExecutorConfig, VenueConfig
 from services.gate.config import GateConfig
 from services.parity.compare import Decision, Row, Verdict, compared, decisions
-from services.parity.replay import replayed
+from services.parity.replay import ReplayTerms, replayed
 from services.parity.tape import Noted, Tape, noted, tape_of
 from services.recorder.queries.making import require_record
 from services.runtime.settings import Settings, load_settings
 from services.strategy.catalogue import catalogue_of
 from services.strategy.config import StrategyConfig
-from services.system import FusedTerms
 
 STREAM_GET = f"$JS.API.STREAM.MSG.GET.{MARKET.name}"
 STREAM_INFO = f"$JS.API.STREAM.INFO.{MARKET.name}"
@@ -60,20 +57,13 @@ async def _parity(session: SessionId, place: Place) -> Exit:
     return _show(output, tape, rows)
 
 
-def _terms(settings: Settings, tape: Tape, config: StrategyConfig) -> FusedTerms:
-    """Return the configuration that the session ran with, but for what waits for a clock."""
-    breaker = settings.section("breaker", BreakerConfig)
-    levels = {**breaker.levels, "stale_data": ()}
-    known = {k: v for k, v in settings.instruments.items() if k in tape.created.instruments}
-    return FusedTerms(
-        account=settings.account.id,
-        initial_cash=settings.account.initial_cash,
-        instruments=known,
+def _terms(settings: Settings, tape: Tape, config: StrategyConfig) -> ReplayTerms:
+    """Return the configuration that the session ran with."""
+    return ReplayTerms(
+        account=tape.created.account,
+        instruments=settings.instruments,
         gate=settings.section("gate", GateConfig),
         strategy=config,
-        executor=settings.section("executor", ExecutorConfig),
-        venue=settings.section("venue", VenueConfig),
-        breaker=msgspec.structs.replace(breaker, levels=levels),
     )
 
 

@@ -63,7 +63,22 @@ def decisions(signals: Sequence[SignalRaised], decided: Sequence[SignalDecided])
 
 
 def compared(paper: Sequence[Decision], replay: Sequence[Decision]) -> list[Row]:
-    """Return every decision of either side, paired in order by what the strategy wished for."""
+    """Return every decision of either side, in the order of time.
+
+    Those of one instrument are paired in their order, by what the strategy wished for; which of two
+    instruments came first within a moment says nothing.
+    """
+    instruments = dict.fromkeys(each.instrument for each in (*paper, *replay))
+    rows: list[Row] = []
+    for instrument in instruments:
+        rows += _paired(
+            [each for each in paper if each.instrument == instrument],
+            [each for each in replay if each.instrument == instrument],
+        )
+    return sorted(rows, key=_time)
+
+
+def _paired(paper: Sequence[Decision], replay: Sequence[Decision]) -> list[Row]:
     left, right = [_wish(each) for each in paper], [_wish(each) for each in replay]
     rows: list[Row] = []
     matcher = SequenceMatcher(None, left, right, autojunk=False)
@@ -73,6 +88,12 @@ def compared(paper: Sequence[Decision], replay: Sequence[Decision]) -> list[Row]
         rows += [Row(verdict=Verdict.ONLY_PAPER, paper=each) for each in paper[i + both : i_end]]
         rows += [Row(verdict=Verdict.ONLY_REPLAY, replay=each) for each in replay[j + both : j_end]]
     return rows
+
+
+def _time(row: Row) -> int:
+    side = row.paper or row.replay
+    assert side is not None, "a row has one side at least"
+    return side.at_ns
 
 
 def _pair(paper: Decision, replay: Decision) -> Row:

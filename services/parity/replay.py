@@ -1,25 +1,57 @@
-"""The same session again: the cores of the live system on the record, in one process."""
+"""The same session again: strategy and gate of the live system on what both were told then.
 
+What the venue did is taken from the record and not simulated: a decision is compared with the one
+that was taken in the same situation, and one that differs does not change all that follow.
+"""
+
+from collections.abc import Mapping, Sequence
 from heapq import merge
 from typing import Any
 
 import msgspec
 
-from schemas.base import Event, SessionId, SignalId
+from schemas.base import AccountId, BootId, Event, InstrumentId
 from schemas.confirmations import ConfirmAsked, ConfirmRequest, SignalConfirmed, SignalWithdrawn
-from schemas.control import SessionAsked, SessionRequest, StartRequest
+from schemas.control import (
+    EpochStarted,
+    LeaseAnswered,
+    LeaseAsked,
+    Member,
+    SessionAsked,
+    SessionRequest,
+    StartRequest,
+)
+from schemas.errors import UserError
+from schemas.instruments import Instrument
 from schemas.orders import SignalDecided, SignalRaised
 from schemas.sessions import SessionCreated, SessionState, SessionStateChanged
+from services.control import LEASE_UNLIMITED_NS, ControlGuard
+from services.core import NOTHING
+from services.gate.config import GateConfig
+from services.gate.core import GateCore
 from services.parity.tape import Tape
+from services.runtime.fused import Fused
 from services.strategy.catalogue import Catalogue
 from services.strategy.commands import PAUSE, RESUME, STOP
-from services.system import FusedSystem, FusedTerms
+from services.strategy.config import StrategyConfig
+from services.strategy.core import StrategyCore
 
+BOOT = BootId("parity")
+START = "parity"
 ACTIONS = {
     SessionState.PAUSED: PAUSE,
     SessionState.RUNNING: RESUME,
     SessionState.STOPPED: STOP,
 }
+
+
+class ReplayTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What the session ran with."""
+
+    account: AccountId
+    instruments: Mapping[InstrumentId, Instrument]
+    gate: GateConfig
+    strategy: StrategyConfig
 
 
 class Replayed(msgspec.Struct, kw_only=True):
@@ -29,14 +61,44 @@ class Replayed(msgspec.Struct, kw_only=True):
     decided: list[SignalDecided]
 
 
-def replayed(tape: Tape, terms: FusedTerms, catalogue: Catalogue) -> Replayed:
-    """Return what the cores decide when they live through the same again.
+class _Arbiter:
+    """Grants every lease: whether trading was allowed then is on the tape."""
+
+    hears: frozenset[type[Event]] = frozenset({LeaseAsked})
+    keeps: frozenset[type[Event]] = frozenset()
+    wake_at_ns: int | None = None
+
+    def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
+        assert isinstance(event, LeaseAsked)
+        return [
+            LeaseAnswered(
+                at_ns=now_ns,
+                component=event.component,
+                boot_id=event.boot_id,
+                epoch=event.epoch,
+                asked_ns=event.at_ns,
+                is_granted=True,
+            )
+        ]
+
+    def wake(self, now_ns: int) -> Sequence[Event]:
+        return NOTHING
+
+    def restore(self, event: Event) -> None:
+        raise AssertionError("nothing is kept")
+
+    def describe(self, now_ns: int) -> Event:
+        raise AssertionError("nobody asks")
+
+
+def replayed(tape: Tape, terms: ReplayTerms, catalogue: Catalogue) -> Replayed:
+    """Return what strategy and gate decide when they are told the same again.
 
     Raises:
-        UserError: SLU-151 the start is refused now.
+        UserError: SLU-151 the session cannot be made now as it was made then.
     """
-    found = Replayed(signals=[], decided=[])
-    session: list[SessionId] = []
+    found, created = Replayed(signals=[], decided=[]), tape.created
+    made: list[SessionCreated] = []
 
     def witness(event: Event) -> None:
         if isinstance(event, SignalRaised):
@@ -44,26 +106,68 @@ def replayed(tape: Tape, terms: FusedTerms, catalogue: Catalogue) -> Replayed:
         elif isinstance(event, SignalDecided):
             found.decided.append(event)
         elif isinstance(event, SessionCreated):
-            session.append(event.session)
+            made.append(event)
 
-    system = FusedSystem(terms, catalogue=catalogue, journal=witness)
-    created = tape.created
-    begin = next((n for n, e in enumerate(tape.market) if e.at_ns > created.at_ns), None)
-    system.fused.now_ns = tape.market[0].at_ns  # no deadline before it was ever due
-    system.fused.run(tape.market[:begin])
-    system.start(_request(created), created.at_ns)
-    after = [] if begin is None else tape.market[begin:]
-    people = _people(tape, session[0])
-    system.fused.run(merge(after, people, key=lambda event: event.at_ns))
-    system.fused.finish(tape.until_ns)
+    guard = ControlGuard("gate", BOOT, START, lease_ns=LEASE_UNLIMITED_NS)
+    gate = GateCore(terms.gate, terms.instruments, guard)
+    strategy = StrategyCore(
+        terms.strategy, terms.account, terms.instruments, boot_id=BOOT, catalogue=catalogue
+    )
+    _count_up_to(created, strategy)
+    fused = Fused((guard, gate, strategy, _Arbiter()), witness)
+    told = [*merge(tape.market, tape.told, key=_at_ns)]
+    begin = next((n for n, e in enumerate(told) if e.at_ns > created.at_ns), len(told))
+    fused.now_ns = min(created.at_ns, _at_ns(told[0]))  # no deadline lies before the beginning
+    fused.run(told[:begin])
+    fused.run([_epoch(created)])
+    if not made:
+        found_now = f"{created.strategy} with {created.parameters}"
+        raise UserError("SLU-151", found=found_now, wanted=f"session {created.session} as it was")
+    fused.run(merge(told[begin:], _people(tape), key=_at_ns))
+    fused.finish(tape.until_ns)
     return found
+
+
+def _at_ns(event: Event) -> int:
+    return event.at_ns
+
+
+def _count_up_to(created: SessionCreated, strategy: StrategyCore) -> None:
+    """Let the next session have the number that this one had: ids of orders follow from it."""
+    number = int(created.session.rpartition("-")[2])
+    for earlier in range(1, number):
+        name = type(created.session)(f"before-{earlier}")
+        strategy.restore(msgspec.structs.replace(created, session=name))
+        over = SessionStateChanged(
+            at_ns=0,
+            session=name,
+            strategy=created.strategy,
+            account=created.account,
+            state=SessionState.STOPPED,
+        )
+        strategy.restore(over)
+
+
+def _epoch(created: SessionCreated) -> EpochStarted:
+    member = Member(boot_id=BOOT, halts=0)
+    return EpochStarted(
+        at_ns=created.at_ns,
+        epoch=1,
+        start_id=created.start_id,
+        operator=created.operator,
+        members={"gate": member, "strategy": member},
+        session=created.session,
+        request=_request(created),
+        gate_token=1,
+        stream_seq=1,
+    )
 
 
 def _request(created: SessionCreated) -> StartRequest:
     limits = created.risk_limits
     named: dict[str, Any] = {name: getattr(limits, name) for name in limits.__struct_fields__}
     return StartRequest(
-        operator=created.operator or "parity",
+        operator=created.operator or START,
         strategy=created.strategy,
         symbols=created.instruments,
         initial_capital=created.initial_capital,
@@ -74,27 +178,27 @@ def _request(created: SessionCreated) -> StartRequest:
     )
 
 
-def _people(tape: Tape, session: SessionId) -> list[Event]:
-    """Return what people did, as it reached the strategy service, oldest first."""
+def _people(tape: Tape) -> list[Event]:
+    """Return what people did, as it reached the services, oldest first."""
     told: list[SessionStateChanged | SignalConfirmed | SignalWithdrawn] = [
         *tape.changes,
         *tape.confirmed,
         *tape.refused,
     ]
-    events = (_asked(tape.created.session, session, event) for event in told)
-    return sorted((e for e in events if e is not None), key=lambda event: event.at_ns)
+    events = (_asked(each) for each in told)
+    return sorted((event for event in events if event is not None), key=_at_ns)
 
 
-def _asked(
-    then: SessionId, now: SessionId, event: SessionStateChanged | SignalConfirmed | SignalWithdrawn
-) -> Event | None:
+def _asked(event: SessionStateChanged | SignalConfirmed | SignalWithdrawn) -> Event | None:
     if isinstance(event, SessionStateChanged):
         action = ACTIONS.get(event.state)
         if action is None:
             return None
-        asked = SessionRequest(operator=event.operator, session=now)
-        return SessionAsked(at_ns=event.at_ns, request_id="parity", action=action, request=asked)
-    signal = SignalId(now + event.signal_id.removeprefix(then))
-    is_refused = isinstance(event, SignalWithdrawn)
-    word = ConfirmRequest(operator=event.operator, signal=signal, is_refused=is_refused)
-    return ConfirmAsked(at_ns=event.at_ns, request_id="parity", request=word)
+        asked = SessionRequest(operator=event.operator, session=event.session)
+        return SessionAsked(at_ns=event.at_ns, request_id=START, action=action, request=asked)
+    word = ConfirmRequest(
+        operator=event.operator,
+        signal=event.signal_id,
+        is_refused=isinstance(event, SignalWithdrawn),
+    )
+    return ConfirmAsked(at_ns=event.at_ns, request_id=START, request=word)

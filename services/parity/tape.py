@@ -19,6 +19,8 @@ from services.recorder.reader import records
 
 ENDED = SUBJECTS[EpochEnded]
 MARKET = "market."
+TOLD = ("exec.", "book.", "risk.account.", "risk.health.", "risk.locate.")
+"""Where strategy and gate hear what the venue did, and what the account is worth."""
 
 
 class Noted(NamedTuple):
@@ -35,6 +37,9 @@ class Tape(msgspec.Struct, kw_only=True):
     created: SessionCreated
     market: list[Event]
     """Of its instruments, oldest first, also from before it began."""
+
+    told: list[Event]
+    """What executor and breakers told meanwhile, of the whole account, oldest first."""
 
     changes: list[SessionStateChanged]
     """By people, after it first ran."""
@@ -82,6 +87,7 @@ def tape_of(session: SessionId, messages: Iterable[Noted], market: Iterable[Note
     return Tape(
         created=created,
         market=played,
+        told=sorted(_told(kept, until_ns), key=lambda event: event.at_ns),
         changes=_by_people(own),
         confirmed=[e for e in own if isinstance(e, SignalConfirmed)],
         refused=[e for e in own if isinstance(e, SignalWithdrawn) and e.operator],
@@ -125,6 +131,12 @@ def _end(created: SessionCreated, messages: list[Noted]) -> tuple[int, str]:
 def _by_people(own: list[Any]) -> list[SessionStateChanged]:
     changes = [e for e in own if isinstance(e, SessionStateChanged)]
     return [e for e in changes[1:] if e.operator]
+
+
+def _told(messages: list[Noted], until_ns: int) -> Iterator[Event]:
+    for message in messages:
+        if message.subject.startswith(TOLD):
+            yield from (e for e in _decoded(message) if e.at_ns <= until_ns)
 
 
 def _market(created: SessionCreated, messages: Iterable[Noted]) -> Iterator[Event]:

@@ -1,0 +1,220 @@
+"""Decisions on paper and in the replay, one by one: equal, different, only on one side (S-05)."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from schemas.base import Event, InstrumentId, SessionId
+from schemas.control import EpochEnded, StartRequest
+from schemas.errors import UserError
+from schemas.orders import OrderType, Outcome, Side, SignalDecided, SignalRaised
+from schemas.sessions import SessionCreated, SessionState, SessionStateChanged
+from schemas.subjects import subject_of
+from schemas.wire import decode_kept, encode
+from services.parity.compare import Decision, Verdict, compared, decisions
+from services.parity.replay import ReplayTerms, replayed
+from services.parity.tape import Noted, Tape, tape_of
+from services.strategy.catalogue import Catalogue
+from services.strategy.config import StrategyConfig
+from tests.builders import ACCOUNT, ALPHA, BETA, S_NS, quote
+from tests.fused_rig import GATE, system
+from tests.strategy_rig import INSTRUMENTS
+
+pytestmark = pytest.mark.req("S-05")
+START_NS = 1_000 * S_NS
+SESSION = SessionId("ema_cross-1")
+
+
+def decision(quantity: str, at_ns: int = 0, **fields: Any) -> Decision:
+    whole: dict[str, Any] = {
+        "instrument": ALPHA,
+        "side": Side.BUY,
+        "order_type": OrderType.MARKET,
+        "outcome": Outcome.APPROVED,
+        "rule": "all",
+        "approved_quantity": Decimal(quantity),
+    }
+    return Decision(at_ns=at_ns, quantity=Decimal(quantity), **whole | fields)
+
+
+def verdicts(paper: list[Decision], replay: list[Decision]) -> list[tuple[str, tuple[str, ...]]]:
+    return [(row.verdict.value, row.fields) for row in compared(paper, replay)]
+
+
+def test_the_same_decisions_are_equal_whenever_they_came() -> None:
+    paper = [decision("1", 10), decision("2", 20)]
+    replay = [decision("1", 11), decision("2", 19)]
+    assert verdicts(paper, replay) == [("equal", ())] * 2
+
+
+def test_another_word_of_the_gate_differs_and_says_in_what() -> None:
+    said: dict[str, Any] = {
+        "outcome": Outcome.REJECTED,
+        "rule": "price_collar",
+        "approved_quantity": Decimal(0),
+    }
+    found = verdicts([decision("1")], [decision("1", **said)])
+    assert found == [("differs", ("outcome", "rule", "approved_quantity"))]
+
+
+def test_one_that_is_missing_on_a_side_does_not_spoil_those_around_it() -> None:
+    paper = [decision("1", 1), decision("2", 2), decision("3", 3)]
+    assert verdicts(paper, [paper[0], paper[2]]) == [
+        ("equal", ()),
+        ("only on paper", ()),
+        ("equal", ()),
+    ]
+    assert verdicts([paper[0], paper[2]], paper) == [
+        ("equal", ()),
+        ("only in the replay", ()),
+        ("equal", ()),
+    ]
+
+
+def test_which_instrument_came_first_within_a_moment_says_nothing() -> None:
+    one, other = decision("1", 1), decision("1", 1, instrument=BETA)
+    assert verdicts([one, other], [other, one]) == [("equal", ())] * 2
+
+
+def test_a_decision_of_another_size_differs_in_it() -> None:
+    found = verdicts([decision("1")], [decision("2")])
+    assert found == [("differs", ("quantity", "approved_quantity"))]
+
+
+# a record, as a run of the whole system leaves it
+
+
+def recorded(seconds: int = 600) -> list[Event]:
+    """Return everything that was said in a run on a market that swings."""
+    journal: list[bytes] = []
+    found = system(INSTRUMENTS.values(), journal)
+    request = StartRequest(
+        operator="kim", strategy="ema_cross", symbols=(ALPHA,), initial_capital=Decimal(100_000)
+    )
+    found.run(market(seconds), request)
+    return [decode_kept(line, where="journal") for line in journal]
+
+
+def market(seconds: int) -> list[Event]:
+    made: list[Event] = []
+    for second in range(seconds):
+        middle = 100 + (second % 80 if second % 80 < 40 else 80 - second % 80) / 8
+        at_ns = START_NS + second * S_NS
+        made.append(quote(f"{middle - 0.01:.2f}", f"{middle + 0.01:.2f}", at_ns=at_ns))
+    return made
+
+
+def messages(events: list[Event]) -> list[Noted]:
+    found: list[Noted] = []
+    for event in events:
+        try:
+            subject = subject_of(event)
+        except KeyError:
+            continue  # between a core and its shell: on no stream
+        found.append(Noted(subject, event.at_ns, encode(event)))
+    return found
+
+
+RUN = recorded()
+
+
+def tape(events: list[Event]) -> Tape:
+    return tape_of(SESSION, messages(events), [])
+
+
+def rows(events: list[Event]) -> list[str]:
+    found = tape(events)
+    terms = ReplayTerms(
+        account=ACCOUNT,
+        instruments=INSTRUMENTS,
+        gate=GATE,
+        strategy=StrategyConfig(),
+    )
+    again = replayed(found, terms, Catalogue())
+    left = decisions(found.signals, found.decided)
+    return [row.verdict.value for row in compared(left, decisions(again.signals, again.decided))]
+
+
+def test_a_recorded_session_decided_again_is_equal_in_every_decision() -> None:
+    found = rows(RUN)
+    assert len(found) >= 5
+    assert set(found) == {Verdict.EQUAL}
+
+
+def test_a_decision_that_was_changed_in_the_record_is_found() -> None:
+    changed = [
+        msgspec.structs.replace(e, quantity=e.quantity + 1) if isinstance(e, SignalRaised) else e
+        for e in RUN
+    ]
+    assert Verdict.EQUAL not in rows(changed)
+
+
+def test_a_strategy_with_other_parameters_decides_otherwise() -> None:
+    changed: list[Event] = []
+    for event in RUN:
+        if isinstance(event, SessionCreated):
+            other = event.parameters | {"slow": 60}
+            event = msgspec.structs.replace(event, parameters=other)
+        changed.append(event)
+    assert set(rows(changed)) != {Verdict.EQUAL}
+
+
+def test_a_denial_that_was_an_approval_in_the_record_is_found() -> None:
+    changed = [
+        msgspec.structs.replace(e, outcome=Outcome.REJECTED, rule="hours")
+        if isinstance(e, SignalDecided)
+        else e
+        for e in RUN
+    ]
+    assert set(rows(changed)) == {Verdict.DIFFERS}
+
+
+def test_what_comes_after_a_halt_or_the_end_of_the_epoch_is_not_compared() -> None:
+    cut_ns = START_NS + 100 * S_NS
+    ended = EpochEnded(at_ns=cut_ns, epoch=1, reason="gate restarted")
+    early = [e for e in RUN if e.at_ns <= cut_ns]
+    late = [e for e in RUN if e.at_ns > cut_ns]
+    found = tape([*early, ended, *late])
+    assert (found.until_ns, found.cut_by) == (cut_ns, "the end of its epoch")
+    assert all(each.at_ns <= cut_ns for each in (*found.market, *found.signals))
+
+
+def test_a_stop_is_the_sessions_own_end() -> None:
+    stop_ns = START_NS + 100 * S_NS
+    stopped = SessionStateChanged(
+        at_ns=stop_ns,
+        session=SESSION,
+        strategy="ema_cross",
+        account=ACCOUNT,
+        state=SessionState.STOPPED,
+        operator="kim",
+    )
+    found = tape([e for e in RUN if e.at_ns <= stop_ns] + [stopped])
+    assert (found.until_ns, found.cut_by, found.changes) == (stop_ns, "", [stopped])
+
+
+def test_an_unknown_session_is_answered_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        tape_of(SessionId("nobody"), messages(RUN), [])
+    assert error.value.fields["wanted"] == "one of ema_cross-1"
+
+
+def test_a_record_without_a_market_says_what_to_set() -> None:
+    bare = [e for e in RUN if getattr(e, "instrument", None) != ALPHA or not _is_quote(e)]
+    with pytest.raises(UserError) as error:
+        tape(bare)
+    assert "recorder.chain_market = true" in str(error.value.fields["wanted"])
+
+
+def _is_quote(event: Event) -> bool:
+    return type(event).__name__ == "QuoteReceived"
+
+
+def test_only_the_sessions_own_instruments_are_played() -> None:
+    other = InstrumentId("sim:BETA")
+    extra = [quote(at_ns=START_NS + n * S_NS, instrument=other) for n in range(5)]
+    found = tape([*RUN, *extra])
+    assert {getattr(each, "instrument", None) for each in found.market} == {ALPHA}
