@@ -35,6 +35,8 @@ class SessionRecords:
         self._propagation = Propagation(component, self._tell, clock)
         self._rows: dict[tuple[str, str], Row] = {}
         self._is_due = asyncio.Event()
+        self._is_quiet = asyncio.Event()
+        self._is_quiet.set()
         self._repository: Repository | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -54,7 +56,12 @@ class SessionRecords:
             rows = [SESSIONS.row(each) for each in event.sessions]
             rows += [SESSION_CHANGES.row(each) for each in event.changes]
             self._rows |= {(row.kind, row.index.key): row for row in rows}
+            self._is_quiet.clear()
             self._is_due.set()
+
+    async def written(self) -> None:
+        """Wait until what was taken is written, or cannot be."""
+        await self._is_quiet.wait()
 
     async def close(self) -> None:
         """Write what is left, if that can be done in a few seconds."""
@@ -78,6 +85,8 @@ class SessionRecords:
             await self._is_due.wait()
             self._is_due.clear()
             await self._propagation.run("SLU-200", "records of sessions", self._write)
+            if not self._is_due.is_set():
+                self._is_quiet.set()
 
     async def _write(self) -> None:
         if not self._rows:
