@@ -62,6 +62,7 @@ class Desk:
 
     Attributes:
         said: everything public, in order.
+        said_before: how many of these a test does not look at.
         kept: its journal.
         core: the manager.
     """
@@ -79,6 +80,7 @@ class Desk:
         self.core = ManagerCore(settings, account, known, boot_id=boot_id, catalogue=catalogue)
         self.children = Children(zygote, settings, account, known, time.time_ns)
         self.said: list[Event] = []
+        self.said_before = 0
         self.kept: list[Event] = []
         self._inbox: list[Event | None] = []
         self._is_telling = False

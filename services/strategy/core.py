@@ -31,6 +31,7 @@ from schemas.settlement import PositionSettled
 from services.core import NOTHING
 from services.prerequisites.config import LiveConfig
 from services.prerequisites.real_money import RealMoney
+from services.strategy.alarms import earliest, moved
 from services.strategy.alerts import SERVICE, not_known, not_made
 from services.strategy.catalogue import STRATEGY, Catalogue, catalogue_of
 from services.strategy.commands import STATE_AFTER, STOP, answer, chosen
@@ -366,7 +367,7 @@ class StrategyCore:
 
     def _collect(self, session: Session) -> list[Event]:
         said = session.outgoing()
-        self._set_alarm()
+        self.wake_at_ns = moved(session, self.wake_at_ns, self._active)
         return said
 
     def _fail(
@@ -395,5 +396,4 @@ class StrategyCore:
         self._set_alarm()
 
     def _set_alarm(self) -> None:
-        due = (session.deadline_ns for session in self._active())
-        self.wake_at_ns = min((each for each in due if each is not None), default=None)
+        self.wake_at_ns = earliest(self._active())

@@ -70,6 +70,7 @@ class Session:
         watch: what it may lose, and has lost.
         admission: what of its signals goes out, and when.
         ends_ns: when its time is over, ns since the epoch.
+        alarm_ns: its deadline, as the core was last told of it.
         changed_ns: when its state last changed, ns since the epoch.
     """
 
@@ -93,6 +94,7 @@ class Session:
         self.admission = Admission(terms, self.book, execution, self.watch.limits, mark)
         life_s = config.session_timeout_s
         self.ends_ns = terms.at_ns + life_s * NS_PER_S if life_s else NEVER_NS
+        self.alarm_ns: int | None = None
         self.changed_ns = terms.at_ns
         self._started_ns = 0
         self._detail = ""

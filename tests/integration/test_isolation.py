@@ -68,31 +68,31 @@ def test_a_strategy_of_ones_own_trades_from_a_process_of_its_own() -> None:
 
 
 @pytest.mark.req("S-11", "B-06")
-@pytest.mark.parametrize(
-    ("strategy", "why"),
-    [
-        ("raises", "ZeroDivisionError: at the second quote"),
-        ("leaves", "its process ended"),
-        ("kills", "its process ended"),
-        ("spins", "it did not answer in time"),
-        ("shouts", "its answer cannot be read"),
-        ("floods", "300 signals in one answer, at most 256"),
-    ],
-)
-def test_what_a_session_does_to_itself_ends_it_and_no_other(strategy: str, why: str) -> None:
+def test_what_sessions_do_to_themselves_ends_them_and_no_other() -> None:
+    ends = {
+        "raises": "ZeroDivisionError: at the second quote",
+        "leaves": "its process ended",
+        "kills": "its process ended",
+        "spins": "it did not answer in time",
+        "shouts": "its answer cannot be read",
+        "floods": "300 signals in one answer, at most 256",
+    }
+
     async def main() -> None:
         async with Desk(config()) as desk:
-            good, bad = await desk.start("buys"), await desk.start(strategy)
+            good = await desk.start("buys")
+            bad = {await desk.start(name): why for name, why in ends.items()}
             desk.post(quote())
-            await desk.until(lambda: bool(signals(desk, good) and signals(desk, bad)))
+            await desk.until(lambda: all(signals(desk, each) for each in (good, *bad)))
             desk.post(quote())
-            await desk.until(lambda: desk.state(bad) is FAILED)
-            [failed] = desk.every(StrategyFailed)
-            assert (failed.session, why in failed.error) == (bad, True), failed
-            [cancel] = desk.every(CancelRequested)
-            assert cancel.session == bad
-            [alert] = desk.every(AlertRaised)
-            assert f"session {bad} ended, and nothing else did" in alert.message
+            await desk.until(lambda: all(desk.state(each) is FAILED for each in bad))
+            failed = {each.session: each.error for each in desk.every(StrategyFailed)}
+            assert failed.keys() == bad.keys()
+            assert all(why in failed[session] for session, why in bad.items()), failed
+            assert {each.session for each in desk.every(CancelRequested)} == bad.keys()
+            alerts = desk.every(AlertRaised)
+            assert len(alerts) == len(bad)
+            assert all("ended, and nothing else did" in each.message for each in alerts)
             await desk.until(lambda: len(signals(desk, good)) == 2)
             assert desk.state(good) is SessionState.RUNNING
 
@@ -120,20 +120,21 @@ def test_a_session_that_leaks_ends_cleanly_and_alerts() -> None:
 
 
 @pytest.mark.req("A-01", "S-11")
-@pytest.mark.parametrize("field", ["session", "account", "instrument", "signal_id", "quantity"])
-def test_a_forged_signal_is_refused_alerted_and_ends_its_session(field: str) -> None:
+def test_forged_signals_are_refused_alerted_and_end_their_sessions() -> None:
+    fields = ("session", "account", "instrument", "signal_id", "quantity")
+
     async def main() -> None:
         async with Desk(config()) as desk:
             good = await desk.start("buys")
-            bad = await desk.start("forges", config_overrides={"field": field})
+            bad = [await desk.start("forges", config_overrides={"field": each}) for each in fields]
             desk.post(quote())
-            await desk.until(lambda: bool(signals(desk, good) and signals(desk, bad)))
+            await desk.until(lambda: all(signals(desk, each) for each in (good, *bad)))
             before = len(desk.every(SignalRaised))
             desk.post(quote())
-            await desk.until(lambda: desk.state(bad) is FAILED and len(signals(desk, good)) == 2)
+            await desk.until(lambda: all(desk.state(each) is FAILED for each in bad))
+            await desk.until(lambda: len(signals(desk, good)) == 2)
             assert len(desk.every(SignalRaised)) == before + 1
-            [alert] = desk.every(AlertRaised)
-            assert alert.code == "SLU-212"
+            assert [each.code for each in desk.every(AlertRaised)] == ["SLU-212"] * len(bad)
 
     run(main)
 

@@ -1,0 +1,79 @@
+"""Sessions: how soon one runs, and what a hundred at once do to a signal. Never fails on a time."""
+
+import asyncio
+import sys
+import time
+from functools import partial
+
+import pytest
+
+from schemas.base import SessionId
+from schemas.orders import SignalRaised
+from schemas.sessions import SessionState
+from services.bench.result import percentile
+from services.strategy.config import Isolation
+from tests.builders import quote
+from tests.isolation_rig import Desk, config
+
+STARTS = 3
+QUOTES = 25
+
+
+@pytest.mark.bench
+@pytest.mark.req("S-02")
+@pytest.mark.parametrize("isolation", [Isolation.NONE, Isolation.OWN_CODE])
+def test_a_session_runs_soon_after_its_start(isolation: Isolation) -> None:
+    async def main() -> list[float]:
+        took_ms: list[float] = []
+        async with Desk(config(isolation=isolation)) as desk:
+            await desk.start("buys")  # what is loaded once is loaded
+            for _ in range(STARTS):
+                began_s = time.perf_counter()
+                session = await desk.start("buys")
+                desk.post(quote())
+                await desk.until(partial(has_said, desk, session))
+                took_ms.append((time.perf_counter() - began_s) * 1e3)
+            states = [each.state for each in desk.core.sessions.values()]
+            assert states == [SessionState.RUNNING] * (STARTS + 1)
+        return took_ms
+
+    took_ms = asyncio.run(main())
+    tell(f"start to first signal, {isolation}: max {max(took_ms):.0f} ms (goal < 200 ms)")
+
+
+@pytest.mark.bench
+@pytest.mark.req("S-11")
+@pytest.mark.parametrize(("isolation", "count"), [(Isolation.NONE, 100), (Isolation.OWN_CODE, 20)])
+def test_many_sessions_at_once_all_answer_every_quote(isolation: Isolation, count: int) -> None:
+    async def main() -> list[float]:
+        took_ms: list[float] = []
+        async with Desk(config(isolation=isolation)) as desk:
+            for _ in range(count):
+                await desk.start("defies")
+            desk.said_before = len(desk.said)
+            for number in range(1, QUOTES + 1):
+                began_s = time.perf_counter()
+                desk.post(quote())
+                await desk.until(partial(is_complete, desk, number * count))
+                took_ms.append((time.perf_counter() - began_s) * 1e3)
+            assert len(desk.every(SignalRaised)) == QUOTES * count
+        return took_ms
+
+    took_ms = sorted(asyncio.run(main()))
+    assert len(took_ms) == QUOTES
+    said = f"{count} sessions, {isolation}: quote to the last of {count} signals"
+    p50, p99 = percentile(took_ms, 0.5), percentile(took_ms, 0.99)
+    tell(f"{said}: p50 {p50:.1f} ms, p99 {p99:.1f} ms (goal p99 < 100 ms)")
+
+
+def has_said(desk: Desk, session: SessionId) -> bool:
+    return any(each.session == session for each in desk.every(SignalRaised))
+
+
+def is_complete(desk: Desk, count: int) -> bool:
+    """Return whether so many signals were raised; nothing else is said meanwhile."""
+    return len(desk.said) - desk.said_before >= count
+
+
+def tell(text: str) -> None:
+    sys.stdout.write(f"\n{text}\n")
