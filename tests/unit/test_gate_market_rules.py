@@ -248,6 +248,11 @@ def test_what_is_short_counts_what_is_held_and_what_is_on_offer_already(
     assert found.verdict("a", side=SELL, quantity=quantity) == wanted
 
 
+@pytest.mark.parametrize("quantity", ["NaN", "sNaN", "Infinity"])
+def test_a_sale_of_no_number_is_denied_as_such_and_raises_no_alarm(quantity: str) -> None:
+    assert shorted().verdict("a", side=SELL, quantity=quantity) == "quantity_valid"
+
+
 @pytest.mark.req("G-05")
 def test_the_restriction_lasts_for_the_rest_of_the_day_and_the_next() -> None:
     found = shorted(extended_hours="both")

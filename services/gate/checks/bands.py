@@ -61,7 +61,9 @@ def short_sale(case: Case) -> Verdict:
         return PASS
     row = case.state.bands.of[signal.instrument]
     lane = case.lane
-    if not row.may_be_restricted or signal.quantity <= lane.position - lane.sells:
+    if not row.may_be_restricted:
+        return PASS
+    if is_plain(signal.quantity) and signal.quantity <= lane.position - lane.sells:
         return PASS
     doubt = row.doubt(case.now_ns)
     if not doubt:
