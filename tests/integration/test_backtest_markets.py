@@ -22,6 +22,7 @@ from services.bench.open_limits import open_limits
 from services.calendars.calendar import Phase
 from services.calendars.named import calendar_named
 from services.gate.config_market import DEFAULT, ExtendedHours, MarketWide
+from services.gate.config_portfolio import DEFAULT_ROW, PortfolioLimits
 from services.performance.core import By
 from tests.backtest_rig import ACCOUNT, GATE, day, plan_of
 from tests.market_rig import at
@@ -145,6 +146,24 @@ def test_a_future_counts_with_its_multiplier(data_dir: Path, said: list[Event]) 
     assert outcome.attribution[By.SYMBOL]["cme:ES-201312"].traded == paid
     notional = {each.notional for each in of(OrderApproved, said)}
     assert all(1_600 * 50 * 4 < each < 1_700 * 50 * 4 for each in notional)
+
+
+@pytest.mark.req("X-07", "S-18")
+@pytest.mark.parametrize(("capital", "bought"), [(20_000, 0), (200_000, 4)])
+def test_a_future_is_bought_only_with_its_margin(data_dir: Path, capital: int, bought: int) -> None:
+    margin = PortfolioLimits(margin_ratio_min=Decimal("0.2"))  # four of them are worth 336,000
+    plan = plan_of(
+        "buy_and_hold",
+        data_dir / "lean" / "future" / "cme" / "minute" / "es",
+        symbols=["cme:ES-201312"],
+        capital=capital,
+        gate=msgspec.structs.replace(GATE, portfolio={DEFAULT_ROW: margin}),
+        parameters={"quantity": "4"},
+        to_ns=at("2013-10-07 04:00"),
+    )
+    outcome = run(plan)
+    assert outcome.figures.fill_count == (1 if bought else 0)
+    assert set(outcome.figures.refusals) == (set() if bought else {"margin_ratio"})
 
 
 @pytest.mark.req("X-07", "S-07")
