@@ -37,7 +37,7 @@ from services.gate.config_market import (
     ShortSaleRule,
 )
 from services.runtime.config import BusConfig
-from services.strategy.catalogue import Catalogue
+from services.strategy.catalogue import catalogue_of
 from services.strategy.config import StrategyConfig
 
 ACCOUNT = AccountId("backtest")
@@ -149,7 +149,7 @@ def parameters_of(name: str, strategies: StrategyConfig, sets: Sequence[str]) ->
     Raises:
         ConfigError: a text is none of `name=value`.
     """
-    strategy = Catalogue(strategies.classes).find(name)
+    strategy = catalogue_of(strategies).find(name)
     kinds: dict[str, Any] = {}
     if not isinstance(strategy, FieldError):
         kinds = {each.name: each.type for each in msgspec.structs.fields(strategy.parameters_type)}

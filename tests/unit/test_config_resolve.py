@@ -84,6 +84,23 @@ def test_symbols_may_be_named_with_and_without_their_venue() -> None:
     assert "ALPHA" in caught.value.errors[0].wanted
 
 
+def test_no_lending_market_is_traded_by_a_session_that_nobody_asked_for() -> None:
+    both = instruments_of(config("feed.pools=USDC", "feed.symbols=ALPHA"))
+    assert [each.id for each in both] == ["lend:USDC", "sim:ALPHA"]
+    assert chosen_symbols(config(), both) == (ALPHA,)
+    assert chosen_symbols(config("up.symbols=USDC"), both) == ("lend:USDC",)
+
+
+def test_a_better_description_of_an_instrument_keeps_what_its_feed_tells(tmp_path: Path) -> None:
+    (tmp_path / "sluice.toml").write_text(
+        '[[instruments]]\nid = "sim:ALPHA"\nasset_class = "equity"\ncurrency = "USD"\n'
+        'tick_size = "0.05"\nlot_size = "1"\n'
+    )
+    found = {each.id: each for each in instruments_of(config())}
+    assert found[ALPHA].tick_size == Decimal("0.05")
+    assert found[ALPHA].offers == found[BETA].offers == ("prices", "trades")
+
+
 def gate_of(found: Config, who: dict[str, Any]) -> GateConfig:
     made = document(found, [instrument()], who, BusConfig())
     return msgspec.convert(made["gate"], GateConfig)

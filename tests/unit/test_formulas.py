@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from schemas.market import BarClosed, QuoteReceived
 from schemas.orders import Outcome, Side, SignalRaised
 from schemas.sessions import StrategyFailed
+from services.cli.backtest_plan import parameters_of
 from services.strategy.candles import Candle
 from services.strategy.catalogue import catalogue_of
 from services.strategy.config import UNHELD, StrategyConfig
@@ -136,6 +137,11 @@ def test_a_start_may_override_the_numbers_of_the_file(tmp_path: Path) -> None:
     asked = request("mine", config_overrides={"fast": 2.5})
     [error] = rig.prepare(asked).errors
     assert (error.path, error.found) == ("$.config_overrides (quick)", "period = 2.5")
+
+
+def test_a_command_line_gives_the_numbers_of_the_file_as_numbers(tmp_path: Path) -> None:
+    config = folder_with(tmp_path, mine=CROSS)
+    assert parameters_of("mine", config, ["slow=4", "quantity=2"]) == {"slow": 4.0, "quantity": "2"}
 
 
 @pytest.mark.req("S-10")
