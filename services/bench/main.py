@@ -11,6 +11,14 @@ from schemas.errors import SluiceError, UserError
 from services.bench import chain, footprint, fused, gate, halt, recover
 from services.bench.result import Result, machine
 
+
+def _queries(rounds: int) -> Result:
+    """Run `queries`; its store is loaded only then."""
+    from services.bench import queries
+
+    return queries.run(rounds)
+
+
 BENCHMARKS: dict[str, Callable[[int], Result]] = {
     "chain": chain.run,
     "gate": gate.run,
@@ -18,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[int], Result]] = {
     "halt": halt.run,
     "recover": recover.run,
     "footprint": footprint.run,
+    "queries": _queries,
 }
 ROUNDS = 5
 

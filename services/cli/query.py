@@ -120,7 +120,9 @@ def _list(output: Output) -> Exit:
     from services.recorder.queries.named import NAMED
     from services.recorder.queries.tables import ALL
 
-    tables = {name: [each.name for each in ALL[name]] for name in ALL if name != "folds"}
+    tables = {
+        name: [each.name for each in ALL[name]] for name in ALL if name not in ("folds", "counts")
+    }
     output.data({"named": {name: each.about for name, each in NAMED.items()}, "tables": tables})
     output.table("queries that have a name", ("name", "what"), _abouts(NAMED))
     columns = [(name, ", ".join(found)) for name, found in tables.items()]

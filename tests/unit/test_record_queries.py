@@ -103,6 +103,12 @@ def test_profit_of_the_tables_is_the_one_of_a_hand_calculation(keeper: Keeper) -
     assert dec("94.1") == 4 * 110 - 1010 - dec("1.9") + 6 * 111
 
 
+def test_latencies_of_the_tables_are_those_of_the_events(keeper: Keeper) -> None:
+    send, fill = (keeper.ask(QueryRequest(named=f"{n}_latency")).rows for n in ("send", "fill"))
+    assert send == (("sim", 2, 5, 5, 5),)
+    assert fill == (("sim", 2, 10, 10, 10),)
+
+
 @pytest.mark.parametrize("name", NAMED)
 def test_every_named_query_is_answered(keeper: Keeper, name: str) -> None:
     found = keeper.ask(QueryRequest(named=name))
@@ -200,7 +206,17 @@ def test_a_name_that_is_none_lists_those_that_are(keeper: Keeper) -> None:
 
 
 def dump(store: Store) -> dict[str, list[Any]]:
-    tables = ("events", "orders", "fills", "positions", "decisions", "marks", "folds", "prices")
+    tables = (
+        "events",
+        "orders",
+        "fills",
+        "positions",
+        "decisions",
+        "marks",
+        "folds",
+        "prices",
+        "counts",
+    )
     return {name: sorted(map(repr, store.values(f"SELECT * FROM {name}"))) for name in tables}
 
 

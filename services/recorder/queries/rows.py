@@ -15,7 +15,7 @@ from schemas import wire
 from schemas.base import NS_PER_S, ExecutionId, InstrumentId, OrderId, SessionId
 from schemas.control import AccountMarked
 from schemas.errors import WireError
-from schemas.executions import OrderFilled
+from schemas.executions import OrderFilled, OrderSubmitted
 from schemas.health import AlertRaised
 from schemas.instruments import Instrument, venue_of
 from schemas.orders import Side, SignalDecided
@@ -24,6 +24,7 @@ from schemas.sessions import SessionCreated, SessionStateChanged
 from schemas.settlement import PositionSettled
 from services.recorder.chain import Record
 from services.recorder.events import component_of
+from services.recorder.queries.counts import DECIDE, EVENT, FILL, SEND, Counts
 from services.recorder.queries.events import parts
 from services.recorder.queries.heads import NO_ORDER, read_head
 from services.recorder.queries.holdings import Holding
@@ -44,6 +45,7 @@ class Rows:
     def __init__(self, n: int = 0) -> None:
         self.n = n
         self.orders = OrderFold()
+        self.counts = Counts()
         self._rows: dict[str, list[Row]] = {table: [] for table in ALL}
         self._touched: dict[OrderId, OrderRecord] = {}
         self._holdings: dict[str, Holding] = {}
@@ -111,6 +113,7 @@ class Rows:
         for key, held in self._changed.items():
             self._holding_row(key, held)
         self._rows["prices"] = list(self._prices.values())
+        self._rows["counts"] = self.counts.take()
         self._touched, self._changed, self._prices = {}, {}, {}
         taken, self._rows = self._rows, {table: [] for table in ALL}
         for table in KEYED:  # the newest row of a key alone
@@ -125,15 +128,17 @@ class Rows:
         head = read_head(body)
         inner = head.order or NO_ORDER
         at_ns = head.at_ns if 0 < head.at_ns <= BIGINT_MAX else record.recv_ns
+        day, component = self._day(at_ns), component_of(head.src)
+        self.counts.add(EVENT, day, head.type, component=component)
         self._rows["events"].append(
             (
                 record.n,
                 part,
-                self._day(at_ns),
+                day,
                 at_ns,
                 record.recv_ns,
                 head.type,
-                component_of(head.src),
+                component,
                 record.stream,
                 record.subject,
                 head.account or inner.account,
@@ -154,11 +159,22 @@ class Rows:
 
     def _order(self, n: int, event: Any) -> None:
         order = self.orders.apply(event)
-        if order is not None:
-            self._touched[order.order_id] = order
+        if order is None:
+            return
+        self._touched[order.order_id] = order
+        if isinstance(event, OrderSubmitted):
+            self._latency(SEND, order, order.signal_ns, event.at_ns)
+
+    def _latency(self, what: str, order: OrderRecord, from_ns: int, until_ns: int) -> None:
+        if from_ns:
+            took_us = max(0, until_ns - from_ns) // 1_000
+            day = self._day(until_ns)
+            self.counts.add(what, day, venue_of(order.instrument), size=took_us)
 
     def _decision(self, n: int, event: SignalDecided) -> None:
         self._order(n, event)
+        if event.took_ns:
+            self.counts.add(DECIDE, self._day(event.at_ns), "gate", size=event.took_ns // 1_000)
         self._rows["decisions"].append(
             (
                 n,
@@ -189,6 +205,8 @@ class Rows:
         if order is None:
             return  # told before
         self._touched[order.order_id], held = order, self._held(event)
+        if order.fill_count == 1:
+            self._latency(FILL, order, order.submitted_ns, event.at_ns)
         signed = event.quantity if event.side is Side.BUY else -event.quantity
         realized, held.fill_count = held.realized, held.fill_count + 1
         position = held.position()

@@ -7,6 +7,7 @@ nothing waits for it. Whatever happens to the store, it can be made anew from th
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from services.recorder.queries.rows import Rows
 from services.recorder.queries.tables import ALL, KEYED, create_sql, delete_sql, insert_sql
 from services.reports.orders import EXECUTIONS_MAX
 
-FILE, FORM = "events.duckdb", 1
+FILE, FORM = "events.duckdb", 2
 """The form is the tables' version: a store of another one is made anew."""
 
 SETTINGS = (
@@ -120,12 +121,13 @@ class Store:
         if rows.n:
             recent = f"SELECT execution_id FROM fills ORDER BY record DESC LIMIT {EXECUTIONS_MAX}"
             sessions = self.values("SELECT * FROM sessions")
+            rows.counts.restore(map(_plain, self.values("SELECT * FROM counts")))
             rows.restore(
                 dict(self.values("SELECT key, exact FROM folds WHERE exact IS NOT NULL")),
                 [row[0] for row in self.values("SELECT exact FROM positions")],
                 [row[0] for row in self.values("SELECT exact FROM instruments")],
                 [row[0] for row in reversed(self.values(recent))],
-                [tuple("" if each is None else each for each in row) for row in sessions],
+                [_plain(row) for row in sessions],
             )
         return rows
 
@@ -160,6 +162,11 @@ class Store:
     def _failed(self, error: Exception) -> StateError:
         wanted = "room on the disk, and one reports service for one folder"
         return StateError("SLU-141", path=self._folder / FILE, found=str(error), wanted=wanted)
+
+
+def _plain(row: Row) -> Row:
+    """Return a row as a batch has it: what is not there empty, a date as text."""
+    return tuple("" if v is None else v.isoformat() if isinstance(v, date) else v for v in row)
 
 
 def remove(folder: Path) -> None:

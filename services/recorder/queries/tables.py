@@ -122,6 +122,13 @@ KEYED: dict[str, tuple[Column, ...]] = {
         *_amounts("multiplier", "tick_size", "lot_size"),
         *_texts("exact"),
     ),
+    "counts": (
+        *_texts("key", "what"),
+        Column("day", "DATE"),
+        *_texts("name", "component"),
+        Column("bucket", "BIGINT", True, True),
+        Column("count", "BIGINT", True, True),
+    ),
     "folds": _texts("key", "exact"),
 }
 """Tables with one row a key, the first column; a newer row takes the place of an older one."""
