@@ -1,26 +1,27 @@
 """Business figures made from the record alone (R-03, O-07): the same fold as everywhere.
 
-Prices come from the record too: from quotes where market data is recorded, else from valuations and
-from the quotes that decisions were made against.
+Prices come from the record too: from valuations, and from the quotes that decisions were made
+against. Sessions are measured exactly as the strategy service measures them while they live.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
 
-from schemas.base import AccountId, Event, InstrumentId, SessionId
+from schemas.base import AccountId, Event, InstrumentId, SessionId, SignalId
 from schemas.control import AccountMarked
 from schemas.executions import OrderFilled
-from schemas.market import QuoteReceived
-from schemas.orders import SignalDecided
+from schemas.market import BarClosed, QuoteReceived, TradeReceived
+from schemas.measures import SessionValued
+from schemas.orders import SignalDecided, SignalRaised
 from schemas.reconciliation import BookAdjusted
 from schemas.reports import TermsDeclared, UptimeMeasured
 from schemas.results import Figures
 from schemas.sessions import PositionsAdopted, SessionCreated
 from schemas.settlement import PositionSettled
 from services.calendars.named import calendar_named
-from services.performance.core import By, Performance, Share, days_per_year
+from services.performance.core import By, Performance, Share
 from services.performance.fold import Terms
 from services.portfolio import Portfolio
 from services.reports.days import TradingDay, day_at
@@ -123,6 +124,8 @@ class FiguresFold:
         self.terms: TermsDeclared | None = None
         self.last: AccountMarked | None = None
         self._early: list[Event] = []
+        self._raised: dict[SignalId, SignalRaised] = {}
+        self._traded: dict[SessionId, tuple[InstrumentId, ...]] = {}
         self._day = TradingDay("", 0, 0, 0)
         self.now_ns = 0
 
@@ -187,15 +190,84 @@ class FiguresFold:
             currency_values={**event.currency_values, event.currency: ONE},
             account=event.account,
             initial_capital=event.initial_cash,
-            periods_per_year=days_per_year(self._instruments),
         )
 
     def _fold(self, event: Event) -> None:
         self.now_ns = max(self.now_ns, event.at_ns)
-        for each in self._with_quotes(event):
-            self._update(each)
+        match event:
+            case SignalRaised():  # it counts with the quote that the gate decided at
+                self._raised[event.signal_id] = event
+            case SignalDecided():
+                self._decided(event)
+            case SessionValued(marks=marks):
+                self._quote(event.at_ns, marks)
+            case AccountMarked(account=self.account, marks=marks):
+                self._quote(event.at_ns, marks, is_for_sessions=False)
+            case QuoteReceived() | TradeReceived() | BarClosed():
+                pass  # live figures are made from what is recorded everywhere, not from these
+            case _:
+                self._update(event)
         self._of_day(event)
         self._hold(event)
+
+    def _decided(self, event: SignalDecided) -> None:
+        raised = self._raised.pop(event.signal_id, None)
+        if raised is not None:
+            if event.bid is not None and event.ask is not None:
+                self._quote_one(raised.at_ns, event.instrument, event.bid, event.ask)
+            self._update(raised)
+        self._update(event)
+
+    def _update(self, event: Event) -> None:
+        if isinstance(event, SessionCreated) and event.account == self.account:
+            self._create(event)
+        for fold in (*self._wholes(), *self.sessions.values()):
+            fold.update(event)
+
+    def _create(self, event: SessionCreated) -> None:
+        own = msgspec.structs.replace(
+            self._terms,
+            initial_capital=None,
+            currency_values=in_share_class(self._terms.currency_values, event.share_class),
+        )
+        if event.session not in self.sessions:
+            alone = msgspec.structs.replace(own, session=event.session)
+            self.sessions[event.session] = Performance(alone)
+            self._traded[event.session] = event.instruments
+        if event.strategy not in self.strategies:
+            self.strategies[event.strategy] = _Strategy(own, event.strategy)
+
+    def _wholes(self) -> list[Performance]:
+        assert self.book is not None, "terms come first"
+        return [self.book, *self.strategies.values()]
+
+    def _quote(
+        self,
+        at_ns: int,
+        marks: Mapping[InstrumentId, Decimal],
+        *,
+        is_for_sessions: bool = True,
+    ) -> None:
+        for instrument, mark in marks.items():
+            self._quote_one(at_ns, instrument, mark, mark, is_for_sessions=is_for_sessions)
+
+    def _quote_one(
+        self,
+        at_ns: int,
+        instrument: InstrumentId,
+        bid: Decimal,
+        ask: Decimal,
+        *,
+        is_for_sessions: bool = True,
+    ) -> None:
+        quote = QuoteReceived(
+            at_ns=at_ns, instrument=instrument, bid=bid, bid_size=ZERO, ask=ask, ask_size=ZERO
+        )
+        for fold in self._wholes():
+            fold.update(quote)
+        for session, fold in self.sessions.items():
+            if is_for_sessions and instrument in self._traded[session]:
+                fold.update(quote)
 
     def _hold(self, event: Event) -> None:
         """Fold into what is held; an instrument that nobody described counts nowhere."""
@@ -224,27 +296,6 @@ class FiguresFold:
             found = self.holdings[session] = Portfolio(self._instruments, cash)
         return found
 
-    def _update(self, event: Event) -> None:
-        if isinstance(event, SessionCreated) and event.account == self.account:
-            own = msgspec.structs.replace(self._terms, initial_capital=None)
-            if event.session not in self.sessions:
-                alone = msgspec.structs.replace(own, session=event.session)
-                self.sessions[event.session] = Performance(alone)
-            if event.strategy not in self.strategies:
-                self.strategies[event.strategy] = _Strategy(own, event.strategy)
-        assert self.book is not None, "terms come first"
-        for fold in (self.book, *self.strategies.values(), *self.sessions.values()):
-            fold.update(event)
-
-    def _with_quotes(self, event: Event) -> Iterable[Event]:
-        """Yield the quotes that an event carries, and then the event itself."""
-        if isinstance(event, AccountMarked) and event.account == self.account:
-            for instrument, mark in event.marks.items():
-                yield _quote(event.at_ns, instrument, mark, mark)
-        elif isinstance(event, SignalDecided) and event.bid is not None and event.ask is not None:
-            yield _quote(event.at_ns, event.instrument, event.bid, event.ask)
-        yield event
-
     def _of_day(self, event: Event) -> None:
         if not isinstance(event, AccountMarked | OrderFilled | UptimeMeasured):
             return
@@ -272,7 +323,12 @@ class FiguresFold:
         day.drawdown_max = max(day.drawdown_max, event.drawdown)
 
 
-def _quote(at_ns: int, instrument: InstrumentId, bid: Decimal, ask: Decimal) -> QuoteReceived:
-    return QuoteReceived(
-        at_ns=at_ns, instrument=instrument, bid=bid, bid_size=ONE, ask=ask, ask_size=ONE
-    )
+def in_share_class(values: Mapping[str, Decimal], share_class: str) -> Mapping[str, Decimal]:
+    """Return what currencies are worth in a share class; empty where nobody has said.
+
+    USDT is the share class of dollars: where nobody has said what it is worth, it is one of them.
+    """
+    unit = values.get(share_class)
+    if unit is None and share_class == "USDT":
+        unit = values.get("USD")
+    return {} if unit is None else {name: value / unit for name, value in values.items()}

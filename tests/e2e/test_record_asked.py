@@ -1,5 +1,6 @@
 """One real paper system: asked while it trades, and made again from its record when it is gone."""
 
+import asyncio
 import json
 import shutil
 from collections.abc import Iterator
@@ -7,9 +8,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from schemas.health import SessionsReported
 from services.cli.__main__ import run
+from services.cli.desk import at_desk
+from services.cli.locate import Place
 from tests.e2e.system import System
 
 pytestmark = pytest.mark.req("R-03", "R-04", "R-05")
@@ -20,7 +25,7 @@ class Ended:
 
     Attributes:
         system: stopped.
-        status: its last words, once nothing moved any more.
+        status, measured: its last words, once nothing moved any more.
         answers: what it was asked while it traded, by name: exit code, standard output and error.
     """
 
@@ -43,12 +48,21 @@ class Ended:
         assert self.system.run("halt", "the test is over").returncode == 0
         self.status = self.system.wait_until(lambda s: s["open_orders"] == 0)
         self.fills = self.status["fills"]
+        self.measured = asyncio.run(measured(self.system))
         recorded = "SELECT count(*) FROM fills"
         while int(self.ask("fills", "query", recorded)["rows"][0][0]) < self.fills:
             pass  # the record is a moment behind
         results = self.system.data_dir / "results" / "ema_cross-1" / "events.csv"
         self.system.wait_until(lambda _: results.exists())
         self.system.stop()
+
+
+async def measured(system: System) -> SessionsReported:
+    """Return what the strategy service says of its sessions, figures included."""
+    async with at_desk(Place(data_dir=system.data_dir)) as desk:
+        found = await desk.sessions()
+    assert found is not None
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +140,19 @@ def test_figures_of_the_record_are_the_live_ones_to_the_last_digit(
     assert rebuilt["book"]["paper"]["fill_count"] == ended.fills
     fees = sum(Decimal(view["fees"]) for view in live.values())
     assert Decimal(rebuilt["book"]["paper"]["fees"]) == fees
+
+
+def test_measures_of_a_session_are_the_live_ones_to_the_last_digit(
+    ended: Ended, here: Here
+) -> None:
+    rebuilt = here.json("figures")
+    [live] = json.loads(msgspec.json.encode(ended.measured.measures))
+    found = rebuilt["session"]["ema_cross-1"]
+    of_the_moment = {"exposure", "turnover"}  # fractions of a time that goes on
+    assert {k: v for k, v in live["figures"].items() if k not in of_the_moment} == {
+        k: v for k, v in found.items() if k not in of_the_moment
+    }
+    assert rebuilt["shares"]["ema_cross-1"] == live["shares"]
 
 
 def test_equity_of_the_record_is_cash_and_holdings_at_the_recorded_prices(here: Here) -> None:
