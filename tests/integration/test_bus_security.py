@@ -18,13 +18,25 @@ from nats.js.api import StreamConfig
 from schemas.base import BootId, Event
 from schemas.errors import BusError
 from schemas.streams import STREAMS
-from schemas.subjects import HALT, LIMITS, PAUSE, RESET, RESUME, START, STOP, UNLOCK
+from schemas.subjects import (
+    HALT,
+    LIMITS,
+    PAUSE,
+    QUERY_SQL,
+    REPORT,
+    RESET,
+    RESUME,
+    START,
+    STOP,
+    UNLOCK,
+)
 from services.control import ControlGuard
 from services.executor.core import ExecutorCore
 from services.executor.venues.matching import VenueCore
 from services.feed.core import FeedCore
 from services.gate.core import GateCore
 from services.recorder.core import RecorderCore
+from services.recorder.queries.core import ReportsCore
 from services.runtime.config import BusConfig
 from services.runtime.connect import connect
 from services.runtime.fastpath import BusConnection
@@ -199,11 +211,13 @@ HEARD: dict[str, frozenset[type[Event]]] = {
     "executor": ExecutorCore.hears,
     "breaker": breaker_core().hears,
     "recorder": RecorderCore.hears,
+    "reports": ReportsCore.hears,
 }
 REQUESTS = {
     "strategy": (STOP, PAUSE, RESUME),
     "breaker": (START, RESET, UNLOCK),
     "gate": (LIMITS,),
+    "reports": (REPORT, QUERY_SQL),
 }
 
 
