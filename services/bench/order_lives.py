@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from schemas.base import AccountId, Event, ExecutionId, SessionId, SignalId
+from schemas.base import AccountId, Event, ExecutionId, OrderId, SessionId, SignalId
 from schemas.control import AccountMarked
 from schemas.executions import (
     Liquidity,
@@ -35,6 +35,7 @@ ACCOUNT = AccountId("paper")
 SESSIONS, SYMBOLS = 5, 20
 BEGIN_NS = 1_795_564_800_000_000_000
 STEP_NS = 1_000_000
+QUANTITY = Decimal(100)
 READINGS = tuple(Reading(f"check_{n}", True, str(n), "1000000") for n in range(20))
 
 
@@ -88,41 +89,25 @@ def _life(n: int, instrument: Instrument) -> Iterator[Event]:
     at_ns, session = BEGIN_NS + n * 10 * STEP_NS, SessionId(f"s{n % SESSIONS}")
     signal_id, side = SignalId(f"signal-{n}"), Side.BUY if n // SYMBOLS % 2 else Side.SELL
     order_id = order_id_of(ACCOUNT, session, signal_id, 0)
-    quantity, price = Decimal(100), Decimal(100) + Decimal(n % 50) / 100
+    price = Decimal(100) + Decimal(n % 50) / 100
     whose: dict[str, Any] = {"account": ACCOUNT, "session": session, "instrument": instrument.id}
     yield SignalRaised(
         at_ns=at_ns,
         signal_id=signal_id,
         **whose,
         side=side,
-        quantity=quantity,
+        quantity=QUANTITY,
         expires_at_ns=at_ns + 10**9,
         why="a benchmark",
     )
-    is_denied = n % 10 == 0
-    yield SignalDecided(
-        at_ns=at_ns + 1,
-        signal_id=signal_id,
-        **whose,
-        outcome=Outcome.REJECTED if is_denied else Outcome.APPROVED,
-        order_id=order_id,
-        rule=f"check_{n % 20}" if is_denied else "all",
-        epoch=1,
-        side=side,
-        quantity=quantity,
-        approved_quantity=Decimal(0) if is_denied else quantity,
-        readings=READINGS,
-        took_ns=15_000 + n % 1_000,
-        bid=price - 1,
-        ask=price + 1,
-    )
-    if not is_denied:
+    yield _decision(n, at_ns, order_id, signal_id, side, price, whose)
+    if n % 10:
         order = Order(
             order_id=order_id,
             signal_id=signal_id,
             **whose,
             side=side,
-            quantity=quantity,
+            quantity=QUANTITY,
             expires_at_ns=at_ns + 10**9,
         )
         yield from _executed(order, at_ns, price)
@@ -136,6 +121,34 @@ def _life(n: int, instrument: Instrument) -> Iterator[Event]:
             drawdown=Decimal(n % 997) / 1_000_000,
             marks={instrument.id: price},
         )
+
+
+def _decision(
+    n: int,
+    at_ns: int,
+    order_id: OrderId,
+    signal_id: SignalId,
+    side: Side,
+    price: Decimal,
+    whose: dict[str, Any],
+) -> SignalDecided:
+    is_denied = n % 10 == 0
+    return SignalDecided(
+        at_ns=at_ns + 1,
+        signal_id=signal_id,
+        **whose,
+        outcome=Outcome.REJECTED if is_denied else Outcome.APPROVED,
+        order_id=order_id,
+        rule=f"check_{n % 20}" if is_denied else "all",
+        epoch=1,
+        side=side,
+        quantity=QUANTITY,
+        approved_quantity=Decimal(0) if is_denied else QUANTITY,
+        readings=READINGS,
+        took_ns=15_000 + n % 1_000,
+        bid=price - 1,
+        ask=price + 1,
+    )
 
 
 def _executed(order: Order, at_ns: int, price: Decimal) -> Iterator[Event]:

@@ -166,7 +166,7 @@ class Rows:
             self._latency(SEND, order, order.signal_ns, event.at_ns)
 
     def _latency(self, what: str, order: OrderRecord, from_ns: int, until_ns: int) -> None:
-        if from_ns:
+        if from_ns and order.fill_count < 2:  # the first execution alone
             took_us = max(0, until_ns - from_ns) // 1_000
             day = self._day(until_ns)
             self.counts.add(what, day, venue_of(order.instrument), size=took_us)
@@ -205,8 +205,7 @@ class Rows:
         if order is None:
             return  # told before
         self._touched[order.order_id], held = order, self._held(event)
-        if order.fill_count == 1:
-            self._latency(FILL, order, order.submitted_ns, event.at_ns)
+        self._latency(FILL, order, order.submitted_ns, event.at_ns)
         signed = event.quantity if event.side is Side.BUY else -event.quantity
         realized, held.fill_count = held.realized, held.fill_count + 1
         position = held.position()
