@@ -11,7 +11,13 @@ from typing import Any
 import msgspec
 
 from schemas.base import AccountId, BootId, Event, InstrumentId
-from schemas.confirmations import ConfirmAsked, ConfirmRequest, SignalConfirmed, SignalWithdrawn
+from schemas.confirmations import (
+    ConfirmAsked,
+    ConfirmRequest,
+    SignalAwaiting,
+    SignalConfirmed,
+    SignalWithdrawn,
+)
 from schemas.control import (
     EpochStarted,
     LeaseAnswered,
@@ -22,19 +28,22 @@ from schemas.control import (
     StartRequest,
 )
 from schemas.errors import UserError
+from schemas.executions import BookReported
 from schemas.instruments import Instrument
 from schemas.orders import SignalDecided, SignalRaised
-from schemas.sessions import SessionCreated, SessionState, SessionStateChanged
+from schemas.sessions import PositionsAdopted, SessionCreated, SessionState, SessionStateChanged
 from services.control import LEASE_UNLIMITED_NS, ControlGuard
 from services.core import NOTHING
 from services.gate.config import GateConfig
 from services.gate.core import GateCore
-from services.parity.tape import Tape
+from services.parity.tape import Tape, wishes
 from services.runtime.fused import Fused
 from services.strategy.catalogue import Catalogue
 from services.strategy.commands import PAUSE, RESUME, STOP
 from services.strategy.config import StrategyConfig
 from services.strategy.core import StrategyCore
+from services.strategy.holdings import Holdings
+from services.strategy.session import Session
 
 BOOT = BootId("parity")
 START = "parity"
@@ -91,6 +100,35 @@ class _Arbiter:
         raise AssertionError("nobody asks")
 
 
+class _AsThen(Holdings):
+    """Takes over what the session took over then: the account's other sessions are not here."""
+
+    def __init__(self, account: AccountId, adopted: Sequence[PositionsAdopted]) -> None:
+        super().__init__(account)
+        self._adopted = adopted
+
+    def adopted_by(self, session: Session, now_ns: int) -> list[PositionsAdopted]:
+        """Return what the record says, folded in already."""
+        for each in self._adopted:
+            session.book.apply(each)
+        return [*self._adopted]
+
+    def compare(
+        self, report: BookReported, active: Sequence[Session], now_ns: int
+    ) -> tuple[list[PositionsAdopted], list[Session]]:
+        """Return nothing: a book is of the whole account."""
+        return [], []
+
+
+class _Strategy(StrategyCore):
+    """The sessions' core with one session in it, and the holdings that this one had."""
+
+    def __init__(self, terms: ReplayTerms, catalogue: Catalogue, tape: Tape) -> None:
+        known, account = terms.instruments, terms.account
+        super().__init__(terms.strategy, account, known, boot_id=BOOT, catalogue=catalogue)
+        self._holdings = _AsThen(account, tape.adopted)
+
+
 def replayed(tape: Tape, terms: ReplayTerms, catalogue: Catalogue) -> Replayed:
     """Return what strategy and gate decide when they are told the same again.
 
@@ -99,10 +137,11 @@ def replayed(tape: Tape, terms: ReplayTerms, catalogue: Catalogue) -> Replayed:
     """
     found, created = Replayed(signals=[], decided=[]), tape.created
     made: list[SessionCreated] = []
+    raised: list[Event] = []
 
     def witness(event: Event) -> None:
-        if isinstance(event, SignalRaised):
-            found.signals.append(event)
+        if isinstance(event, SignalRaised | SignalAwaiting):
+            raised.append(event)
         elif isinstance(event, SignalDecided):
             found.decided.append(event)
         elif isinstance(event, SessionCreated):
@@ -110,9 +149,7 @@ def replayed(tape: Tape, terms: ReplayTerms, catalogue: Catalogue) -> Replayed:
 
     guard = ControlGuard("gate", BOOT, START, lease_ns=LEASE_UNLIMITED_NS)
     gate = GateCore(terms.gate, terms.instruments, guard)
-    strategy = StrategyCore(
-        terms.strategy, terms.account, terms.instruments, boot_id=BOOT, catalogue=catalogue
-    )
+    strategy = _Strategy(terms, catalogue, tape)
     _count_up_to(created, strategy)
     fused = Fused((guard, gate, strategy, _Arbiter()), witness)
     told = [*merge(tape.market, tape.told, key=_at_ns)]
@@ -125,6 +162,7 @@ def replayed(tape: Tape, terms: ReplayTerms, catalogue: Catalogue) -> Replayed:
         raise UserError("SLU-151", found=found_now, wanted=f"session {created.session} as it was")
     fused.run(merge(told[begin:], _people(tape), key=_at_ns))
     fused.finish(tape.until_ns)
+    found.signals = wishes(raised)
     return found
 
 

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from schemas.base import Event, SessionId
-from schemas.confirmations import SignalConfirmed, SignalWithdrawn
+from schemas.base import Event, SessionId, SignalId
+from schemas.confirmations import SignalAwaiting, SignalConfirmed, SignalWithdrawn
 from schemas.control import EpochEnded
 from schemas.errors import UserError, WireError
 from schemas.instruments import symbol_of, venue_of
 from schemas.orders import SignalDecided, SignalRaised
-from schemas.sessions import SessionCreated, SessionState, SessionStateChanged
+from schemas.sessions import PositionsAdopted, SessionCreated, SessionState, SessionStateChanged
 from schemas.subjects import SUBJECTS
 from schemas.wire import decode, is_halting
 from services.recorder.reader import records
@@ -40,6 +40,9 @@ class Tape(msgspec.Struct, kw_only=True):
 
     told: list[Event]
     """What executor and breakers told meanwhile, of the whole account, oldest first."""
+
+    adopted: list[PositionsAdopted]
+    """What it took over, when it began."""
 
     changes: list[SessionStateChanged]
     """By people, after it first ran."""
@@ -88,14 +91,26 @@ def tape_of(session: SessionId, messages: Iterable[Noted], market: Iterable[Note
         created=created,
         market=played,
         told=sorted(_told(kept, until_ns), key=lambda event: event.at_ns),
+        adopted=[e for e in own if isinstance(e, PositionsAdopted) and e.at_ns == created.at_ns],
         changes=_by_people(own),
         confirmed=[e for e in own if isinstance(e, SignalConfirmed)],
         refused=[e for e in own if isinstance(e, SignalWithdrawn) and e.operator],
-        signals=[e for e in own if isinstance(e, SignalRaised)],
+        signals=wishes(own),
         decided=[e for e in own if isinstance(e, SignalDecided)],
         until_ns=until_ns,
         cut_by=cut_by,
     )
+
+
+def wishes(events: Iterable[Event]) -> list[SignalRaised]:
+    """Return each signal that a strategy raised, once: what only waited for a person, too."""
+    found: dict[SignalId, SignalRaised] = {}
+    for event in events:
+        if isinstance(event, SignalAwaiting):
+            found.setdefault(event.signal.signal_id, event.signal)
+        elif isinstance(event, SignalRaised):
+            found[event.signal_id] = event
+    return [*found.values()]
 
 
 def _created(session: SessionId, messages: list[Noted]) -> SessionCreated:
