@@ -73,7 +73,7 @@ def build(context: Context) -> Service:
         core=Measured(core, _measured_by(settings, sources)),
         requests=requests,
         adapter=Adapters(children, records, reader, days),
-        degraded=lambda: records.degraded,
+        degraded=lambda: "; ".join(filter(None, (records.degraded, children.degraded))),
     )
 
 

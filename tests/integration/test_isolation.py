@@ -19,6 +19,8 @@ from schemas.orders import CancelRequested, Side, SignalRaised
 from schemas.sessions import SessionState, StrategyFailed
 from services.strategy import manager
 from services.strategy.config import Isolation
+from services.strategy.isolated import children as children_module
+from services.strategy.isolated.children import Children
 from services.strategy.isolated.confine import confine
 from tests.builders import ALPHA, quote
 from tests.isolation_rig import Desk, config
@@ -115,6 +117,27 @@ def test_a_session_that_leaks_ends_cleanly_and_alerts() -> None:
             assert (alert.code, "96 MB allowed" in alert.message) == ("SLU-211", True)
             assert [each.session for each in desk.every(CancelRequested)] == [session]
             await _until(lambda: session not in desk.children._lines)
+
+    run(main)
+
+
+@pytest.mark.req("S-14")
+def test_monitoring_that_fails_degrades_and_the_sessions_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(_self: Children) -> None:
+        raise OSError("no /proc")
+
+    monkeypatch.setattr(children_module, "FIRST_MEASURE_S", 0)
+    monkeypatch.setattr(Children, "measure", broken)
+
+    async def main() -> None:
+        async with Desk(config()) as desk:
+            session = await desk.start("buys")
+            await desk.until(lambda: bool(desk.every(AlertRaised)))
+            assert [each.code for each in desk.every(AlertRaised)] == ["LT-005"]
+            assert "no /proc" in desk.children.degraded
+            await bought(desk, session)
 
     run(main)
 

@@ -14,9 +14,11 @@ import psutil
 
 from schemas.base import AccountId, Event, InstrumentId, SessionId
 from schemas.errors import FieldError
+from schemas.health import AlertRaised
 from schemas.instruments import Instrument
 from schemas.isolation import (
     MemoryMeasured,
+    PartFailed,
     ProbeAsked,
     Probed,
     SessionHosted,
@@ -25,7 +27,9 @@ from schemas.isolation import (
     SessionSpoke,
     SessionTold,
 )
+from services.runtime.propagation import Propagation
 from services.runtime.step import Post
+from services.strategy.alerts import SERVICE
 from services.strategy.catalogue import STRATEGY
 from services.strategy.config import StrategyConfig
 from services.strategy.isolated.forking import Child, Zygote
@@ -33,6 +37,9 @@ from services.strategy.isolated.frames import Found, Opening, Spoken, Told, fram
 from services.strategy.isolated.line import Line
 
 LOOK_EVERY_S = 0.1
+FIRST_MEASURE_S = 1.0
+"""Until memory is measured first: the service listens by then."""
+
 LAST_WORD_S = 1.0
 """How long a session that is over may still say its last word."""
 
@@ -58,6 +65,12 @@ class Children:
         self._leaving: dict[SessionId, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._me = psutil.Process()
+        self._propagation = Propagation(SERVICE, self._tell_of, clock)
+
+    @property
+    def degraded(self) -> str:
+        """What is not watched at the moment, and why; empty when all is."""
+        return self._propagation.degraded
 
     async def open(self, post: Post) -> None:
         """Begin to look after them."""
@@ -91,6 +104,9 @@ class Children:
             line.close()
         if self._zygote is not None:
             self._zygote.close()
+
+    def _tell_of(self, alert: AlertRaised) -> None:
+        self._post(PartFailed(at_ns=alert.at_ns, alert=alert))
 
     def _opening(self, strategy: str) -> Opening:
         return Opening(
@@ -213,9 +229,13 @@ class Children:
 
     async def _measure_on(self) -> None:
         """Tell the core of every process's memory (S-11)."""
+        await asyncio.sleep(FIRST_MEASURE_S)
         while True:
-            self.measure()
+            await self._propagation.run("LT-005", "memory of sessions", self._measured)
             await asyncio.sleep(self._config.execution.monitoring.memory_s)
+
+    async def _measured(self) -> None:
+        self.measure()
 
     def measure(self) -> None:
         """Tell the core what every process holds now."""
