@@ -56,7 +56,6 @@ def check(*, config: File = None, sets: Settings = None, place: Place | None = N
             "file": str(found.file) if found.file else None,
             "account": account,
             "instruments": [each.id for each in instruments],
-            "warnings": found.idle,
         }
     )
     output.line(f"the configuration is valid ({found.file or 'defaults: no sluice.toml here'})")
@@ -64,8 +63,6 @@ def check(*, config: File = None, sets: Settings = None, place: Place | None = N
         f"account {account['id']}, {account['initial_cash']} {account['currency']}; "
         f"{len(instruments)} instruments, {len(symbols)} of them for the session of `sluice up`"
     )
-    for warning in found.idle:
-        output.line(f"warning: {warning}")
     output.next_step("sluice config show", "sluice up")
     return Exit.OK
 

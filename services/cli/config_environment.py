@@ -35,18 +35,13 @@ Sections = Mapping[str, type[msgspec.Struct]]
 
 def environment_layer(
     environment: Mapping[str, str], sections: Sections
-) -> tuple[Layer, list[Complaint], list[str]]:
-    """Return what the environment says, what of it nobody understands, and what has no effect."""
+) -> tuple[Layer, list[Complaint]]:
+    """Return what the environment says, and what of it nobody understands."""
     values: dict[str, Any] = {}
     origins: dict[Path, Origin] = {}
     wrong: list[Complaint] = []
-    idle: list[str] = []
     for variable, path in _aliased(environment):
-        kind = type_at(path, sections)
-        if kind is None:
-            idle.append(f"{variable} is set and has no effect: this version has no such limit yet")
-            continue
-        put(values, path, coerced(environment[variable], kind))
+        put(values, path, coerced(environment[variable], type_at(path, sections)))
         origins[path] = Origin("environment", variable)
     for variable in sorted(environment):
         if not variable.startswith(PREFIX) or SEPARATOR not in variable:
@@ -60,7 +55,7 @@ def environment_layer(
             continue
         put(values, path, coerced(environment[variable], kind))
         origins[path] = Origin("environment", variable)
-    return Layer(values, origins, Origin("environment")), wrong, idle
+    return Layer(values, origins, Origin("environment")), wrong
 
 
 def variable_of(path: Path) -> str:

@@ -78,8 +78,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     merged: Merged
     file: FilePath | None
-    idle: tuple[str, ...]
-    """What was set and has no effect, in words."""
 
     @property
     def data_dir(self) -> FilePath:
@@ -152,9 +150,7 @@ def load_config(
     layers = [defaults_layer(default_root())]
     if path is not None:
         layers.append(file_layer(path))
-    said, wrong, idle = environment_layer(
-        os.environ if environment is None else environment, SECTIONS
-    )
+    said, wrong = environment_layer(os.environ if environment is None else environment, SECTIONS)
     set_options, set_wrong = _settings(settings)
     layers += [said, option_layer(dict(options or {}) | set_options)]
     merged = merge(layers)
@@ -166,7 +162,7 @@ def load_config(
     if errors:
         raise ConfigError(errors)
     _anchor(merged)
-    return Config(merged=merged, file=path, idle=tuple(idle))
+    return Config(merged=merged, file=path)
 
 
 def instruments_of(config: Config) -> tuple[Instrument, ...]:

@@ -197,8 +197,6 @@ class _Up:
             f"instruments; account {run.account['id']} with "
             f"{run.account['initial_cash']} {run.account['currency']}"
         )
-        for warning in config.idle:
-            self._output.line(f"warning: {warning}")
 
     def _say_goodbye(self) -> None:
         if self._watch is None:
