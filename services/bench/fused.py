@@ -91,7 +91,7 @@ def run(rounds: int = 5) -> Result:
                     "trading_per_s": trading,
                     "orders_count": orders,
                     "streamed_per_s": streamed.quotes_per_s,
-                    "streamed_mb": streamed.resident_max_mb,
+                    "streamed_mb": streamed.resident_mb,
                 }
             )
             bare.append({"bare_per_s": bare_per_s(quotes), "decoded_per_s": decoded.quotes_per_s})

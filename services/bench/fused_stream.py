@@ -4,7 +4,6 @@ A process of its own, so that its resident memory is that of the backtest alone.
 """
 
 import gc
-import resource
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import psutil
 
 from schemas.errors import BusError
 from schemas.instruments import Instrument
@@ -20,6 +20,7 @@ from services.bench.fused_system import TRADING, request, system
 from services.feed.opening import open_recording
 from services.feed.source import Recording, recorded
 
+MB = 1 << 20
 DECODE, TRADE = "decode", "trade"
 HEADER = "time,instrument,bid,bid_size,ask,ask_size\n"
 
@@ -30,7 +31,9 @@ class Streamed(msgspec.Struct, frozen=True, kw_only=True):
     quotes_per_s: float
     quote_count: int
     order_count: int
-    resident_max_mb: float
+    resident_mb: float
+    """At the end, when there is most of it. The kernel's own maximum would be that of the parent,
+    where a process was made from a larger one."""
 
 
 def write(path: Path, instruments: Sequence[Instrument], quotes: Sequence[QuoteReceived]) -> None:
@@ -89,7 +92,7 @@ def main() -> None:
         quotes_per_s=quotes / took_s,
         quote_count=quotes,
         order_count=orders,
-        resident_max_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        resident_mb=psutil.Process().memory_info().rss / MB,
     )
     sys.stdout.buffer.write(msgspec.json.encode(found))
 
