@@ -9,6 +9,7 @@ is evaluated by simpleeval, over names that are looked up in one dictionary.
 import ast
 import math
 import operator
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -170,7 +171,9 @@ def parsed(text: str) -> ast.expr:
     if len(text) > CHARS_MAX:
         raise FormulaError(f"{len(text)} characters", f"at most {CHARS_MAX}")
     try:
-        node = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what only Python would be lenient about is refused
+            node = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         said = error.msg if isinstance(error, SyntaxError) else str(error)
         raise FormulaError(f"{text!r} ({said})", "one expression") from error

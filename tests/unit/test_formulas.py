@@ -210,6 +210,7 @@ REFUSED = [
     ('"close ** 9"', "close ** 9", "a number up to 8 after **"),
     ('"1e300"', "1e+300", "a number up to 1e+15"),
     ('"1 << 100"', "1 << 100", "numbers, names"),
+    ('"1if close else 2"', "'1if close else 2' (invalid decimal literal)", "one expression"),
     ('"x := 1"', "'x := 1' (invalid syntax)", "one expression"),
     ('"import os"', "'import os' (invalid syntax)", "one expression"),
     ('"sqrt"', "sqrt", "a call: sqrt(...)"),
