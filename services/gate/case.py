@@ -1,7 +1,6 @@
 """One signal before the gate: everything that its checks may read."""
 
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 
@@ -35,8 +34,7 @@ Verdict = tuple[bool, str, str]
 
 _BUY = Side.BUY  # looking a member up costs as much as comparing two numbers
 _OPEN = Trading.OPEN
-_BY_QUANTITY = frozenset({"reach", "own_reach"})
-_BY_PRICE = frozenset({"worth", "notional", "value", "own_value", "raised"})
+_MEASURED = frozenset({"reach", "own_reach", "worth", "notional", "value", "own_value", "raised"})
 
 PASS: Verdict = (True, "", "")
 """Of a check that has nothing to measure."""
@@ -62,6 +60,7 @@ class Case:
         lane, limits: of the instrument in the account, where both are known.
         route: where all is that the order is measured by, where both are known.
         quote: the newest one of the instrument, where there is one.
+        trouble: why not all could be measured; None where it could. What could not is not set.
         kind: what kind of order it is, in bits of `services.gate.kinds`.
         reach: the position on the order's side once it and all open ones of its side filled. Long
             counts up for a buy, short counts up for a sell; below 0 the order only reduces.
@@ -94,6 +93,7 @@ class Case:
         "route",
         "signal",
         "state",
+        "trouble",
         "value",
         "worth",
     )
@@ -130,6 +130,7 @@ class Case:
         self.own: Lane | None = None
         self.is_account_known = self.is_instrument_known = False
         self.kind = 0
+        self.trouble: Exception | None = None
         if account is None:
             return
         self.account = account
@@ -154,8 +155,8 @@ class Case:
             self._count()
             self._value()
             return RAISING if self.raised > ZERO else 0
-        except (ArithmeticError, AttributeError, LimitMissingError):
-            self.__class__ = _Unmeasured
+        except (ArithmeticError, AttributeError, LimitMissingError) as error:
+            self.trouble = error
             return RAISING
 
     def _sorted(self, account: Account, route: Route) -> int:
@@ -218,6 +219,13 @@ class Case:
         self.own_value = self.own_reach * worth
         self.raised = value - lane.notional if reach > lane.worst else ZERO
 
+    def cause_of(self, error: Exception) -> Exception:
+        """Return what is behind an error of a check: why what it read could not be measured."""
+        trouble = self.trouble
+        if trouble is None or not isinstance(error, AttributeError) or error.obj is not self:
+            return error
+        return trouble if error.name in _MEASURED else error
+
     def of(self, quantity: Decimal) -> "Case":
         """Return the case of the same order with another quantity."""
         signal = msgspec.structs.replace(self.signal, quantity=quantity)
@@ -246,26 +254,3 @@ class Case:
         if part is not None:
             reach += part.sells - part.position
         return reach - nobodys if nobodys < ZERO else reach
-
-
-class _Unmeasured(Case):
-    """A case of which something could not be measured: a check that reads it raises, and denies.
-
-    A class of its own, for reading anything of one that has `__getattr__` takes ten times as long.
-    """
-
-    __slots__ = ()
-
-    def __getattr__(self, name: str) -> Any:
-        """Try again what could not be measured, and raise; Python comes here for nothing else.
-
-        Raises:
-            LimitMissingError: nobody has said what the instrument's currency is worth.
-            ArithmeticError: a price or the quantity is no number.
-            AttributeError: what is asked for is not known.
-        """
-        if name in _BY_QUANTITY:
-            self._count()
-        elif name in _BY_PRICE:
-            self._value()
-        raise AttributeError(name)

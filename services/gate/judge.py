@@ -144,10 +144,11 @@ class Judge:
                 readings[index] = Reading(name, is_ok, value, limit)
                 if not is_ok:
                     return tuple(readings[: index + 1]), Denial.by(plan.checks[index], value, limit)
-        except LimitMissingError as missing:
-            return _cut(readings, index), Denial("limit_missing", str(missing))
         except Exception as error:  # whatever it is, nothing may pass because of it
-            return _cut(readings, index), Denial.after(plan.checks[index].name, error)
+            cause = case.cause_of(error)
+            if isinstance(cause, LimitMissingError):
+                return _cut(readings, index), Denial("limit_missing", str(cause))
+            return _cut(readings, index), Denial.after(plan.checks[index].name, cause)
         return tuple(readings), None
 
     def _plan_of(self, case: Case) -> Plan:

@@ -155,12 +155,12 @@ class AfreshJudge(Judge):
         for check in checks:
             try:
                 is_ok, value, limit = check.read(case)
-            except LimitMissingError as missing:
-                readings.append(Reading(check.name, False))
-                return tuple(readings), Denial("limit_missing", str(missing))
             except Exception as error:
                 readings.append(Reading(check.name, False))
-                return tuple(readings), Denial.after(check.name, error)
+                cause = case.cause_of(error)
+                if isinstance(cause, LimitMissingError):
+                    return tuple(readings), Denial("limit_missing", str(cause))
+                return tuple(readings), Denial.after(check.name, cause)
             readings.append(Reading(check.name, is_ok, value, limit))
             if not is_ok:
                 return tuple(readings), Denial.by(check, value, limit)
