@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from schemas.errors import SluiceError, UserError
-from services.bench import chain, footprint, fused, gate, halt, recover
+from services.bench import chain, footprint, fused, gate, halt, record, recover
 from services.bench.result import Result, machine
 
 
@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[int], Result]] = {
     "recover": recover.run,
     "footprint": footprint.run,
     "queries": _queries,
+    "record": record.run,
 }
 ROUNDS = 5
 

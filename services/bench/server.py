@@ -15,8 +15,11 @@ START_TIMEOUT_S = 10.0
 
 
 @contextmanager
-def nats_server() -> Iterator[str]:
+def nats_server(configuration: str = "") -> Iterator[str]:
     """Yield the address of a fresh nats-server that lives as long as the context.
+
+    Args:
+        configuration: what its file says, if anything.
 
     Raises:
         BusError: it announced no port in time; the log says why.
@@ -25,6 +28,10 @@ def nats_server() -> Iterator[str]:
         binary = Path(sys.executable).with_name("nats-server")
         command = [str(binary), "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", folder]
         command += ["-js", "-sd", f"{folder}/js", "-l", f"{folder}/nats.log"]
+        if configuration:
+            file = Path(folder) / "server.conf"
+            file.write_text(configuration)
+            command += ["-c", str(file)]
         process = subprocess.Popen(command)
         try:
             yield _announced_url(Path(folder), process)

@@ -11,7 +11,7 @@ from schemas.executions import Liquidity, OutcomeRecorded
 from schemas.orders import Side
 from schemas.venue import VenueFilled
 from schemas.wire import encode
-from services.bench import chain, fused, gate, main, recover
+from services.bench import chain, fused, gate, main, record, recover
 from services.bench.result import Result, latencies_us, middle, percentile
 from tests.builders import ALPHA, dec
 
@@ -101,3 +101,12 @@ def test_figures_are_written_as_json_with_their_machine(
     assert written["gate"]["value"] == {"p50_us": 2.0}
     assert set(written["machine"]) >= {"cores", "python", "nats_server"}
     assert capsys.readouterr().out.startswith("gate: reached: fast\n")
+
+
+@pytest.mark.bench
+@pytest.mark.req("R-01")
+def test_the_record_holds_every_frame_that_was_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "RATE_PER_S", 3_200)
+    monkeypatch.setattr(record, "SECONDS", 1)
+    result = record.run(1)
+    assert (result.failure, result.value["events"]) == ("", 3_200)
