@@ -58,7 +58,7 @@ class RecorderRig:
                 await self._changed.wait()
 
     async def ready(self) -> None:
-        await self.until(lambda: not self.core.why_not_ready())
+        await self.until(lambda: not self.core.why_not_ready(0))
 
     async def recorded(self, count: int) -> None:
         """Return once this many messages, alerts of its own included, are on the disk."""

@@ -28,7 +28,11 @@ def build(context: Context) -> Service:
         key=ensure_record_key(context.keys or settings.data_dir / "keys"),
         monitor_url=settings.section("bus", BusConfig).monitor_url,
     )
-    return Service(core=core, adapter=recording, why_not_ready=core.why_not_ready)
+    return Service(
+        core=core,
+        adapter=recording,
+        why_not_ready=lambda: core.why_not_ready(context.clock()),
+    )
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from schemas.base import BootId, Event
+from schemas.base import NS_PER_MS, NS_PER_S, BootId, Event
 from schemas.control import HaltAcknowledged, HaltRequested
 from schemas.health import AlertRaised, RecorderReported, Severity
 from schemas.recording import (
@@ -17,6 +17,9 @@ from schemas.restrictions import LockRequested
 from services.core import NOTHING
 
 SERVICE = "recorder"
+STALLED_NS = 5 * NS_PER_S
+"""Without a word of the shell for so long, which speaks each second, recording has stalled."""
+
 STARTING = "the streams are being opened"
 
 
@@ -49,9 +52,17 @@ class RecorderCore:
         self._anchoring = AnchoringRead(at_ns=0, signed_count=0)
         self._durability = DurabilityRead(at_ns=0, is_durable=False, detail="not checked yet")
 
-    def why_not_ready(self) -> str:
-        """Return why nothing is being recorded; empty while everything is."""
-        return "" if self._state.is_recording else self._state.detail
+    def why_not_ready(self, now_ns: int) -> str:
+        """Return why nothing is being recorded; empty while everything is.
+
+        A disk that hangs ends nothing and says nothing: so silence of our own shell is trouble.
+        """
+        if not self._state.is_recording:
+            return self._state.detail
+        silent_ns = now_ns - self._progress.at_ns
+        if silent_ns <= STALLED_NS:
+            return ""
+        return f"nothing was synced or looked at for {silent_ns // NS_PER_MS} ms: does a disk hang?"
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
         """Take in what the shell saw; alert when it is worse than it was."""
@@ -82,7 +93,7 @@ class RecorderCore:
 
     def describe(self, now_ns: int) -> RecorderReported:
         """Return how far the record goes, and whether it would survive a power cut."""
-        why_not = self.why_not_ready()
+        why_not = self.why_not_ready(now_ns)
         durability = self._durability
         word = "durable" if durability.is_durable else "NOT DURABLE"
         detail = f"{word}: {durability.detail}"

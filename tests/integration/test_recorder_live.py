@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ import msgspec
 import pytest
 import uvloop
 
+from schemas.base import NS_PER_S
 from schemas.control import HaltRequested
 from schemas.health import AlertRaised
 from schemas.streams import STREAMS
 from services.recorder.chain import Head
 from services.recorder.config import RecorderConfig
+from services.recorder.core import STALLED_NS
 from services.recorder.jetstream import JetStreamError, Start, request
 from services.recorder.journal import Journal, verify_folder
 from services.recorder.recording import Recording
@@ -270,7 +273,7 @@ def test_a_server_that_comes_back_is_recorded_on(tmp_path: Path) -> None:
             await publish(gate, ORDER, 1, 2)
             await rig.recorded(2)
             first.stop()
-            await rig.until(lambda: rig.core.why_not_ready())
+            await rig.until(lambda: rig.core.why_not_ready(0))
             second = GuardedServer(tmp_path / "bus", port=port)
             try:
                 await rig.ready()
@@ -402,7 +405,7 @@ def test_a_damaged_journal_halts_and_is_not_written_on(
         async with recording(tmp_path, server.bus) as rig:
             await rig.until(lambda: rig.of(HaltRequested))
             assert [alert.code for alert in rig.of(AlertRaised)] == ["SLU-140"]
-            assert "record: 2" in rig.core.why_not_ready()
+            assert "record: 2" in rig.core.why_not_ready(0)
         await gate.close()
         assert file.read_bytes() == damaged
 
@@ -435,8 +438,8 @@ def test_a_full_disk_alerts_is_not_ready_and_loses_nothing(
             disk = Disk(monkeypatch)
             disk.is_full = True
             await publish(gate, ORDER, 2, 3)
-            await rig.until(lambda: rig.core.why_not_ready())
-            assert "No space left on device" in rig.core.why_not_ready()
+            await rig.until(lambda: rig.core.why_not_ready(0))
+            assert "No space left on device" in rig.core.why_not_ready(0)
             assert [alert.code for alert in rig.of(AlertRaised)][-1] == "SLU-141"
             disk.is_full = False
             await rig.ready()
@@ -453,7 +456,7 @@ def test_little_room_is_not_ready_but_records_on(tmp_path: Path, server: Guarded
     async def scenario() -> None:
         gate = await server.connect("gate")
         async with recording(tmp_path, server.bus, config) as rig:
-            await rig.until(lambda: "bytes free" in rig.core.why_not_ready())
+            await rig.until(lambda: "bytes free" in rig.core.why_not_ready(0))
             await publish(gate, ORDER, 1)
             await rig.recorded(1)
             assert not rig.core.describe(0).is_durable
@@ -559,6 +562,8 @@ def test_the_server_is_told_what_is_on_our_own_disk_and_nothing_sooner(
             await publish(gate, ORDER, 4)
             await asyncio.to_thread(syncing.wait, WAIT_S)
             assert await acknowledged_seq(server) == 3
+            hung_ns = time.time_ns() + STALLED_NS + NS_PER_S
+            assert "does a disk hang?" in rig.core.why_not_ready(hung_ns)
             may_sync.set()
             await rig.recorded(4)
             await until(lambda: acknowledged_seq(server), 4)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.base import BootId
+from schemas.base import NS_PER_MS, NS_PER_S, BootId
 from schemas.control import HaltAcknowledged, HaltRequested
 from schemas.health import AlertRaised, RecorderReported, Severity
 from schemas.recording import (
@@ -14,7 +14,7 @@ from schemas.recording import (
 )
 from schemas.restrictions import LockRequested
 from services.core import NOTHING
-from services.recorder.core import RecorderCore
+from services.recorder.core import STALLED_NS, RecorderCore
 
 
 def core(*, is_recording: bool = True) -> RecorderCore:
@@ -45,8 +45,8 @@ def test_the_report_says_how_far_the_record_goes() -> None:
 
 
 def test_it_is_not_ready_before_the_streams_are_open() -> None:
-    assert core(is_recording=False).why_not_ready() == "the streams are being opened"
-    assert core().why_not_ready() == ""
+    assert core(is_recording=False).why_not_ready(0) == "the streams are being opened"
+    assert core().why_not_ready(0) == ""
 
 
 def test_a_recording_that_stopped_is_not_ready_and_alerts() -> None:
@@ -60,7 +60,7 @@ def test_a_recording_that_stopped_is_not_ready_and_alerts() -> None:
             message="the disk is full",
         )
     ]
-    assert recorder.why_not_ready() == "the disk is full"
+    assert recorder.why_not_ready(0) == "the disk is full"
     found = recorder.describe(6)
     assert (found.is_durable, found.detail) == (
         False,
@@ -72,7 +72,7 @@ def test_trouble_that_goes_on_alerts_once() -> None:
     recorder = core()
     recorder.handle(impeded(detail="9 bytes free"), 5)
     assert recorder.handle(impeded(detail="8 bytes free"), 6) == []
-    assert recorder.why_not_ready() == "8 bytes free"
+    assert recorder.why_not_ready(0) == "8 bytes free"
 
 
 def test_trouble_of_another_kind_alerts_again() -> None:
@@ -137,3 +137,17 @@ def test_what_is_not_durable_is_said_once() -> None:
 
 def test_a_recorder_waits_for_no_deadline() -> None:
     assert (core().wake_at_ns, core().wake(1)) == (None, NOTHING)
+
+
+@pytest.mark.req("R-01", "O-05")
+def test_a_shell_that_a_hanging_disk_has_silenced_is_not_recording() -> None:
+    recorder = core()
+    recorder.handle(RecordingMarked(at_ns=NS_PER_S, recorded_count=1, chain_head="a"), NS_PER_S)
+    assert recorder.why_not_ready(NS_PER_S + STALLED_NS) == ""
+    late_ns = NS_PER_S + STALLED_NS + NS_PER_MS
+    assert recorder.why_not_ready(late_ns) == (
+        "nothing was synced or looked at for 5001 ms: does a disk hang?"
+    )
+    assert not recorder.describe(late_ns).is_durable
+    recorder.handle(RecordingMarked(at_ns=late_ns, recorded_count=2, chain_head="b"), late_ns)
+    assert recorder.why_not_ready(late_ns) == ""
