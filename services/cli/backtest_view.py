@@ -105,8 +105,8 @@ def show(plan: Plan, outcome: Outcome, output: Output, assumed: Sequence[str]) -
     """Print a backtest for people."""
     result = outcome.result
     begin, end = time_of(result.from_ns), time_of(result.to_ns)
-    title = f"{plan.strategy} on {', '.join(plan.symbols[:SHOWN_MAX])}: {begin} to {end}"
-    output.table(title, ("figure", "value"), figure_rows(outcome.figures))
+    output.line(f"{plan.strategy} on {', '.join(plan.symbols[:SHOWN_MAX])}: {begin} to {end}")
+    output.table("", ("figure", "value"), figure_rows(outcome.figures))
     refusals = sorted(outcome.figures.refusals.items(), key=lambda each: (-each[1], each[0]))
     if refusals:
         output.table("refused by the gate", ("rule", "signals"), refusals)

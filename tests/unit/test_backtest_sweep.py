@@ -11,7 +11,7 @@ from tests.backtest_rig import plan_of
 
 pytestmark = pytest.mark.req("S-05")
 CHOICES = grid({"fast": [3, 9, 30], "slow": [20, 26]})
-HOURS = 0.01
+HOURS = 0.004
 
 
 @pytest.fixture
