@@ -51,7 +51,9 @@ def config(**fields: Any) -> StrategyConfig:
     given: dict[str, Any] = {
         "execution": UNHELD,
         "session_timeout_s": 0,
-        "answer_ms_max": 1_000,
+        "answer_ms_max": 2_500,
+        "load_ms_max": 20_000,
+        "check_ms_max": 20_000,
         "sessions_max": 200,
     }
     return StrategyConfig(**given | fields)

@@ -159,5 +159,8 @@ class StrategyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     load_ms_max: Positive = 5_000
     """How long it may take to load its strategy and to begin."""
 
+    check_ms_max: Positive = 1_800
+    """How long loading it and checking a start may take there; the arbiter waits 2 s for all."""
+
     behind_max: Positive = 4_096
     """Events that may wait for such a process; quotes are conflated and do not count."""

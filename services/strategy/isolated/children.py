@@ -43,9 +43,6 @@ FIRST_MEASURE_S = 1.0
 LAST_WORD_S = 1.0
 """How long a session that is over may still say its last word."""
 
-PROBE_MS_MAX = 1_800
-"""Loading and checking for a start: the arbiter does not wait much longer for its answer."""
-
 
 class Children:
     """Every process, by session; and those that only check a start."""
@@ -139,7 +136,7 @@ class Children:
         name = asked.request.strategy or ""
         opening = msgspec.structs.replace(self._opening(name), request=asked.request)
         try:
-            line = self._line(opening, PROBE_MS_MAX)
+            line = self._line(opening, self._config.check_ms_max)
         except OSError as error:
             self._post(_unloaded(asked, str(error), self._clock()))
             return
