@@ -86,6 +86,19 @@ def test_the_breakers_of_a_leveraged_holder_trip_in_the_crash(
     assert outcome.figures.drawdown_max > 0.5
 
 
+@pytest.mark.long
+@pytest.mark.req("B-01", "S-05", "G-05")
+def test_the_whole_recording_of_two_shares_is_played_with_its_halts(data_dir: Path) -> None:
+    plan = plan_of("buy_and_hold", *daily(data_dir, "spy", "ibm"), parameters={"quantity": "300"})
+    outcome = run(us_rules(plan, market_references={"XNYS": SPY}))
+    assert outcome.figures.exposure is not None
+    assert outcome.figures.exposure > 0.99
+    trips = [each for each in outcome.noted if isinstance(each, BreakerTripped)]
+    assert at("1998-01-02 09:30") < trips[0].at_ns < at("1998-12-31 16:00")
+    halted = {each.from_ns for each in outcome.noted if isinstance(each, MarketRuleInvoked)}
+    assert {at(f"2020-03-{date} 09:30") for date in ("09", "16")} <= halted
+
+
 @pytest.mark.req("G-05", "M-05")
 def test_no_order_passes_at_an_open_that_halts_the_whole_market(
     data_dir: Path, said: list[Event]
