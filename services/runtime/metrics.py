@@ -17,7 +17,6 @@ import msgspec
 from schemas.base import Event
 from schemas.errors import UserError
 from services.runtime.config import MetricsConfig
-from services.runtime.log import logger
 from services.runtime.meter import Meter
 from services.runtime.metric_families import info_family, process_families
 from services.runtime.metric_reports import report_families
@@ -58,6 +57,7 @@ class Endpoint:
         data_dir: below it, where the address is written for Prometheus to find.
         look: called on the event loop for each scrape.
         meter: read as it stands.
+        note: told, in words, what could not be done and costs nothing else.
     """
 
     def __init__(
@@ -67,8 +67,10 @@ class Endpoint:
         data_dir: Path,
         look: Callable[[], Sight],
         meter: Meter,
+        note: Callable[[str], None],
     ) -> None:
         self._service, self._config, self._look, self._meter = service, config, look, meter
+        self._note = note
         self._target_file = data_dir / TARGETS_FOLDER / f"{service}.json"
         self._server: WSGIServer | None = None
         self._thread: Thread | None = None
@@ -90,7 +92,6 @@ class Endpoint:
         self._loop = asyncio.get_running_loop()
         self._server, self._thread = await asyncio.to_thread(self._listen)
         await asyncio.to_thread(self._announce)
-        logger().info("metrics", url=f"http://{self._config.host}:{self.port}/metrics")
 
     async def close(self) -> None:
         """Stop listening."""
@@ -145,7 +146,7 @@ class Endpoint:
             temporary.write_bytes(msgspec.json.encode([target]))
             os.replace(temporary, self._target_file)
         except OSError as error:
-            logger().warning("no file for Prometheus", path=str(self._target_file), why=str(error))
+            self._note(f"no file for Prometheus at {self._target_file}: {error.strerror or error}")
 
 
 _WANTED = "an address of this machine"

@@ -161,6 +161,7 @@ class Process:
             self._settings.data_dir,
             partial(vitals.sight, connection, live),
             live.meter,
+            lambda text: logger().warning(text),
         )
         await metrics.open()
         try:

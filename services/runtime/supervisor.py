@@ -165,7 +165,9 @@ class Supervisor:
         await connection.take(f"{QUERY}.{NAME}", self._take_query)
         self._beat = asyncio.create_task(self._beat_on(), name="health of the supervisor")
         plan = self._plan
-        self._metrics = Endpoint(NAME, plan.metrics, plan.data_dir, self._sight, self._outbox.meter)
+        self._metrics = Endpoint(
+            NAME, plan.metrics, plan.data_dir, self._sight, self._outbox.meter, self._note
+        )
         await self._metrics.open()
 
     async def _leave_bus(self) -> None:

@@ -53,13 +53,15 @@ def loop_in_a_thread() -> Iterator[asyncio.AbstractEventLoop]:
 def serving(
     folder: Path, config: MetricsConfig = ON, look: Callable[[], Sight] = sight
 ) -> Iterator[tuple[Endpoint, asyncio.AbstractEventLoop]]:
-    endpoint = Endpoint("gate", config, folder, look, Meter())
+    notes: list[str] = []
+    endpoint = Endpoint("gate", config, folder, look, Meter(), notes.append)
     with loop_in_a_thread() as loop:
         asyncio.run_coroutine_threadsafe(endpoint.open(), loop).result(10)
         try:
             yield endpoint, loop
         finally:
             asyncio.run_coroutine_threadsafe(endpoint.close(), loop).result(10)
+            assert notes == []
 
 
 def fetched(endpoint: Endpoint) -> str:
