@@ -73,7 +73,6 @@ class Endpoint:
         self._note = note
         self._target_file = data_dir / TARGETS_FOLDER / f"{service}.json"
         self._server: WSGIServer | None = None
-        self._thread: Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -89,17 +88,29 @@ class Endpoint:
         """
         if not self._config.is_on:
             return
-        self._loop = asyncio.get_running_loop()
-        self._server, self._thread = await asyncio.to_thread(self._listen)
-        await asyncio.to_thread(self._announce)
+        self._loop = loop = asyncio.get_running_loop()
+        opened: asyncio.Future[None] = loop.create_future()
+        Thread(target=self._listen, args=(loop, opened), daemon=True).start()
+        await opened
 
-    async def close(self) -> None:
-        """Stop listening."""
+    async def serve(self) -> None:
+        """Listen until cancelled.
+
+        Raises:
+            UserError: SLU-100 the host is no address of this machine.
+        """
+        try:
+            await self.open()
+            await asyncio.Event().wait()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop listening; waits for nobody: a service that is told to stop has little time."""
         if self._server is None:
             return
         server, self._server = self._server, None
-        await asyncio.to_thread(server.shutdown)
-        server.server_close()
+        Thread(target=_end, args=(server,), daemon=True).start()
         with contextlib.suppress(OSError):
             self._target_file.unlink(missing_ok=True)
 
@@ -119,8 +130,17 @@ class Endpoint:
     async def _seen(self) -> Sight:
         return self._look()
 
-    def _listen(self) -> "tuple[WSGIServer, Thread]":
-        # Imported here: the library brings a web server along, and nobody waits for it.
+    def _listen(self, loop: asyncio.AbstractEventLoop, opened: "asyncio.Future[None]") -> None:
+        """Listen, on a thread that nobody waits for: the library brings a web server along."""
+        try:
+            self._server = self._listening()
+            self._announce()
+        except Exception as error:
+            _tell(loop, opened, error)
+        else:
+            _tell(loop, opened, None)
+
+    def _listening(self) -> "WSGIServer":
         import prometheus_client
 
         registry = prometheus_client.CollectorRegistry()
@@ -129,9 +149,11 @@ class Endpoint:
         host, wanted = self._config.host, self._config.ports.get(self._service, ANY_PORT)
         for port in (wanted, ANY_PORT):
             try:
-                return prometheus_client.start_http_server(port, host, registry=registry)
+                server, _ = prometheus_client.start_http_server(port, host, registry=registry)
             except OSError as error:
                 found = error.strerror or str(error)
+            else:
+                return server
         raise UserError("SLU-100", path="metrics.host", found=f"{host}: {found}", wanted=_WANTED)
 
     def _announce(self) -> None:
@@ -150,3 +172,21 @@ class Endpoint:
 
 
 _WANTED = "an address of this machine"
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop, opened: "asyncio.Future[None]", error: Exception | None
+) -> None:
+    """Say from another thread how it went; a loop that has ended does not want to know."""
+
+    def set_it() -> None:
+        if not opened.done():
+            opened.set_result(None) if error is None else opened.set_exception(error)
+
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(set_it)
+
+
+def _end(server: "WSGIServer") -> None:
+    server.shutdown()
+    server.server_close()

@@ -153,7 +153,7 @@ class Process:
                 journal.close()
 
     async def _side_by_side(self, connection: BusConnection, live: Live, service: Service) -> None:
-        """Run the main loop, the health reports and the control link: one's end is the end."""
+        """Run loop, health reports, metrics and control link: the end of one is the end of all."""
         vitals = self._vitals(service)
         metrics = Endpoint(
             self._name,
@@ -163,23 +163,15 @@ class Process:
             live.meter,
             lambda text: logger().warning(text),
         )
-        await metrics.open()
-        try:
-            await self._work(connection, live, service, vitals)
-        finally:
-            await metrics.close()
-
-    async def _work(
-        self, connection: BusConnection, live: Live, service: Service, vitals: Vitals
-    ) -> None:
-        health = partial(self._tell_health, connection, live, vitals)
+        besides = partial(self._tell_health, connection, live, vitals), metrics.serve
         if service.guard is None:
-            await until_one_ends(live.run(), health())
+            await until_one_ends(live.run(), *(each() for each in besides))
             return
         link = self._link(service.guard, live)
         try:
             await link.open()
-            await until_one_ends(live.run(_COME_BY_LINK), health(), link.wait())
+            beside = (each() for each in besides)
+            await until_one_ends(live.run(_COME_BY_LINK), link.wait(), *beside)
         finally:
             await link.close()
 

@@ -175,7 +175,7 @@ class Supervisor:
             return
         self._beat.cancel()
         if self._metrics is not None:
-            await self._metrics.close()
+            self._metrics.close()
         with contextlib.suppress(nats_errors.Error):  # what was said last must not be lost
             await self._connection.flush(FLUSH_TIMEOUT_S)
         await self._connection.close()

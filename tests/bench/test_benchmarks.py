@@ -85,7 +85,8 @@ def test_what_venue_and_executor_disagree_about_is_lost_and_what_is_there_twice_
 def test_an_unknown_benchmark_is_named_with_those_there_are() -> None:
     with pytest.raises(UserError) as caught:
         main.run(["speed"])
-    assert caught.value.fields["wanted"] == "one of chain, gate, fused, halt, recover, footprint"
+    names = "chain, gate, fused, halt, recover, footprint, queries, record"
+    assert caught.value.fields["wanted"] == f"one of {names}"
 
 
 def test_figures_are_written_as_json_with_their_machine(

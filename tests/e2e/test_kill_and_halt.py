@@ -24,6 +24,9 @@ def trading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         system.close()
 
 
+STARTS_MAX = 10
+
+
 def is_back(status: dict[str, Any], service: str, old_pid: int) -> bool:
     view = status["services"].get(service, {})
     return view.get("state") == "running" and view.get("pid") not in (0, None, old_pid)
@@ -41,6 +44,10 @@ def placed_at_the_venue(system: System) -> Counter[str]:
 
 def start_again(system: System) -> None:
     done = system.run("start", "--reason", "after a kill")
+    for _ in range(STARTS_MAX):  # an arbiter that is new has to hear of the recorder first
+        if "never heard of" not in done.stdout:
+            break
+        done = system.run("start", "--reason", "after a kill")
     assert done.returncode == 0, done.stdout + done.stderr
     before = system.wait_until(lambda s: s["trading_state"] == "RUNNING")["fills"]
     system.wait_for_fills(before + 1)

@@ -66,7 +66,7 @@ def test_a_manual_session_trades_by_a_persons_word_and_is_decided_again_the_same
     assert document(trading, "session", "risk", session)[1]["risk"][0]["session"] == session
     assert document(trading, "stop", session)[0] == 0
     code, parity = document(trading, "parity", session)
-    assert parity["counts"]["equal"] == len(parity["decisions"]) >= 1, parity
+    assert parity["counts"]["equal"] == len(parity["decisions"]) >= 1, json.dumps(parity)
     assert code == 0
 
 

@@ -75,9 +75,9 @@ async def poison_everything(url: str) -> tuple[set[str], list[ControlAnswered]]:
             [answer] = decode(reply.data, subject=reply.subject)
             assert isinstance(answer, ControlAnswered)
             answers.append(answer)
-    # No built-in strategy listens to funding, and no instrument of the demo obeys market-wide
-    # halts; the recorder keeps both without reading them.
-    heard = [s for s in subjects() if not s.endswith((".funding", ".halt"))]
+    # No built-in strategy listens to funding or staking, and no instrument of the demo obeys
+    # market-wide halts; the recorder keeps them without reading.
+    heard = [s for s in subjects() if not s.endswith((".funding", ".staking", ".halt"))]
     wanted = {s for s in heard if s.startswith(HEARD_BY_SOMEBODY)}
     for _ in range(500):
         if wanted <= parked:

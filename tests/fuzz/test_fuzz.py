@@ -16,7 +16,7 @@ from services.runtime.link import ControlLink
 from tests.fuzz.mutations import payloads
 from tests.fuzz.targets import HALTS, PARTS, Halting, Starting, is_a_start
 
-SHORT, WHOLE = 20_000, 1_000_000
+SHORT, GUIDED, WHOLE = 20_000, 5_000, 1_000_000
 ROOT = Path(__file__).parents[2]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -145,7 +145,7 @@ def guided_by_coverage(target: str, runs: int, folder: Path) -> None:
 @pytest.mark.req("G-09", "S-01")
 @pytest.mark.parametrize("target", ["halt", "start"])
 def test_payloads_guided_by_coverage_break_nothing(target: str, tmp_path: Path) -> None:
-    guided_by_coverage(target, SHORT, tmp_path)
+    guided_by_coverage(target, GUIDED, tmp_path)
 
 
 @needs_atheris

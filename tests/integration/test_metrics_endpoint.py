@@ -60,7 +60,7 @@ def serving(
         try:
             yield endpoint, loop
         finally:
-            asyncio.run_coroutine_threadsafe(endpoint.close(), loop).result(10)
+            endpoint.close()
             assert notes == []
 
 

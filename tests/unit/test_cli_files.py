@@ -109,7 +109,7 @@ def test_a_run_is_prepared_before_the_first_process_starts(data_dir: Path) -> No
     try:
         written = json.loads((data_dir / "run" / "config.json").read_text())
         names = [spec.name for spec in run.plan.specs]
-        assert (names[0], names[-1]) == ("nats", "feed")
+        assert (names[0], names[-1]) == ("nats", "reports")
         assert written["bus"]["url"] == run.plan.bus.url
         assert written["account"] == run.account
         assert (data_dir / "keys" / "operator.nk").exists()
