@@ -133,11 +133,17 @@ class OrderPath(Arbiter):
         self.connections["viewer"].send(subject, data)
         await self.until(lambda: len(self.of(RestrictionAcknowledged)) >= before + 3)
 
+    def opinions(
+        self, account: str = "paper", session: str = "s1", instrument: str = "sim:ALPHA"
+    ) -> set[str]:
+        """Return what they say of it, each by itself: one may have heard a moment sooner."""
+        return {trader.may(account, session, instrument) for trader in self._all()}
+
     def may(
         self, account: str = "paper", session: str = "s1", instrument: str = "sim:ALPHA"
     ) -> str:
         """Return what the two say of an order of these; they must agree."""
-        found = {trader.may(account, session, instrument) for trader in self._all()}
+        found = self.opinions(account, session, instrument)
         assert len(found) == 1, found
         return found.pop()
 

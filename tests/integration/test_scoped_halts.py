@@ -72,7 +72,7 @@ def test_a_halt_of_a_scope_nobody_knows_stops_everything(
         async with order_path(tmp_path, server) as it:
             await it.trade()
             await it.halt(b'{"reason": "mistyped"}', f"control.halt.{scope}")
-            await it.until(lambda: it.may() == "halted")
+            await it.until(lambda: it.opinions() == {"halted"})
             assert it.may("other", "s2", "other:BETA") == "halted"
 
     run(scenario())
