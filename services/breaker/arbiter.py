@@ -132,6 +132,7 @@ class Arbiter:
         said: list[Event] = []
         if self._is_inherited:
             self._is_inherited = False
+            self._leases.inherit(now_ns)
             said += self.state.end_epoch("the breaker service restarted", now_ns)
             said += self._alerts(said, now_ns)
         said += [*self._starts.wake(now_ns), *self._resets.wake(now_ns)]
@@ -146,7 +147,7 @@ class Arbiter:
                 pass
             case _:
                 self.state.apply(event)
-        self._is_inherited = self.state.epoch is not None
+        self._is_inherited = True
 
     def trip(self, trip: BreakerTripped, now_ns: int) -> list[Event]:
         """Return the halt, or the REDUCE of all, that goes out with a trip before anything else."""

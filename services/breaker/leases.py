@@ -3,14 +3,23 @@
 from schemas.base import BootId, Event
 from schemas.control import ControlSequenceRead, EpochStarted, LeaseAnswered, LeaseAsked
 from services.breaker.answers import locked
+from services.breaker.locks import SERVICE
 from services.breaker.reads import Reads
 from services.breaker.state import ControlState
 from services.breaker.watch import Watch
 from services.control import LEASE_NS
 
+LIFE_NS = LEASE_NS + LEASE_NS // 100
+"""Once this has passed since a yes, its lease has lapsed by the asker's clock too: it counts from
+the question, and no two clocks differ in pace by one in a hundred."""
+
 
 class Leases:
-    """Questions that wait for a read of the control stream; at most one for each component."""
+    """Questions that wait for a read of the control stream; at most one for each component.
+
+    No component has two holders: one that was replaced may live on where nobody hears it, and sends
+    in its old epoch until its lease lapses, after orders of a newer one (I5). Its successor waits.
+    """
 
     def __init__(self, state: ControlState, reads: Reads, watch: Watch) -> None:
         self._state = state
@@ -18,6 +27,12 @@ class Leases:
         self._watch = watch
         self._waiting: dict[str, tuple[LeaseAsked, int]] = {}
         self._asked: dict[str, tuple[BootId, int]] = {}  # by component: who last, and when
+        self._given: dict[str, dict[BootId, int]] = {}  # by component: to whom, and when last
+        self._given_before_ns: int | None = None  # by another process, to nobody knows whom
+
+    def inherit(self, now_ns: int) -> None:
+        """Remember that the process before this one may have given leases until now."""
+        self._given_before_ns = now_ns
 
     def is_alive(self, component: str, boot_id: BootId, now_ns: int) -> bool:
         """Whether this very process has asked for a lease within the life of one."""
@@ -45,9 +60,13 @@ class Leases:
     def _answer(
         self, question: LeaseAsked, read: ControlSequenceRead, now_ns: int
     ) -> LeaseAnswered:
-        why_not = why_no_lease(question, read, self._state) or "; ".join(
-            f"{each.path}: {each.found}" for each in self._watch.complaints(now_ns)
+        why_not = (
+            why_no_lease(question, read, self._state)
+            or "; ".join(f"{each.path}: {each.found}" for each in self._watch.complaints(now_ns))
+            or self._why_wait(question, now_ns)
         )
+        if not why_not:
+            self._given.setdefault(question.component, {})[question.boot_id] = now_ns
         return LeaseAnswered(
             at_ns=now_ns,
             component=question.component,
@@ -58,6 +77,19 @@ class Leases:
             reason=why_not,
             restrictions=self._state.in_force,
         )
+
+    def _why_wait(self, question: LeaseAsked, now_ns: int) -> str:
+        """Return who else may still hold a lease of the asker's component; empty if nobody can."""
+        before_ns, since_ns = self._given_before_ns, now_ns - LIFE_NS
+        if before_ns is not None and before_ns > since_ns:
+            return f"a lease given before the {SERVICE} service restarted may not have lapsed yet"
+        given = self._given.get(question.component, {})
+        for boot_id, given_ns in list(given.items()):
+            if given_ns <= since_ns:
+                del given[boot_id]
+            elif boot_id != question.boot_id:
+                return f"{question.component} {boot_id} may still hold the lease it was given"
+        return ""
 
 
 def why_epoch_is_over(question: LeaseAsked, epoch: EpochStarted) -> str:

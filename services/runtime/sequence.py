@@ -19,11 +19,14 @@ class Sequences:
     def __init__(self) -> None:
         self.gap_count = 0
         self._last: dict[tuple[str, str], int] = {}
+        self._is_young: dict[str, bool] = {}  # by publisher: whether we heard it from its first on
 
     def with_gaps(self, events: Sequence[Event], *, subject: str, now_ns: int) -> Sequence[Event]:
         """Return the events, each hole announced by a `GapSeen` before the event behind it.
 
         The first event of a publisher opens its count, whatever it is: we may have come late.
+        Where its very first was heard we had not, and each of its subjects begins at 1 for us: what
+        comes first with a higher count has a hole before it.
         A repeat or a late one changes nothing; cores know their repeats by id.
         """
         last = self._last
@@ -32,7 +35,9 @@ class Sequences:
             if event.seq:
                 key = (event.src, subject)
                 before = last.get(key)
-                if before is None or event.seq == before + 1:
+                if before is None:
+                    before = self._opened(event)
+                if event.seq == before + 1:
                     last[key] = event.seq
                 elif event.seq > before:
                     last[key] = event.seq
@@ -43,6 +48,15 @@ class Sequences:
         if len(last) > STREAMS_MAX:
             del last[next(iter(last))]
         return events if found is None else found
+
+    def _opened(self, event: Event) -> int:
+        """Return the count before a subject's first event; of a publisher met late, any will do."""
+        young = self._is_young
+        if event.src not in young:
+            young[event.src] = event.seq == 1
+            if len(young) > STREAMS_MAX:
+                del young[next(iter(young))]
+        return 0 if young[event.src] else event.seq - 1
 
     def _gap(self, event: Event, subject: str, expected_seq: int, now_ns: int) -> GapSeen:
         self.gap_count += 1

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from schemas.base import OrderId
 from schemas.control import (
+    ControlRecordRead,
     EpochProposed,
     EpochStarted,
     EpochStored,
@@ -60,7 +61,11 @@ class Starting:
             (BREAKER, True, EpochProposed): self._on_proposal,
             (BREAKER, True, EpochStarted): self._on_epoch,
             (STREAM, True, EpochStored): self._on_stored,
+            (STREAM, True, ControlRecordRead): self._on_record,
         }
+
+    def _on_record(self, event: ControlRecordRead, moment: Moment) -> None:
+        self._note_newest()
 
     def _on_report(self, event: ArbiterReported, moment: Moment) -> None:
         self._reports.append((event, moment.true_ns))
@@ -83,7 +88,6 @@ class Starting:
         require(number > self._proposed_max, "I12", f"epoch {number} after {self._proposed_max}")
         self._proposed_max = number
         self._start_of[number] = event.start.start_id
-        self._note_newest()
 
     def _on_stored(self, event: EpochStored, moment: Moment) -> None:
         self._sending.stored_ns[event.epoch] = moment.true_ns
@@ -113,7 +117,7 @@ class Starting:
 
     def _note_newest(self) -> None:
         """Remember the stream's newest record: when it is gone, the stream has lost its end."""
-        self._newest += self._stored()[-1:]
+        self._newest += (each for each in self._stored()[-1:] if each not in self._newest[-1:])
 
     def _has_lost_newest(self) -> bool:
         """Return whether numbers of the stream may have been given out twice."""

@@ -47,8 +47,9 @@ from services.strategy.session import OVER, STRATEGY_ENDS, Session, failure
 from services.strategy.starts import Checked, Starts
 from services.strategy.watching import Watching
 
-MISSED = "exec."
-"""Where a hole in a publisher's sequence means that executions were missed."""
+MISSED = ("exec.", "book.")
+"""Where a hole in a publisher's sequence means that executions were missed, or may have been: what
+the executor said between two books is lost with the first of them."""
 
 RESTARTED = "the strategy service restarted"
 NOT_TRADING = "its session does not trade: a halt, a pause or the end of an epoch"

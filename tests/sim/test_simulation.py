@@ -119,6 +119,19 @@ def test_a_campaign_in_which_a_fault_never_came_about_says_which() -> None:
     assert "starts" not in never
 
 
+@pytest.mark.req("X-10", "G-09")
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(11_496, id="an executor that was replaced sends on in its old epoch"),
+        pytest.param(12_516, id="the first executions of a new executor are lost"),
+        pytest.param(13_753, id="the stream loses its end between a look and a start"),
+    ],
+)
+def test_what_a_long_campaign_came_upon_does_not_come_back(seed: int) -> None:
+    check(simulate(seed))
+
+
 @pytest.mark.long
 @pytest.mark.timeout(0)
 def test_every_invariant_holds_through_a_thousand_hours() -> None:

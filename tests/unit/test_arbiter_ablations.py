@@ -21,7 +21,7 @@ from services.breaker.leases import Leases
 from services.breaker.resets import Resets
 from services.breaker.starts import Starts
 from services.breaker.state import ControlState
-from tests.control_rig import ControlRig, halt, only, prepared, question, start
+from tests.control_rig import ControlRig, halt, health, only, prepared, question, start
 
 ROOM = 1 << 40
 
@@ -179,6 +179,8 @@ def leased_after_the_breaker_restarted() -> bool:
     rig = running()
     rig.restart()
     rig.ready()
+    rig.wait(leases.LIFE_NS)
+    rig.tell(health("recorder"))
     return rig.ask().is_granted
 
 

@@ -11,6 +11,7 @@ from schemas.control import (
     LeaseAnswered,
 )
 from schemas.health import AlertRaised, Severity
+from services.breaker import leases
 from services.breaker.control_log import ControlLog
 from tests.builders import ALPHA, MS_NS, S_NS, quote
 from tests.control_rig import (
@@ -270,3 +271,57 @@ def test_a_lease_question_wakes_no_reset_and_no_start() -> None:
     silence_ns = 5 * S_NS  # of the recorder: the only thing that is waited for
     assert rig.core.wake_at_ns == S_NS + silence_ns
     assert rig.tell(prepared("gate")) == []
+
+
+def replaced(component: str = "executor") -> ControlRig:
+    """Return a rig in epoch 2: one member had its lease in epoch 1, and is another process now."""
+    rig = running()
+    assert rig.ask("gate").is_granted
+    assert rig.ask(component).is_granted
+    rig.generations[component] = 2
+    rig.tell(health(component, generation=2))
+    assert rig.run().epoch == 2
+    return rig
+
+
+@pytest.mark.req("G-09")
+@pytest.mark.parametrize("component", ["gate", "executor"])
+def test_a_member_that_was_replaced_may_live_on_so_its_successor_waits_for_its_lease(
+    component: str,
+) -> None:
+    rig = replaced(component)
+    refused = rig.ask(component, epoch=2, generation=2)
+    assert (refused.is_granted, refused.reason) == (
+        False,
+        f"{component} {boot(component)} may still hold the lease it was given",
+    )
+    other = "gate" if component == "executor" else "executor"
+    assert rig.ask(other, epoch=2).is_granted, "whoever stayed need not wait"
+    rig.wait(leases.LIFE_NS - 1)
+    rig.tell(health("recorder"))
+    assert not rig.ask(component, epoch=2, generation=2).is_granted
+    rig.wait(1)
+    assert rig.ask(component, epoch=2, generation=2).is_granted
+
+
+@pytest.mark.req("G-09")
+def test_who_was_given_a_lease_by_the_breaker_before_is_unknown_so_everybody_waits() -> None:
+    rig = running()
+    rig.restart()
+    rig.ready()
+    assert rig.run().epoch == 2
+    refused = rig.ask(epoch=2)
+    assert (refused.is_granted, refused.reason) == (
+        False,
+        "a lease given before the breaker service restarted may not have lapsed yet",
+    )
+    rig.wait(leases.LIFE_NS)
+    rig.tell(health("recorder"))
+    assert rig.ask(epoch=2).is_granted
+
+
+def test_without_the_wait_two_processes_hold_the_lease_of_one_component(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leases.Leases, "_why_wait", lambda self, question, now_ns: "")
+    assert replaced().ask("executor", epoch=2, generation=2).is_granted

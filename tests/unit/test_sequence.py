@@ -38,6 +38,22 @@ def test_a_publisher_met_late_opens_its_count_where_it_is() -> None:
 
 
 @pytest.mark.req("R-01")
+def test_whoever_was_heard_from_its_first_has_a_hole_before_a_subject_that_opens_late() -> None:
+    sequences = Sequences()
+    sequences.with_gaps([numbered(1)], subject="health.feed", now_ns=6)
+    assert take(sequences, numbered(3), numbered(4)) == [gap(1, 3), numbered(3), numbered(4)]
+    assert take(Sequences(), numbered(3)) == (numbered(3),), "met late: who knows"
+
+
+def test_publishers_are_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sequence, "STREAMS_MAX", 1)
+    sequences = Sequences()
+    for src in ("feed-1", "feed-2"):
+        sequences.with_gaps([numbered(1, src)], subject="health.feed", now_ns=6)
+    assert take(sequences, numbered(3)) == (numbered(3),), "forgotten, and met late again"
+
+
+@pytest.mark.req("R-01")
 def test_a_hole_is_announced_before_the_event_behind_it() -> None:
     sequences = Sequences()
     found = take(sequences, numbered(1), numbered(4), numbered(5))

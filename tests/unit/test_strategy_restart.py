@@ -212,18 +212,21 @@ def test_a_new_session_takes_over_what_no_session_accounts_for() -> None:
 
 
 @pytest.mark.req("S-16")
-@pytest.mark.parametrize("how", ["restart", "gap", "reconnect", "another executor"])
+@pytest.mark.parametrize(
+    "how", ["restart", "gap", "gap between books", "reconnect", "another executor"]
+)
 def test_an_execution_that_was_missed_is_taken_over_from_the_executors_book(how: str) -> None:
     rig = StrategyRig()
     session = rig.start("buyeachquote")
     rig.tell(rig.fill(only(SignalRaised, rig.tell(quote()))))
-    gap = GapSeen(at_ns=0, subject="exec.sim.paper", publisher="e", expected_seq=2, got_seq=4)
+    subject = "exec.sim.paper" if how == "gap" else "book.paper"
+    gap = GapSeen(at_ns=0, subject=subject, publisher="e", expected_seq=2, got_seq=4)
     if how == "restart":
         rig.restart()
     elif how == "another executor":
         rig.tell(msgspec.structs.replace(book(ALPHA="1"), src="executor-1"))
     else:
-        rig.tell(gap if how == "gap" else LinkChanged(at_ns=0, is_up=True))
+        rig.tell(LinkChanged(at_ns=0, is_up=True) if how == "reconnect" else gap)
     newest = msgspec.structs.replace(book(ALPHA="3"), src="executor-2")
     adopted = only(PositionsAdopted, rig.tell(newest))
     assert [(each.quantity, each.average_price) for each in adopted.positions] == [
