@@ -1,10 +1,11 @@
-"""`control.stop`, `pause` and `resume`: which sessions are meant, and what is answered."""
+"""`control.stop`, `pause`, `resume` and halts of one session: which is meant, what is answered."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from schemas.base import SessionId
 from schemas.control import ControlAnswered, SessionAsked
 from schemas.errors import FieldError
+from schemas.restrictions import Level, Restriction, RestrictionRequested
 from schemas.sessions import SessionState
 from services.strategy.parameters import meant
 from services.strategy.session import Session
@@ -20,6 +21,20 @@ STATES_BEFORE = {
     PAUSE: (SessionState.CREATED, SessionState.RUNNING),
     RESUME: (SessionState.CREATED, SessionState.PAUSED),
 }
+
+
+def halted(
+    forbidden: Iterable[Restriction | RestrictionRequested], sessions: Mapping[SessionId, Session]
+) -> Iterator[tuple[Session, str, str]]:
+    """Yield each session at work that one of them halts alone, why, and who did it.
+
+    A halt of more than one session leaves each as it is: it goes on when the halt is reset.
+    """
+    for each in forbidden:
+        kind, _, name = each.scope.partition(".")
+        session = sessions.get(SessionId(name)) if kind == "session" else None
+        if each.level is Level.HALT and session is not None and session.is_active:
+            yield session, f"emergency stop: {each.reason or 'no reason given'}", each.operator
 
 
 def chosen(

@@ -4,7 +4,7 @@ Nearly all it is told are quotes, and nearly all of those concern one session or
 costs two lookups and a direct call of the strategy's own hook.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from schemas.base import AccountId, BootId, Event, InstrumentId, SessionId
@@ -12,7 +12,6 @@ from schemas.confirmations import ConfirmAsked
 from schemas.control import (
     EpochEnded,
     EpochStarted,
-    HaltAcknowledged,
     HaltRequested,
     PrepareAsked,
     Prepared,
@@ -26,6 +25,7 @@ from schemas.instruments import Instrument
 from schemas.limits import AccountHealthReported
 from schemas.orders import SignalDecided
 from schemas.prerequisites import PrerequisitesRead
+from schemas.restrictions import Restriction, RestrictionRequested
 from schemas.sessions import SessionCreated, SessionMarked, SessionState, SessionStateChanged
 from schemas.settlement import PositionSettled
 from services.core import NOTHING
@@ -34,10 +34,11 @@ from services.prerequisites.real_money import RealMoney
 from services.strategy.alarms import earliest, moved
 from services.strategy.alerts import SERVICE, not_known, not_made
 from services.strategy.catalogue import STRATEGY, Catalogue, catalogue_of
-from services.strategy.commands import STATE_AFTER, STOP, answer, chosen
+from services.strategy.commands import STATE_AFTER, STOP, answer, chosen, halted
 from services.strategy.config import StrategyConfig
 from services.strategy.confirmations import WAITING_FACTS
 from services.strategy.confirming import Confirming
+from services.strategy.control_answers import acknowledged, prepared
 from services.strategy.deadlines import Deadlines
 from services.strategy.holdings import Holdings
 from services.strategy.hours import Hours
@@ -60,6 +61,7 @@ CONTROL: frozenset[type[Event]] = frozenset(
         EpochStarted,
         EpochEnded,
         HaltRequested,
+        RestrictionRequested,
         SessionAsked,
         ConfirmAsked,
         BookReported,
@@ -215,6 +217,8 @@ class StrategyCore:
                     self._set_trading(False)
             case HaltRequested():
                 return self._on_halt(now_ns)
+            case RestrictionRequested():
+                return self._stop_at_once([event], now_ns)
             case SessionAsked():
                 return self._on_asked(event, now_ns)
             case ConfirmAsked():
@@ -242,19 +246,9 @@ class StrategyCore:
                 session.book.apply(settled)
 
     def _prepared(self, asked: PrepareAsked, now_ns: int) -> Prepared:
-        created, errors = self._draft(asked.request, asked.start_id, now_ns)
-        return Prepared(
-            at_ns=now_ns,
-            start_id=asked.start_id,
-            component=SERVICE,
-            boot_id=self._boot_id,
-            limits_hash="",
-            halts=self._halts,
-            epoch_max=self._epoch,
-            is_reconciled=True,
-            errors=tuple(errors),
-            session=None if created is None else created.session,
-        )
+        checked = self._draft(asked.request, asked.start_id, now_ns)
+        boot_id, halts, epoch = self._boot_id, self._halts, self._epoch
+        return prepared(asked.start_id, checked, boot_id, halts, epoch, now_ns)
 
     def _draft(self, request: StartRequest, start_id: str, now_ns: int) -> Checked:
         created, errors = self._starts.check(request, start_id, len(self.sessions) + 1, now_ns)
@@ -276,30 +270,36 @@ class StrategyCore:
             return NOTHING
         # A halt heard after the answer stands (I4), but the session that was promised is made.
         self._set_trading(member is None or member.halts == self._halts)
+        said = self._stop_at_once(event.restrictions, now_ns)  # one may have been missed
         if event.request is None or event.session is None:
-            return NOTHING
+            return said
         created, errors = self._draft(event.request, event.start_id, now_ns)
         if created is None or created.session != event.session:
-            return [not_made(event, errors, now_ns)]
+            return [*said, not_made(event, errors, now_ns)]
         session = self._add(created)
         adopted = self._holdings.adopted_by(session, now_ns)
         running = session.change(
             SessionState.RUNNING, now_ns, event.request.reason, event.request.operator
         )
-        return [created, *adopted, running, *self._begin(session, now_ns)]
+        return [*said, created, *adopted, running, *self._begin(session, now_ns)]
 
     def _on_halt(self, now_ns: int) -> list[Event]:
         self._halts += 1
         self._set_trading(False)
-        return [
-            HaltAcknowledged(
-                at_ns=now_ns,
-                component=SERVICE,
-                boot_id=self._boot_id,
-                halts=self._halts,
-                fence=self._epoch,
-            )
-        ]
+        return [acknowledged(self._boot_id, self._halts, self._epoch, now_ns)]
+
+    def _stop_at_once(
+        self, forbidden: Iterable[Restriction | RestrictionRequested], now_ns: int
+    ) -> list[Event]:
+        """End each session that a halt names, for good: its strategy has no last word (S-03)."""
+        said: list[Event] = []
+        for session, reason, operator in halted(forbidden, self.sessions):
+            session.discard()
+            said += session.cancels(now_ns)
+            said.append(session.change(SessionState.STOPPED, now_ns, reason, operator))
+        if said:
+            self._set_trading(self.is_trading)
+        return said
 
     def _on_asked(self, asked: SessionAsked, now_ns: int) -> list[Event]:
         """Stop, pause or resume; the answer comes after what it says has happened."""
@@ -328,7 +328,7 @@ class StrategyCore:
         return said
 
     def _on_book(self, report: BookReported, now_ns: int) -> Sequence[Event]:
-        adopted, contested = self._holdings.compare(report, self._active(), now_ns)
+        adopted, contested = self._holdings.compare(report, [*self.sessions.values()], now_ns)
         said: list[Event] = [*adopted]
         for session in contested:
             reason = "its share of what the account holds is not known"

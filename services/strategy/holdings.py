@@ -3,15 +3,17 @@
 A session's position is the fold of its own executions. Two things are not in that fold: what was
 held before the session began (S-02), and executions missed while this service was away. Both show
 in the executor's book, which is complete: the difference is taken over by the session it belongs
-to, or, where several trade that instrument and nobody can tell, they are paused.
+to, or, where several trade that instrument and nobody can tell, they are paused. What an ended
+session left behind is nobody's until a new one takes it over.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from schemas.base import AccountId, InstrumentId
 from schemas.executions import BookReported, PositionView
 from schemas.sessions import PositionsAdopted
+from services.strategy.orders import HELD_BEFORE
 from services.strategy.session import Session
 
 ZERO = Decimal(0)
@@ -31,7 +33,7 @@ class Holdings:
         self._unowned: dict[InstrumentId, PositionView] = {}
 
     def compare(
-        self, report: BookReported, active: Sequence[Session], now_ns: int
+        self, report: BookReported, sessions: Sequence[Session], now_ns: int
     ) -> tuple[list[PositionsAdopted], list[Session]]:
         """Return what sessions take over, folded in already, and those whose share is unknown.
 
@@ -45,12 +47,13 @@ class Holdings:
         self._executor = report.src
         adopted: list[PositionsAdopted] = []
         contested: list[Session] = []
+        active = [session for session in sessions if session.is_active]
         if self.is_behind:
             self.is_behind = False
             open_orders = frozenset(each.order.order_id for each in report.open_orders)
             for session in active:
                 session.book.forget_closed(open_orders)
-            adopted, contested = _settle(report, active, now_ns)
+            adopted, contested = _settle(report, active, _left_behind(sessions), now_ns)
         if report.request_id:
             owned = {key for session in active for key in session.context.instruments}
             held = {each.instrument: each for each in report.positions if each.quantity}
@@ -61,18 +64,36 @@ class Holdings:
         """Return what a new session takes over, folded in already: what nobody accounts for."""
         mine = [self._unowned.pop(key, None) for key in session.context.instruments]
         views = tuple(_bare(view, view.quantity) for view in mine if view is not None)
-        return [_adopted(session, views, "held before the session began", now_ns)] if views else []
+        return [_adopted(session, views, HELD_BEFORE, now_ns)] if views else []
+
+
+def _left_behind(sessions: Sequence[Session]) -> dict[InstrumentId, Decimal]:
+    """Return what ended sessions hold and no session since has taken over, by instrument."""
+    taken_ns: dict[InstrumentId, int] = {}
+    for session in sessions:
+        for key, at_ns in session.book.taken_ns.items():
+            taken_ns[key] = max(at_ns, taken_ns.get(key, 0))
+    left: dict[InstrumentId, Decimal] = {}
+    for session in sessions:
+        for key in () if session.is_active else session.context.instruments:
+            if session.changed_ns > taken_ns.get(key, -1):
+                left[key] = left.get(key, ZERO) + session.book.portfolio.quantity(key)
+    return left
 
 
 def _settle(
-    report: BookReported, active: Sequence[Session], now_ns: int
+    report: BookReported,
+    active: Sequence[Session],
+    left: Mapping[InstrumentId, Decimal],
+    now_ns: int,
 ) -> tuple[list[PositionsAdopted], list[Session]]:
     views = {each.instrument: each for each in report.positions}
     missed: dict[int, list[PositionView]] = {}
     contested: dict[int, Session] = {}
     for instrument in dict.fromkeys(key for each in active for key in each.context.instruments):
         owners = [n for n, each in enumerate(active) if instrument in each.context.instruments]
-        known = sum((active[n].book.portfolio.quantity(instrument) for n in owners), ZERO)
+        held = (active[n].book.portfolio.quantity(instrument) for n in owners)
+        known = sum(held, left.get(instrument, ZERO))
         view = views.get(instrument, PositionView(instrument=instrument, quantity=ZERO))
         if view.quantity == known:
             continue

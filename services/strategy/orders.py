@@ -79,6 +79,10 @@ class OpenOrder(msgspec.Struct, kw_only=True):
     """Whether it waits for a person: the gate has not seen it."""
 
 
+HELD_BEFORE = "held before the session began"
+"""Why a session takes over what no other accounts for."""
+
+
 class SessionBook:
     """The fold. What was seen before changes nothing.
 
@@ -87,12 +91,14 @@ class SessionBook:
         orders: by id, in the order of their signals; not yet closed.
         signal_count: signals raised so far.
         number: of the newest signal; grows by one, and by more at a restart.
+        taken_ns: when the session took over what was held before it, by instrument.
     """
 
     def __init__(self, instruments: Mapping[InstrumentId, Instrument], capital: Decimal) -> None:
         self.portfolio = Portfolio(instruments, capital)
         self.orders: dict[OrderId, OpenOrder] = {}
         self.signal_count = self.number = 0
+        self.taken_ns: dict[InstrumentId, int] = {}
         self._multipliers = {key: each.multiplier for key, each in instruments.items()}
 
     def apply(self, event: Event) -> bool:
@@ -110,12 +116,17 @@ class SessionBook:
         elif isinstance(event, CLOSING):
             self.orders.pop(event.order_id, None)
         elif isinstance(event, PositionsAdopted):
-            for view in event.positions:
-                if view.instrument in self._multipliers:
-                    self.portfolio.adopt(view)
+            self._on_takeover(event)
         elif isinstance(event, ExecutionEvent) and (order := self.orders.get(event.order_id)):
             order.is_sent = True
         return True
+
+    def _on_takeover(self, event: PositionsAdopted) -> None:
+        for view in event.positions:
+            if view.instrument in self._multipliers:
+                self.portfolio.adopt(view)
+                if event.reason == HELD_BEFORE:
+                    self.taken_ns[view.instrument] = event.at_ns
 
     def open_orders(self, instrument: InstrumentId, now_ns: int) -> tuple[OpenOrder, ...]:
         """Return what is on its way or open, oldest first; forget what can never be sent."""

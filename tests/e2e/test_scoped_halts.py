@@ -1,4 +1,4 @@
-"""A halt of one symbol in a whole system: it stops, the others trade on, whoever dies meanwhile."""
+"""A halt of a part of a whole system: it stops, the others trade on, whoever dies meanwhile."""
 
 import json
 from collections import Counter
@@ -68,3 +68,37 @@ def test_a_halted_symbol_stays_halted_through_kills_until_reset_and_start(tradin
     assert trading.run("reset", "--halt", "1", "--reason", "prices are fine").returncode == 0
     start_again(trading)
     trading.wait_until(lambda _: placed(trading)[SYMBOL] > before)
+
+
+def sessions_of(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {each["session"]: (each["state"], each.get("detail", "")) for each in status["sessions"]}
+
+
+def placed_by(system: System) -> Counter[str]:
+    """Return how many orders the venue was sent, by session, from its own journal."""
+    journal = system.data_dir / "state" / "venue.jsonl"
+    events = (json.loads(line)["event"] for line in journal.read_text().splitlines())
+    return Counter(e["order"]["session"] for e in events if e["type"] == "OrderPlaced")
+
+
+@pytest.mark.req("S-03", "G-11")
+def test_an_emergency_stop_ends_one_session_for_good_and_no_other(trading: System) -> None:
+    [first] = sessions_of(trading.status())
+    asked = ("--strategy", "ema_cross", "--symbols", "sim:ALPHA,sim:BETA", "--capital", "10000")
+    started = trading.run("start", *asked)
+    assert started.returncode == 0, started.stdout + started.stderr
+    status = trading.wait_until(lambda s: len(s["sessions"]) == 2)
+    [second] = sessions_of(status).keys() - {first}
+    trading.wait_until(lambda _: placed_by(trading)[second] > 0)
+    halted = trading.run("halt", "gone", "mad", "--scope", f"session.{first}", "--operator", "kim")
+    assert halted.returncode == 0, halted.stdout + halted.stderr
+    stopped = ("stopped", "emergency stop: gone mad")
+    status = trading.wait_until(lambda s: sessions_of(s)[first][0] != "running")
+    assert sessions_of(status)[first] == stopped
+    before = placed_by(trading)
+    trading.wait_until(lambda _: placed_by(trading)[second] >= before[second] + 3)
+    assert placed_by(trading)[first] == before[first]
+    kill_and_wait(trading, "strategy")
+    start_again(trading)
+    status = trading.wait_until(lambda s: sessions_of(s).get(second, ("",))[0] == "running")
+    assert sessions_of(status)[first] == stopped, "nothing brings it back"

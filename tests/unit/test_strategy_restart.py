@@ -14,7 +14,7 @@ from schemas.sessions import PositionsAdopted, SessionState, SessionStateChanged
 from services.strategy.catalogue import BUILT_IN
 from services.strategy.config import StrategyConfig
 from services.strategy.core import StrategyCore
-from services.strategy.orders import RESTART_SKIP
+from services.strategy.orders import HELD_BEFORE, RESTART_SKIP
 from tests.builders import ACCOUNT, ALPHA, BETA, S_NS, dec, instrument, order, quote
 from tests.strategy_rig import StrategyRig, every, only, request
 
@@ -269,6 +269,29 @@ def test_a_book_that_is_no_proof_is_not_believed(wrong: dict[str, object]) -> No
     rig.tell(LinkChanged(at_ns=0, is_up=True))
     assert rig.tell(msgspec.structs.replace(book(ALPHA="3"), **wrong)) == []
     assert only(PositionsAdopted, rig.tell(book(ALPHA="3"))).positions[0].quantity == 3
+
+
+@pytest.mark.req("S-02", "G-11")
+def test_what_an_ended_session_left_behind_is_no_others_until_a_new_one_takes_it_over() -> None:
+    rig = StrategyRig()
+    ended, other = rig.start("buyeachquote"), rig.start("buyeachquote")
+    for signal in every(SignalRaised, rig.tell(quote())):
+        rig.tell(rig.fill(signal))
+    rig.ask("stop", ended)
+    rig.tell(LinkChanged(at_ns=0, is_up=True))
+    assert rig.tell(book(ALPHA="2")) == [], "one is the other's, one was left behind"
+    rig.tell(LinkChanged(at_ns=0, is_up=True))
+    missed = only(PositionsAdopted, rig.tell(book(ALPHA="5")))
+    assert (missed.session, missed.positions[0].quantity) == (other, dec(3))
+    rig.ask("stop", other)
+    asked = request("idle")
+    answer = rig.prepare(asked, "third")
+    rig.tell(book(request_id="third", ALPHA="5"))
+    taken = only(PositionsAdopted, rig.tell(rig.epoch_of(answer, asked)))
+    assert (taken.reason, taken.positions[0].quantity) == (HELD_BEFORE, dec(5))
+    rig.restart()
+    rig.tell(None)
+    assert rig.tell(book(ALPHA="5")) == [], "all of it is accounted for"
 
 
 def test_sessions_that_share_an_instrument_are_paused_when_executions_were_missed() -> None:

@@ -15,6 +15,7 @@ from schemas.control import (
 )
 from schemas.health import AlertRaised, Severity
 from schemas.orders import CancelRequested, Outcome, Side, SignalRaised
+from schemas.restrictions import Level, Restriction, RestrictionRequested
 from schemas.sessions import SessionCreated, SessionState, SessionStateChanged, StrategyFailed
 from services.core import NOTHING
 from services.strategy.core import StrategyCore
@@ -199,6 +200,53 @@ def test_a_halt_silences_every_session_until_the_next_epoch() -> None:
     assert states(rig) == {FIRST: SessionState.RUNNING}, "a halt keeps sessions as they are"
     rig.start(None)
     assert only(SignalRaised, rig.tell(quote())).signal_id == f"{FIRST}-1"
+
+
+def emergency(session: SessionId, level: Level = Level.HALT) -> RestrictionRequested:
+    return RestrictionRequested(
+        at_ns=0, level=level, scope=f"session.{session}", reason="gone mad", operator="lee"
+    )
+
+
+@pytest.mark.req("S-03", "G-11")
+def test_a_halt_of_one_session_ends_it_at_once_and_leaves_the_others_alone() -> None:
+    rig = StrategyRig()
+    first = rig.start("buyeachquote")
+    second = rig.start("buyeachquote")
+    signal = rig.tell(quote())[0]
+    assert isinstance(signal, SignalRaised)
+    said = rig.tell(emergency(first))
+    assert [type(each).__name__ for each in said] == ["CancelRequested", "SessionStateChanged"]
+    changed = only(SessionStateChanged, said)
+    assert (changed.session, changed.state) == (first, SessionState.STOPPED)
+    assert (changed.reason, changed.operator) == ("emergency stop: gone mad", "lee")
+    assert [each.session for each in every(SignalRaised, rig.tell(quote()))] == [second]
+    assert rig.tell(emergency(first)) == [], "it is over"
+    rig.restart()
+    rig.tell(None)
+    assert states(rig) == {first: SessionState.STOPPED, second: SessionState.RUNNING}
+    answer = only(ControlAnswered, rig.ask("resume", first))
+    assert not answer.is_ok, "it is started anew, or not at all"
+
+
+@pytest.mark.req("S-03")
+def test_an_emergency_stop_that_was_missed_comes_with_the_next_epoch() -> None:
+    rig = StrategyRig()
+    session = rig.start("buyeachquote")
+    asked = request(None)
+    halt = Restriction(scope=f"session.{session}", level=Level.HALT, reason="gone mad")
+    epoch = rig.epoch_of(rig.prepare(asked), asked)
+    rig.tell(msgspec.structs.replace(epoch, restrictions=(halt,)))
+    assert states(rig) == {session: SessionState.STOPPED}
+
+
+@pytest.mark.parametrize("scope", ["account.paper", "venue.sim", "symbol.sim.ALPHA", "session.no"])
+def test_a_halt_of_anything_else_leaves_a_session_to_go_on_when_it_is_reset(scope: str) -> None:
+    rig = StrategyRig()
+    session = rig.start("buyeachquote")
+    halt = RestrictionRequested(at_ns=0, level=Level.HALT, scope=scope)
+    assert rig.tell(halt) == rig.tell(emergency(session, Level.REDUCE)) == []
+    assert states(rig) == {session: SessionState.RUNNING}
 
 
 def test_a_halt_between_answer_and_epoch_keeps_the_new_session_silent() -> None:
