@@ -149,3 +149,14 @@ def test_no_file_names_a_place_or_a_maker() -> None:
         for path in ROOT.glob(pattern):
             if path.is_file() and "__pycache__" not in path.parts and path != Path(__file__):
                 assert not banned.search(path.read_text(errors="replace")), path
+
+
+def test_every_decision_has_a_number_and_a_title_of_its_own() -> None:
+    files = sorted((ROOT / "ops" / "adr").glob("*.md"))
+    numbers = [int(path.name.split("-")[0]) for path in files]
+    assert numbers == list(range(1, len(files) + 1))
+    for number, path in zip(numbers, files, strict=True):
+        title = path.read_text().splitlines()[0]
+        assert title.startswith(f"# {number}. "), f"{path.name} begins with {title!r}"
+    titles = [path.read_text().split(". ", 1)[1].splitlines()[0] for path in files]
+    assert len(set(titles)) == len(titles), titles
