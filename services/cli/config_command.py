@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 from cyclopts import App, Parameter
 
 from services.cli.config_layers import leaves
@@ -44,6 +45,7 @@ def check(*, config: File = None, sets: Settings = None, place: Place | None = N
     """Say everything that is wrong with the configuration; change nothing."""
     output = _begin(place)
     found = load_config(config, _options(place), sets or ())
+    _refuse_broken_formulas(found)
     instruments = instruments_of(found)
     import datetime
 
@@ -83,6 +85,21 @@ def show(
     output.table("", ("field", "value", "from"), rows)
     output.next_step("sluice config check", "sluice up")
     return Exit.OK
+
+
+def _refuse_broken_formulas(config: Config) -> None:
+    """Raise what a start would say of each formula file, before anybody starts one.
+
+    Raises:
+        ConfigError: a file or a folder of `strategy.formulas` cannot be used.
+    """
+    from services.strategy.catalogue import catalogue_of
+    from services.strategy.config import StrategyConfig
+
+    choice = msgspec.convert(config.merged.values["strategy"], StrategyConfig)
+    errors = catalogue_of(choice).formula_mistakes()
+    if errors:
+        raise ConfigError(errors)
 
 
 def shown_rows(config: Config) -> list[tuple[str, Any, str]]:

@@ -100,6 +100,11 @@ class Catalogue:
         found = self.find(name)
         return [found] if isinstance(found, FieldError) else []
 
+    def formula_mistakes(self) -> list[FieldError]:
+        """Return everything that is wrong with any formula file, file by file."""
+        broken = [each for each in self._formulas.values() if isinstance(each, tuple)]
+        return [error for errors in broken for error in errors]
+
     def find(self, name: str) -> type[Strategy[Any]] | FieldError:
         """Return the class that `name` stands for, or the first thing that is wrong with it."""
         if self.is_isolated(name):

@@ -14,6 +14,7 @@ from services.cli.app import COMMANDS
 from services.cli.schema import asyncapi, json_schema
 from services.simulation.plan import Plan
 from services.simulation.run import simulate
+from services.strategy.formulas_folder import formulas_in
 
 
 @pytest.fixture(autouse=True)
@@ -149,6 +150,34 @@ def test_a_valid_configuration_is_said_to_be(sluice: Any) -> None:
     document = json.loads(said.out)
     assert (said.code, document["is_ok"]) == (0, True)
     assert document["instruments"] == ["sim:ALPHA", "sim:BETA", "sim:DELTA", "sim:GAMMA"]
+
+
+@pytest.mark.req("S-10")
+def test_a_broken_formula_file_is_reported_by_the_check_as_by_a_start(
+    sluice: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "formulas"
+    folder.mkdir()
+    (folder / "broken.toml").write_text("[paths\n")
+    (folder / "unknown.toml").write_text('colour = "red"\n')
+    Path("sluice.toml").write_text('[strategy]\nformulas = ["formulas"]\n')
+    said = sluice("config", "check")
+    assert (said.code, said.out) == (2, "")
+    mistakes = formulas_in([str(folder)])
+    for found in mistakes.values():
+        assert isinstance(found, tuple)
+        for error in found:
+            assert error.path in said.err
+            assert error.found in said.err
+            assert error.wanted in said.err
+    assert sorted(mistakes) == ["broken", "unknown"]
+
+
+@pytest.mark.req("S-10")
+def test_a_folder_of_formulas_that_is_not_there_is_reported_by_the_check(sluice: Any) -> None:
+    said = sluice("config", "check", "--set", 'strategy.formulas=["absent"]')
+    assert said.code == 2
+    assert "absent: none" in said.err
 
 
 def test_show_prints_every_value_with_its_source(sluice: Any) -> None:
