@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -74,6 +74,8 @@ class Endpoint:
         self._target_file = data_dir / TARGETS_FOLDER / f"{service}.json"
         self._server: WSGIServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = Lock()  # a close may meet the thread that opens
+        self._is_closed = False
 
     @property
     def port(self) -> int | None:
@@ -107,12 +109,14 @@ class Endpoint:
 
     def close(self) -> None:
         """Stop listening; waits for nobody: a service that is told to stop has little time."""
-        if self._server is None:
-            return
-        server, self._server = self._server, None
+        with self._lock:
+            self._is_closed = True
+            server, self._server = self._server, None
+            if server is None:
+                return  # what is still opening ends itself
+            with contextlib.suppress(OSError):
+                self._target_file.unlink(missing_ok=True)
         Thread(target=_end, args=(server,), daemon=True).start()
-        with contextlib.suppress(OSError):
-            self._target_file.unlink(missing_ok=True)
 
     def collect(self) -> Iterator["Metric"]:
         """Return all metrics as they stand; called by the client library, in a scrape's thread.
@@ -133,12 +137,20 @@ class Endpoint:
     def _listen(self, loop: asyncio.AbstractEventLoop, opened: "asyncio.Future[None]") -> None:
         """Listen, on a thread that nobody waits for: the library brings a web server along."""
         try:
-            self._server = self._listening()
-            self._announce()
+            self._take(self._listening())
         except Exception as error:
             _tell(loop, opened, error)
         else:
             _tell(loop, opened, None)
+
+    def _take(self, server: "WSGIServer") -> None:
+        """Keep and announce what listens now; end it if we were closed meanwhile."""
+        with self._lock:
+            if not self._is_closed:
+                self._server = server
+                self._announce()
+                return
+        _end(server)
 
     def _listening(self) -> "WSGIServer":
         import prometheus_client

@@ -11,7 +11,10 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from wsgiref.simple_server import WSGIServer
 
+import prometheus_client
 import pytest
 
 from services.runtime import metrics
@@ -137,3 +140,26 @@ def test_a_core_that_cannot_describe_itself_fails_the_scrape_and_nothing_else(
         with pytest.raises(urllib.error.HTTPError, match="500"):
             fetched(endpoint)
         assert "sluice_ready 1.0" in fetched(endpoint)
+
+
+def test_a_stop_while_the_endpoint_opens_leaves_no_target_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening, closed = threading.Event(), threading.Event()
+    listen = prometheus_client.start_http_server
+
+    def slow(*args: Any, **options: Any) -> tuple[WSGIServer, threading.Thread]:
+        opening.set()
+        assert closed.wait(10)
+        return listen(*args, **options)
+
+    monkeypatch.setattr(prometheus_client, "start_http_server", slow)
+    endpoint = Endpoint("gate", ON, tmp_path, sight, Meter(), pytest.fail)
+    with loop_in_a_thread() as loop:
+        opened = asyncio.run_coroutine_threadsafe(endpoint.open(), loop)
+        assert opening.wait(10)
+        endpoint.close()
+        closed.set()
+        opened.result(10)
+    assert endpoint.port is None
+    assert not (tmp_path / "run" / "metrics" / "gate.json").exists()
