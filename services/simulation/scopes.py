@@ -8,7 +8,6 @@ from schemas.control import (
     ControlAnswered,
     EpochProposed,
     EpochStarted,
-    EpochStored,
     LeaseAnswered,
     ResetAsked,
 )
@@ -29,7 +28,7 @@ from services.simulation.stream import Stored
 from services.simulation.venue_log import ZERO, VenueLog
 from services.simulation.violations import require
 
-STREAM, VENUE = "stream", "venue"
+VENUE = "venue"
 
 
 class Acknowledged(NamedTuple):
@@ -47,7 +46,7 @@ class Scopes:
     `scope`: nothing is sent in a scope after the executor acknowledged its halt, or in an epoch
     that was started with it. `reduce`: under REDUCE no order is sent that could make a position
     larger, by quantity, what rests and what is under way counted. `kept`: an epoch is started with
-    every restriction that stands on the stream and that nobody has reset.
+    every restriction that stands on the stream before it and that nobody has reset.
 
     Args:
         log: the venue's own log.
@@ -81,7 +80,6 @@ class Scopes:
             (BREAKER, True, LeaseAnswered): self._on_list,
             (BREAKER, True, RestrictionsChanged): self._on_list,
             (BREAKER, True, ArbiterReported): self._on_list,
-            (STREAM, True, EpochStored): self._on_stored,
             (BREAKER, False, ResetAsked): self._on_reset,
             (BREAKER, True, ControlAnswered): self._on_answer,
         }
@@ -145,6 +143,7 @@ class Scopes:
     def _on_epoch(self, event: EpochStarted, moment: Moment) -> None:
         self._epochs[event.epoch] = event
         self._number(event.restrictions)
+        self._check_kept(event)
 
     def _on_proposal(self, event: EpochProposed, moment: Moment) -> None:
         self._epochs[event.start.epoch] = event.start
@@ -175,16 +174,18 @@ class Scopes:
         if asked is not None and not event.is_ok:
             self._cleared_ns[asked[0]] = asked[1]
 
-    def _on_stored(self, event: EpochStored, moment: Moment) -> None:
-        started = self._epochs[event.epoch]
+    def _check_kept(self, started: EpochStarted) -> None:
+        """Require it of what is announced: what was stored may not have known of the newest."""
         given = {(each.scope, each.level): None for each in started.restrictions}
         for record in self._stored():
             asked = record.event
+            if isinstance(asked, EpochProposed) and asked.start.epoch == started.epoch:
+                return
             if isinstance(asked, RestrictionRequested):
                 key = (asked.scope, asked.level)
                 known_ns = self._told_ns.get((asked.src, asked.seq), record.at_ns)
                 is_cleared = self._cleared_ns.get(key, -1) >= min(known_ns, record.at_ns)
-                said = f"epoch {event.epoch} was started without {asked.level} of {asked.scope}"
+                said = f"epoch {started.epoch} was started without {asked.level} of {asked.scope}"
                 require(is_cleared or key in given, "kept", said)
 
 

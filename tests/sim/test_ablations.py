@@ -138,6 +138,8 @@ class DropsRestrictions(BreakerCore):
         if isinstance(said, EpochProposed):
             start = msgspec.structs.replace(said.start, restrictions=())
             return msgspec.structs.replace(said, start=start)
+        if isinstance(said, EpochStarted):
+            return msgspec.structs.replace(said, restrictions=())
         return said
 
 
