@@ -81,15 +81,24 @@ def placed_by(system: System) -> Counter[str]:
     return Counter(e["order"]["session"] for e in events if e["type"] == "OrderPlaced")
 
 
-@pytest.mark.req("S-03", "G-11")
+def share_classes(system: System) -> dict[str, str]:
+    """Return what unit the results of each session are kept in, as a person is shown it."""
+    said = system.run("session", "performance", "--json")
+    assert said.returncode == 0, said.stdout + said.stderr
+    return {each["session"]: each["share_class"] for each in json.loads(said.stdout)["performance"]}
+
+
+@pytest.mark.req("S-01", "S-03", "S-04", "G-11")
 def test_an_emergency_stop_ends_one_session_for_good_and_no_other(trading: System) -> None:
     [first] = sessions_of(trading.status())
-    asked = ("--strategy", "ema_cross", "--symbols", "sim:ALPHA,sim:BETA", "--capital", "10000")
+    what = ("--strategy", "ema_cross", "--symbols", "sim:ALPHA,sim:BETA")
+    asked = (*what, "--capital", "10000", "--share-class", "ETH")
     started = trading.run("start", *asked)
     assert started.returncode == 0, started.stdout + started.stderr
     status = trading.wait_until(lambda s: len(s["sessions"]) == 2)
     [second] = sessions_of(status).keys() - {first}
     trading.wait_until(lambda _: placed_by(trading)[second] > 0)
+    assert share_classes(trading) == {first: "USDT", second: "ETH"}
     halted = trading.run("halt", "gone", "mad", "--scope", f"session.{first}", "--operator", "kim")
     assert halted.returncode == 0, halted.stdout + halted.stderr
     stopped = ("stopped", "emergency stop: gone mad")
