@@ -114,6 +114,12 @@ class VenueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     market_remainder: MarketRemainder = MarketRemainder.CANCEL
     """What becomes of a market order larger than the displayed liquidity."""
 
+    closed_orders_max: NotNegative = 10_000
+    """Closed orders kept in memory whole; of older ones the id only, so that none comes twice."""
+
+    executions_max: NotNegative = 20_000
+    """Executions kept in memory for who asks what it missed; the journal has all of them."""
+
 
 def without_rounds(config: ExecutorConfig) -> ExecutorConfig:
     """Return it without periodic reports and comparisons: for a backtest, which asks at its end."""

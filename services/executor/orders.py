@@ -27,6 +27,7 @@ from schemas.orders import Order, Side
 from schemas.reconciliation import BookAdjusted, FenceRaised
 from schemas.restrictions import FlattenAsked
 from schemas.settlement import PositionSettled
+from services.executor.used_ids import UsedIds
 from services.portfolio import Portfolio
 
 ZERO = Decimal(0)
@@ -151,7 +152,7 @@ class Orders:
         self.flatten_count = 0
         self._closed_orders_max = closed_orders_max
         self._closed: deque[OrderId] = deque()  # of `records`, in the order of their end
-        self._forgotten: dict[OrderId, None] = {}
+        self._forgotten = UsedIds()
         self._others: dict[type[Event], Callable[[Any], None]] = {  # of no order, or of a new one
             IntentRecorded: self._intended,
             BookAdjusted: self._adjusted,
@@ -328,7 +329,7 @@ class Orders:
             self._closed.append(record.order.order_id)
             while len(self._closed) > self._closed_orders_max:
                 oldest = self._closed.popleft()
-                self._forgotten[oldest] = None
+                self._forgotten.add(oldest)
                 self.records.pop(oldest, None)
 
     def _count_for_session(self, fill: OrderFilled) -> None:

@@ -12,7 +12,8 @@ from schemas.venue import (
     VenueOrderStatus,
     VenueReplaced,
 )
-from tests.builders import BETA, dec, order, quote
+from services.executor.config import VenueConfig
+from tests.builders import ALPHA, BETA, dec, order, quote
 from tests.executor_builders import (
     cancel,
     fills_in,
@@ -85,6 +86,28 @@ def test_a_repeated_id_is_rejected_and_the_first_order_stands() -> None:
     assert status == VenueOrderStatus(
         at_ns=1, order_id=OrderId("o1"), status=OrderStatus.ACCEPTED, filled=dec(0)
     )
+
+
+@pytest.mark.req("X-10")
+def test_of_orders_that_ended_long_ago_only_the_ids_are_kept_and_none_comes_twice() -> None:
+    core = quoted(VenueConfig(closed_orders_max=2, executions_max=3))
+    for number in range(5):
+        say(core, placed(order(f"o{number}", quantity="1"), at_ns=number), now_ns=number)
+    assert list(core.ledger.orders) == ["o3", "o4"]
+    assert reason_of(say(core, placed(order("o0")))) == "the id was used before"
+    [rejected] = say(core, cancel("o0"))
+    assert isinstance(rejected, VenueCancelRejected)
+    assert rejected.reason == "it ended too long ago to be remembered"
+    [status] = say(core, OrderQueried(at_ns=1, order_id=OrderId("o0")))
+    assert status == VenueOrderStatus(
+        at_ns=1,
+        order_id=OrderId("o0"),
+        status=OrderStatus.UNKNOWN,
+        detail="it ended too long ago to be remembered",
+    ), "who asks must not take it for one that never came"
+    assert [each.order_id for each in venue_book(core).executions] == ["o2", "o3", "o4"]
+    assert [each.order_id for each in venue_book(core, since_ns=4).executions] == ["o4"]
+    assert core.ledger.portfolio.quantity(ALPHA) == 5
 
 
 @pytest.mark.parametrize(

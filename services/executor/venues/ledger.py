@@ -1,9 +1,9 @@
 """What the paper exchange never forgets: a fold of orders received and of its own reports."""
 
-from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Reversible
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from schemas.base import Event, InstrumentId, OrderId
 from schemas.executions import CLOSED, OrderStatus
@@ -21,17 +21,23 @@ from schemas.venue import (
     VenueSettled,
     VenueTriggered,
 )
+from services.executor.used_ids import UsedIds
 from services.executor.venues.resting import Resting, Shelf
 from services.portfolio import Portfolio
 
 ZERO = Decimal(0)
+_Report = TypeVar("_Report", VenueFilled, VenueSettled)
 
 
 class Ledger:
     """Orders, positions, cash and executions of one account; only `apply` changes them.
 
+    Every id is used up for ever. What is known of an order that closed long ago is let go of, but
+    for its id, and so are executions: whoever asks for older ones finds its book and this one
+    unlike, and has to look.
+
     Attributes:
-        orders: every order ever sent here, by our id.
+        orders: by our id: all that may still fill, and those that closed last.
         shelves: what rests, by instrument.
         accepted_count: orders accepted so far; numbers the venue's own order ids.
     """
@@ -49,13 +55,22 @@ class Ledger:
         }
     )
 
-    def __init__(self, instruments: Mapping[InstrumentId, Instrument], initial_cash: Decimal):
+    def __init__(
+        self,
+        instruments: Mapping[InstrumentId, Instrument],
+        initial_cash: Decimal,
+        closed_orders_max: int,
+        executions_max: int,
+    ) -> None:
         self.orders: dict[OrderId, Resting] = {}
+        self._forgotten = UsedIds()
+        self._closed: deque[OrderId] = deque()  # of `orders`, in the order of their end
+        self._closed_orders_max = closed_orders_max
         self.shelves = {instrument: Shelf() for instrument in instruments}
         self.portfolio = Portfolio(instruments, initial_cash)
         self.accepted_count = 0
-        self._executions: list[VenueFilled] = []
-        self._settlements: list[VenueSettled] = []
+        self._executions: deque[VenueFilled] = deque(maxlen=executions_max)
+        self._settlements: deque[VenueSettled] = deque(maxlen=executions_max)
         self._folds: dict[type[Event], Callable[[Any], None]] = {
             OrderPlaced: self._placed,
             VenueAccepted: self._accepted,
@@ -75,8 +90,6 @@ class Ledger:
     def book(self, request_id: str, since_ns: int, now_ns: int) -> VenueBook:
         """Return everything held at this instant, with the executions since `since_ns`."""
         positions = self.portfolio.positions
-        start = bisect_left(self._executions, since_ns, key=lambda fill: fill.at_ns)
-        settled = bisect_left(self._settlements, since_ns, key=lambda each: each.at_ns)
         return VenueBook(
             at_ns=now_ns,
             request_id=request_id,
@@ -86,15 +99,17 @@ class Ledger:
             open_orders=tuple(
                 each.view() for shelf in self.shelves.values() for each in shelf.orders.values()
             ),
-            executions=tuple(self._executions[start:]),
-            settlements=tuple(self._settlements[settled:]),
+            executions=_since(self._executions, since_ns),
+            settlements=_since(self._settlements, since_ns),
         )
 
     def status(self, order_id: OrderId, now_ns: int) -> VenueOrderStatus:
         """Return what became of an id; no status when it was never seen."""
         resting = self.orders.get(order_id)
         if resting is None:
-            return VenueOrderStatus(at_ns=now_ns, order_id=order_id, status=None)
+            status = OrderStatus.UNKNOWN if order_id in self._forgotten else None
+            detail = "" if status is None else "it ended too long ago to be remembered"
+            return VenueOrderStatus(at_ns=now_ns, order_id=order_id, status=status, detail=detail)
         return VenueOrderStatus(
             at_ns=now_ns,
             order_id=order_id,
@@ -103,9 +118,14 @@ class Ledger:
             detail=resting.detail,
         )
 
+    def is_new(self, order_id: OrderId) -> bool:
+        """Return whether an order of this id was placed, and neither accepted nor rejected."""
+        resting = self.orders.get(order_id)
+        return resting is not None and resting.status is OrderStatus.PENDING
+
     def _placed(self, event: OrderPlaced) -> None:
         order_id = event.order.order_id
-        if order_id not in self.orders:
+        if order_id not in self.orders and order_id not in self._forgotten:
             self.orders[order_id] = Resting(event.order)
 
     def _accepted(self, event: VenueAccepted) -> None:
@@ -116,9 +136,10 @@ class Ledger:
         self.shelves[resting.order.instrument].add(resting)
 
     def _rejected(self, event: VenueRejected) -> None:
-        resting = self.orders[event.order_id]
-        if resting.status is OrderStatus.PENDING:  # else a repeat was rejected, not the order
+        if self.is_new(event.order_id):  # else a repeat was rejected, not the order
+            resting = self.orders[event.order_id]
             resting.status, resting.detail = OrderStatus.REJECTED, event.reason
+            self._let_go(event.order_id)
 
     def _filled(self, event: VenueFilled) -> None:
         if not self.portfolio.apply(event):
@@ -151,3 +172,22 @@ class Ledger:
         assert resting.status not in CLOSED, f"{resting.order.order_id} was closed twice"
         resting.status, resting.detail = status, detail
         self.shelves[resting.order.instrument].drop(resting)
+        self._let_go(resting.order.order_id)
+
+    def _let_go(self, closed: OrderId) -> None:
+        """Remember an order that has ended among the last ones."""
+        self._closed.append(closed)
+        while len(self._closed) > self._closed_orders_max:
+            oldest = self._closed.popleft()
+            self._forgotten.add(oldest)
+            del self.orders[oldest]
+
+
+def _since(reports: Reversible[_Report], since_ns: int) -> tuple[_Report, ...]:
+    """Return the reports from a time on; they are in the order of time, the newest mostly asked."""
+    found = deque[_Report]()
+    for each in reversed(reports):
+        if each.at_ns < since_ns:
+            break
+        found.appendleft(each)
+    return tuple(found)

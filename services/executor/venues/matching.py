@@ -21,7 +21,7 @@ from decimal import Decimal
 from typing import Any
 
 from schemas.base import NS_PER_MS, Event, ExecutionId, InstrumentId
-from schemas.executions import CLOSED, Liquidity, OrderStatus
+from schemas.executions import CLOSED, Liquidity
 from schemas.instruments import Instrument
 from schemas.market import (
     BookChanged,
@@ -97,7 +97,8 @@ class VenueCore:
         instruments: Mapping[InstrumentId, Instrument],
         initial_cash: Decimal,
     ) -> None:
-        self.ledger = Ledger(instruments, initial_cash)
+        closed_max, executions_max = config.closed_orders_max, config.executions_max
+        self.ledger = Ledger(instruments, initial_cash, closed_max, executions_max)
         self._funding = FundingSchedule(instruments, self.ledger)
         self._lending = LendingBook(instruments, self.ledger, config.liquidation_threshold)
         self._expiry = ExpirySchedule(instruments, self.ledger)
@@ -218,7 +219,8 @@ class VenueCore:
         if resting is not None and resting.status not in CLOSED:
             self._end(resting, "as asked", now_ns, said)
             return
-        why = "never seen here" if resting is None else f"it is {resting.status}"
+        detail = self.ledger.status(event.order_id, now_ns).detail or "never seen here"
+        why = detail if resting is None else f"it is {resting.status}"
         said.append(VenueCancelRejected(at_ns=now_ns, order_id=event.order_id, reason=why))
 
     def _cancel_all(self, event: CancelAllPlaced, now_ns: int, said: Reports) -> None:
@@ -391,9 +393,7 @@ class VenueCore:
         said.append(report)
 
     def _is_unserved(self, event: Event) -> bool:
-        if not isinstance(event, OrderPlaced):
-            return True
-        return self.ledger.orders[event.order.order_id].status is OrderStatus.PENDING
+        return not isinstance(event, OrderPlaced) or self.ledger.is_new(event.order.order_id)
 
 
 def _size(levels: list[Level]) -> Decimal:
