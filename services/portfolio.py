@@ -9,6 +9,7 @@ from schemas.instruments import Instrument
 from schemas.orders import Side
 from schemas.settlement import PositionSettled, SettlementKind
 from schemas.venue import VenueFilled, VenueSettled
+from services.distinct import Distinct
 
 ZERO = Decimal(0)
 
@@ -63,14 +64,13 @@ class Portfolio:
         self.fees = ZERO
         self.fill_count = 0
         self.positions: dict[InstrumentId, Position] = {}
-        self._seen: set[ExecutionId] = set()  # asked for membership only, never iterated
+        self._seen = Distinct()
         self._settled: dict[str, None] = {}
 
     def apply(self, fill: OrderFilled | VenueFilled) -> bool:
         """Fold one execution in; return False, and change nothing, if it was seen before."""
-        if fill.execution_id in self._seen:
+        if not self._seen.add(fill.execution_id):
             return False
-        self._seen.add(fill.execution_id)
         signed = fill.quantity if fill.side is Side.BUY else -fill.quantity
         multiplier = self._multipliers[fill.instrument]
         position = self.positions.get(fill.instrument)

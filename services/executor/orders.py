@@ -27,7 +27,7 @@ from schemas.orders import Order, Side
 from schemas.reconciliation import BookAdjusted, FenceRaised
 from schemas.restrictions import FlattenAsked
 from schemas.settlement import PositionSettled
-from services.executor.used_ids import UsedIds
+from services.distinct import Distinct
 from services.portfolio import Portfolio
 
 ZERO = Decimal(0)
@@ -152,7 +152,7 @@ class Orders:
         self.flatten_count = 0
         self._closed_orders_max = closed_orders_max
         self._closed: deque[OrderId] = deque()  # of `records`, in the order of their end
-        self._forgotten = UsedIds()
+        self._forgotten = Distinct()
         self._others: dict[type[Event], Callable[[Any], None]] = {  # of no order, or of a new one
             IntentRecorded: self._intended,
             BookAdjusted: self._adjusted,

@@ -51,7 +51,7 @@ class Live:
         src = f"{name}-{boot_id}"
         self.received_count = self.dead_letter_count = 0
         self.age_ns_max: int | None = None
-        self.outbox, self.sequences = Outbox(connection, src), Sequences()
+        self.outbox, self.sequences = Outbox(connection, src), Sequences(is_listening=False)
         self.meter = self.outbox.meter
         self._requests = Requests(requests or {}, src)
         self._stepper = Stepper(
@@ -91,6 +91,7 @@ class Live:
             for subject in self._subjects(elsewhere):
                 await self._connection.take(subject, self._take)
             await self._connection.flush()
+            self.sequences.is_listening = True
             self.listening.set()
             self.post()  # a deadline that the core has from its restored state
             await self._ended

@@ -12,12 +12,18 @@ STREAMS_MAX = 65_536
 class Sequences:
     """The last count seen of each publisher on each subject.
 
+    Args:
+        is_listening: whether every subscription stands. Before that a publisher's first event may
+            be heard, and the first of another of its subjects missed: that is coming late.
+
     Attributes:
         gap_count: holes seen so far.
+        is_listening: as given, until the runtime knows better.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_listening: bool = True) -> None:
         self.gap_count = 0
+        self.is_listening = is_listening
         self._last: dict[tuple[str, str], int] = {}
         self._is_young: dict[str, bool] = {}  # by publisher: whether we heard it from its first on
 
@@ -53,7 +59,7 @@ class Sequences:
         """Return the count before a subject's first event; of a publisher met late, any will do."""
         young = self._is_young
         if event.src not in young:
-            young[event.src] = event.seq == 1
+            young[event.src] = self.is_listening and event.seq == 1
             if len(young) > STREAMS_MAX:
                 del young[next(iter(young))]
         return 0 if young[event.src] else event.seq - 1

@@ -45,6 +45,13 @@ def test_whoever_was_heard_from_its_first_has_a_hole_before_a_subject_that_opens
     assert take(Sequences(), numbered(3)) == (numbered(3),), "met late: who knows"
 
 
+def test_while_subscriptions_are_still_made_everybody_is_met_late() -> None:
+    sequences = Sequences(is_listening=False)
+    sequences.with_gaps([numbered(1)], subject="health.feed", now_ns=6)
+    sequences.is_listening = True
+    assert take(sequences, numbered(3)) == (numbered(3),)
+
+
 def test_publishers_are_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sequence, "STREAMS_MAX", 1)
     sequences = Sequences()

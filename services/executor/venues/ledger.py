@@ -21,7 +21,7 @@ from schemas.venue import (
     VenueSettled,
     VenueTriggered,
 )
-from services.executor.used_ids import UsedIds
+from services.distinct import Distinct
 from services.executor.venues.resting import Resting, Shelf
 from services.portfolio import Portfolio
 
@@ -63,7 +63,7 @@ class Ledger:
         executions_max: int,
     ) -> None:
         self.orders: dict[OrderId, Resting] = {}
-        self._forgotten = UsedIds()
+        self._forgotten = Distinct()
         self._closed: deque[OrderId] = deque()  # of `orders`, in the order of their end
         self._closed_orders_max = closed_orders_max
         self.shelves = {instrument: Shelf() for instrument in instruments}
