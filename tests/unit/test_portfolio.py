@@ -53,7 +53,7 @@ def test_without_the_guard_against_repeats_a_fill_counts_twice() -> None:
     book = portfolio()
     buy = fill("e1", Side.BUY, "10", "100")
     book.apply(buy)
-    book._seen.clear()  # the safeguard, removed
+    book._seen = Distinct()  # the safeguard, removed
     book.apply(buy)
     assert book.quantity(ALPHA) == 20
 
