@@ -7,6 +7,7 @@ import pytest
 from schemas.base import ExecutionId
 from schemas.executions import Liquidity, OrderFilled, OrderStatus, PositionView
 from schemas.orders import Side
+from services.distinct import Distinct
 from services.portfolio import Portfolio
 from tests.builders import ACCOUNT, ALPHA, SESSION, dec, instrument, order
 
