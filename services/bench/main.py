@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from schemas.errors import SluiceError, UserError
-from services.bench import chain, footprint, fused, gate, halt, record, recover
+from services.bench import chain, footprint, fused, gate, halt, record, recover, sessions
 from services.bench.result import Result, machine
 
 
@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[int], Result]] = {
     "halt": halt.run,
     "recover": recover.run,
     "footprint": footprint.run,
+    "sessions": sessions.run,
     "queries": _queries,
     "record": record.run,
 }

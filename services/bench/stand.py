@@ -5,7 +5,7 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -103,12 +103,14 @@ class Stand:
 
 
 @contextlib.asynccontextmanager
-async def stand(symbols: int, services: Sequence[str] = SERVICES) -> AsyncIterator[Stand]:
-    """Yield a stand with these services up, HALTED."""
+async def stand(
+    symbols: int, services: Sequence[str] = SERVICES, strategy: Mapping[str, Any] | None = None
+) -> AsyncIterator[Stand]:
+    """Yield a stand with these services up, HALTED; `strategy` is that section's settings."""
     with nats_server() as url, TemporaryDirectory(prefix="sluice-stand-") as name:
         folder = Path(name)
         config = folder / "config.json"
-        config.write_bytes(_config(url, folder, symbols))
+        config.write_bytes(_config(url, folder, symbols, strategy or {"execution": UNHELD}))
         bus = await nats.connect(url)
         found = Stand(url, folder, bus)
         try:
@@ -132,7 +134,7 @@ def _spawn(service: str, folder: Path, config: Path) -> "subprocess.Popen[bytes]
         return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
 
-def _config(url: str, folder: Path, symbols: int) -> bytes:
+def _config(url: str, folder: Path, symbols: int, strategy: Mapping[str, Any]) -> bytes:
     listed = list(instruments(symbols).values())
     made: dict[str, Any] = {
         "bus": {"url": url},
@@ -141,7 +143,7 @@ def _config(url: str, folder: Path, symbols: int) -> bytes:
         "paths": {"data_dir": str(folder / "var")},
         "gate": gate_config(),
         "breaker": {"levels": {name: [] for name in UNWATCHED}},
-        "strategy": {"execution": UNHELD},
+        "strategy": strategy,
     }
     empty = ("feed", "executor", "venue", "breaker", "recorder")
     return msgspec.json.encode({key: {} for key in empty} | made)

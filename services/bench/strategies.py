@@ -29,6 +29,15 @@ class EveryTenthTick(Strategy[Parameters]):
         self.context.submit(quote.instrument, side, ONE, terms, why=str(quote.at_ns))
 
 
+class EveryTick(Strategy[Parameters]):
+    """Answer every quote with an order far from the market, that is cancelled if not filled."""
+
+    def on_quote(self, quote: QuoteReceived) -> None:
+        """Raise a signal."""
+        terms = at_limit(quote.bid / 2, time_in_force=TimeInForce.IOC)
+        self.context.submit(quote.instrument, Side.BUY, ONE, terms)
+
+
 class Idle(Strategy[Parameters]):
     """Take every quote, and do nothing with it."""
 

@@ -10,6 +10,7 @@ import pytest
 from schemas.base import SessionId
 from schemas.orders import SignalRaised
 from schemas.sessions import SessionState
+from services.bench import sessions
 from services.bench.result import percentile
 from services.strategy.config import Isolation
 from tests.builders import quote
@@ -77,3 +78,17 @@ def is_complete(desk: Desk, count: int) -> bool:
 
 def tell(text: str) -> None:
     sys.stdout.write(f"\n{text}\n")
+
+
+@pytest.mark.bench
+@pytest.mark.req("S-02", "S-11")
+@pytest.mark.timeout(180)
+def test_every_start_runs_and_every_session_answers_every_quote_over_the_bus(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, few in (("STARTS", 2), ("SESSIONS", 3), ("QUOTES", 2), ("EVERY_S", 0.05)):
+        monkeypatch.setattr(sessions, name, few)
+    result = sessions.run(1)
+    assert result.failure == ""
+    assert set(result.ratio) == {"p50", "p99"}
+    assert set(result.value) >= {"start_max_ms", "isolated_start_max_ms", "signal_p99_ms"}
