@@ -22,6 +22,7 @@ from schemas.restrictions import (
     UnlockAsked,
     UnlockRequest,
 )
+from schemas.sessions import SessionState, SessionStateChanged
 from schemas.subjects import HALT, subject_of
 from schemas.wire import halt_from
 
@@ -66,7 +67,9 @@ class Operator:
         start_count: starts that were answered with yes.
     """
 
-    hears: frozenset[type[Event]] = frozenset({HealthReported, ArbiterReported, ControlAnswered})
+    hears: frozenset[type[Event]] = frozenset(
+        {HealthReported, ArbiterReported, ControlAnswered, SessionStateChanged}
+    )
     keeps: frozenset[type[Event]] = frozenset()
 
     def __init__(
@@ -80,6 +83,7 @@ class Operator:
         self.start_count = 0
         self._random = Random(f"{seed}:operator")
         self._wanted = list(sessions)
+        self._sessions = {str(each.strategy): each for each in sessions}
         self._scopes = scopes
         self._rates_per_s = dict(rates_per_s)
         self._does: dict[str, Callable[[int], Event]] = {
@@ -106,6 +110,8 @@ class Operator:
                 started = self._begun.pop(start_id, None)
                 if started in self._wanted:
                     self._wanted.remove(started)
+            case SessionStateChanged(state=SessionState.STOPPED, strategy=strategy):
+                self._wanted.append(self._sessions[strategy])  # a new one, in its place
         return ()
 
     def wake(self, now_ns: int) -> Sequence[Event]:
