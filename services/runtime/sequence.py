@@ -17,7 +17,7 @@ class Sequences:
             be heard, and the first of another of its subjects missed: that is coming late.
 
     Attributes:
-        gap_count: holes seen so far.
+        gap_count: holes seen so far that are surely some.
         is_listening: as given, until the runtime knows better.
     """
 
@@ -31,8 +31,10 @@ class Sequences:
         """Return the events, each hole announced by a `GapSeen` before the event behind it.
 
         The first event of a publisher opens its count, whatever it is: we may have come late.
-        Where its very first was heard we had not, and each of its subjects begins at 1 for us: what
-        comes first with a higher count has a hole before it.
+        Where the first we heard of it was its first on some subject, we most likely had not, and
+        each of its subjects begins at 1 for us: what comes first with a higher count has a hole
+        before it. Cores are told, since they must not miss a thing; it is not counted, since a
+        publisher may have begun a subject just when we came.
         A repeat or a late one changes nothing; cores know their repeats by id.
         """
         last = self._last
@@ -41,12 +43,14 @@ class Sequences:
             if event.seq:
                 key = (event.src, subject)
                 before = last.get(key)
+                is_sure = before is not None
                 if before is None:
                     before = self._opened(event)
                 if event.seq == before + 1:
                     last[key] = event.seq
                 elif event.seq > before:
                     last[key] = event.seq
+                    self.gap_count += is_sure
                     found = [*events[:at]] if found is None else found
                     found.append(self._gap(event, subject, before + 1, now_ns))
             if found is not None:
@@ -65,7 +69,6 @@ class Sequences:
         return 0 if young[event.src] else event.seq - 1
 
     def _gap(self, event: Event, subject: str, expected_seq: int, now_ns: int) -> GapSeen:
-        self.gap_count += 1
         return GapSeen(
             at_ns=now_ns,
             subject=subject,

@@ -42,6 +42,7 @@ def test_whoever_was_heard_from_its_first_has_a_hole_before_a_subject_that_opens
     sequences = Sequences()
     sequences.with_gaps([numbered(1)], subject="health.feed", now_ns=6)
     assert take(sequences, numbered(3), numbered(4)) == [gap(1, 3), numbered(3), numbered(4)]
+    assert sequences.gap_count == 0, "it may have begun the other just when we came"
     assert take(Sequences(), numbered(3)) == (numbered(3),), "met late: who knows"
 
 
