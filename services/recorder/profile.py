@@ -13,6 +13,9 @@ NO_LIMIT = -1
 SYNC_ALWAYS = "sync_always"
 """Where the server's monitoring says that `sync_interval` is `always`."""
 
+CLUSTER_REPLICAS = 3
+"""Servers of a cluster that must keep each stream: one may be lost with its disk."""
+
 
 class Durability(msgspec.Struct, frozen=True, kw_only=True):
     """Whether what the streams acknowledge is safe, and if not, why not."""
@@ -61,13 +64,14 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
 
 
 def durability(
-    problems: Sequence[str], varz: Mapping[str, Any] | None, *, where: str
+    problems: Sequence[str], varz: Mapping[str, Any] | None, *, replicas: int, where: str
 ) -> Durability:
     """Return the verdict.
 
     Args:
         problems: what the streams have otherwise than they should.
         varz: the server's own account of its configuration; None if it could not be asked.
+        replicas: how many servers keep each stream, as configured.
         where: the address it was asked at; empty when none is configured.
     """
     why_not = list(problems)
@@ -78,6 +82,12 @@ def durability(
         why_not.append(
             "the server syncs its files every two minutes: set `sync_interval: always` in the "
             "jetstream section of its configuration"
+        )
+    cluster = "" if varz is None else varz.get("cluster", {}).get("name", "")
+    if cluster and replicas < CLUSTER_REPLICAS:
+        why_not.append(
+            f"the server is one of the cluster {cluster}, and streams are kept by {replicas} of its"
+            f" servers: set recorder.replicas to {CLUSTER_REPLICAS} or more"
         )
     if why_not:
         return Durability(is_durable=False, detail="; ".join(why_not))

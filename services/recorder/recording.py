@@ -174,7 +174,8 @@ class Recording:
                 problems.append(f"{spec.name} is not kept: {error.fields['found']}")
                 self._recorded = tuple(each for each in self._recorded if each is not spec)
         varz = await asyncio.to_thread(jetstream.read_varz, self._monitor_url)
-        found = durability(problems, varz, where=self._monitor_url)
+        replicas = self._config.replicas
+        found = durability(problems, varz, replicas=replicas, where=self._monitor_url)
         read = DurabilityRead(at_ns=self._clock(), is_durable=found.is_durable, detail=found.detail)
         self._post(read)
 

@@ -92,7 +92,7 @@ def test_each_difference_is_named_with_what_was_found_and_wanted() -> None:
 
 @pytest.mark.req("R-01")
 def test_a_server_that_syncs_every_write_is_durable() -> None:
-    assert durability([], SYNCED, where="http://127.0.0.1:8222") == Durability(
+    assert durability([], SYNCED, replicas=1, where="http://127.0.0.1:8222") == Durability(
         is_durable=True, detail="every write is on the disk before it counts"
     )
 
@@ -105,11 +105,17 @@ def test_a_server_that_syncs_every_write_is_durable() -> None:
         ([], {}, "u", "set `sync_interval: always`"),
         ([], None, "http://h:1", "its monitoring did not answer at http://h:1"),
         ([], None, "", "its monitoring has no address (bus.monitor_url)"),
+        (
+            [],
+            {**SYNCED, "cluster": {"name": "C"}},
+            "u",
+            "one of the cluster C, and",
+        ),
     ],
-    ids=["a weak stream", "a lazy server", "an old server", "no answer", "no address"],
+    ids=["a weak stream", "a lazy server", "an old server", "no answer", "no address", "one of 3"],
 )
 def test_anything_less_is_not_durable_and_says_why(
     problems: list[str], varz: dict[str, object] | None, where: str, detail: str
 ) -> None:
-    found = durability(problems, varz, where=where)
+    found = durability(problems, varz, replicas=1, where=where)
     assert (found.is_durable, detail in found.detail) == (False, True)

@@ -1,0 +1,178 @@
+"""On a cluster of three real servers: what was acknowledged outlives any one of them."""
+
+import asyncio
+import base64
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from schemas.streams import STREAMS
+from services.recorder.config import RecorderConfig
+from services.recorder.jetstream import ensure_stream, read_varz, request
+from services.recorder.profile import durability
+from services.runtime.supervisor_server import free_port
+
+pytestmark = [pytest.mark.req("R-01", "A-05"), pytest.mark.timeout(90)]
+
+T = TypeVar("T")
+HOST, NAMES = "127.0.0.1", ("one", "two", "three")
+THREE = RecorderConfig(replicas=3)
+SUBJECT = "order.approved.sim.x"
+ORDERS_SENT, KILLED_AT = 120, 40
+CONFIG = """
+server_name: {name}
+listen: "{host}:{port}"
+http: "{host}:{monitor}"
+jetstream {{ store_dir: "{folder}", sync_interval: always }}
+cluster {{ name: C, listen: "{host}:{route}", routes: [{routes}] }}
+"""
+
+
+class Cluster:
+    """Three servers on loopback that keep what they store together."""
+
+    def __init__(self, folder: Path) -> None:
+        ports = [[free_port(HOST, 0) for _ in range(3)] for _ in NAMES]
+        routes = ", ".join(f'"nats-route://{HOST}:{each[2]}"' for each in ports)
+        self.urls = [f"nats://{HOST}:{each[0]}" for each in ports]
+        self.monitors = [f"http://{HOST}:{each[1]}" for each in ports]
+        self.servers: dict[str, subprocess.Popen[bytes]] = {}
+        binary = Path(sys.executable).with_name("nats-server")
+        for name, (port, monitor, route) in zip(NAMES, ports, strict=True):
+            file = folder / f"{name}.conf"
+            file.write_text(
+                CONFIG.format(
+                    name=name,
+                    host=HOST,
+                    port=port,
+                    monitor=monitor,
+                    route=route,
+                    routes=routes,
+                    folder=folder / name,
+                )
+            )
+            command = [str(binary), "-c", str(file), "-l", str(folder / f"{name}.log")]
+            self.servers[name] = subprocess.Popen(command)
+
+    def is_whole(self) -> bool:
+        """Return whether a leader knows all three."""
+        found = [read_varz(each) or {} for each in self.monitors]
+        metas = [each.get("jetstream", {}).get("meta") or {} for each in found]
+        return all(meta.get("leader") and meta.get("cluster_size") == 3 for meta in metas)
+
+    def close(self) -> None:
+        for server in self.servers.values():
+            server.kill()
+            server.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    found = Cluster(tmp_path)
+    try:
+        until(found.is_whole)
+        yield found
+    finally:
+        found.close()
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline_s, "it never came about"
+        time.sleep(0.05)
+
+
+async def streams(bus: Client) -> list[str]:
+    """Make every stream, and return what is not as it should be; peers come when they are ready."""
+    return [
+        each
+        for spec in STREAMS
+        for each in await patiently(partial(ensure_stream, bus, spec, THREE))
+    ]
+
+
+async def info(bus: Client, stream: str) -> dict[str, Any]:
+    return await patiently(partial(request, bus, f"STREAM.INFO.{stream}", {}))
+
+
+@contextlib.asynccontextmanager
+async def connected(cluster: Cluster) -> AsyncIterator[Client]:
+    bus = await nats.connect(cluster.urls, max_reconnect_attempts=-1, reconnect_time_wait=0.05)
+    try:
+        yield bus
+    finally:
+        await bus.close()
+
+
+async def sent(bus: Client, cluster: Cluster, leader: str) -> None:
+    """Send orders until each is acknowledged, and kill the leader of their stream meanwhile."""
+    for number in range(ORDERS_SENT):
+        if number == KILLED_AT:
+            cluster.servers[leader].kill()
+        name = {"Nats-Msg-Id": str(number)}  # one that was stored and not acknowledged comes again
+        await patiently(partial(bus.request, SUBJECT, b"%d" % number, 0.5, headers=name))
+
+
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Return the answer, once there is a leader to give it."""
+    deadline_s = time.monotonic() + 30
+    while True:
+        try:
+            return await ask()
+        except NatsError:
+            assert time.monotonic() < deadline_s, "no answer"
+
+
+async def stored(bus: Client) -> list[int]:
+    """Return the numbers that the stream has, oldest first."""
+    state = (await info(bus, "ORDERS"))["state"]
+    found: list[int] = []
+    for seq in range(1, state["last_seq"] + 1):
+        answer: dict[str, Any] = await request(bus, "STREAM.MSG.GET.ORDERS", {"seq": seq})
+        found.append(int(base64.b64decode(answer["message"]["data"])))
+    return found
+
+
+def test_every_stream_is_kept_by_three_servers_and_one_alone_is_not_durable(
+    cluster: Cluster,
+) -> None:
+    async def main() -> None:
+        async with connected(cluster) as bus:
+            assert await streams(bus) == []
+            for spec in STREAMS:
+                found = await info(bus, spec.name)
+                assert found["config"]["num_replicas"] == 3
+                assert len(found["cluster"]["replicas"]) == 2, "beside the leader"
+
+    asyncio.run(main())
+    varz = read_varz(cluster.monitors[0])
+    assert durability([], varz, replicas=3, where="").is_durable
+    weak = durability([], varz, replicas=1, where="")
+    assert (weak.is_durable, weak.detail) == (
+        False,
+        "the server is one of the cluster C, and streams are kept by 1 of its servers: "
+        "set recorder.replicas to 3 or more",
+    )
+
+
+def test_what_was_acknowledged_is_there_after_the_leader_was_killed(cluster: Cluster) -> None:
+    async def main() -> None:
+        async with connected(cluster) as bus:
+            assert await streams(bus) == []
+            leader = (await info(bus, "ORDERS"))["cluster"]["leader"]
+            await sent(bus, cluster, leader)
+            assert await stored(bus) == [*range(ORDERS_SENT)], "in order, each once"
+            assert (await info(bus, "ORDERS"))["cluster"]["leader"] not in ("", leader)
+
+    asyncio.run(main())
