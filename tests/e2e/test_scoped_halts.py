@@ -25,11 +25,11 @@ def trading(tmp_path: Path) -> Iterator[System]:
         system.close()
 
 
-def placed(system: System) -> Counter[str]:
-    """Return how many orders the venue was sent, by instrument, from its own journal."""
+def placed(system: System, by: str = "instrument") -> Counter[str]:
+    """Return how many orders the venue was sent, by one of their fields, from its own journal."""
     journal = system.data_dir / "state" / "venue.jsonl"
     events = (json.loads(line)["event"] for line in journal.read_text().splitlines())
-    return Counter(e["order"]["instrument"] for e in events if e["type"] == "OrderPlaced")
+    return Counter(e["order"][by] for e in events if e["type"] == "OrderPlaced")
 
 
 def trades_on_without_it(system: System) -> None:
@@ -74,13 +74,6 @@ def sessions_of(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {each["session"]: (each["state"], each.get("detail", "")) for each in status["sessions"]}
 
 
-def placed_by(system: System) -> Counter[str]:
-    """Return how many orders the venue was sent, by session, from its own journal."""
-    journal = system.data_dir / "state" / "venue.jsonl"
-    events = (json.loads(line)["event"] for line in journal.read_text().splitlines())
-    return Counter(e["order"]["session"] for e in events if e["type"] == "OrderPlaced")
-
-
 def share_classes(system: System) -> dict[str, str]:
     """Return what unit the results of each session are kept in, as a person is shown it."""
     said = system.run("session", "performance", "--json")
@@ -97,16 +90,16 @@ def test_an_emergency_stop_ends_one_session_for_good_and_no_other(trading: Syste
     assert started.returncode == 0, started.stdout + started.stderr
     status = trading.wait_until(lambda s: len(s["sessions"]) == 2)
     [second] = sessions_of(status).keys() - {first}
-    trading.wait_until(lambda _: placed_by(trading)[second] > 0)
+    trading.wait_until(lambda _: placed(trading, "session")[second] > 0)
     assert share_classes(trading) == {first: "USDT", second: "ETH"}
     halted = trading.run("halt", "gone", "mad", "--scope", f"session.{first}", "--operator", "kim")
     assert halted.returncode == 0, halted.stdout + halted.stderr
     stopped = ("stopped", "emergency stop: gone mad")
     status = trading.wait_until(lambda s: sessions_of(s)[first][0] != "running")
     assert sessions_of(status)[first] == stopped
-    before = placed_by(trading)
-    trading.wait_until(lambda _: placed_by(trading)[second] >= before[second] + 3)
-    assert placed_by(trading)[first] == before[first]
+    before = placed(trading, "session")
+    trading.wait_until(lambda _: placed(trading, "session")[second] >= before[second] + 3)
+    assert placed(trading, "session")[first] == before[first]
     kill_and_wait(trading, "strategy")
     start_again(trading)
     status = trading.wait_until(lambda s: sessions_of(s).get(second, ("",))[0] == "running")

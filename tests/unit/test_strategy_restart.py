@@ -11,6 +11,7 @@ from schemas.executions import BookReported, OrderStatus, OrderView, PositionVie
 from schemas.health import AlertRaised, GapSeen, LinkChanged
 from schemas.orders import OrderType, SignalRaised
 from schemas.sessions import PositionsAdopted, SessionState, SessionStateChanged, StrategyFailed
+from services.strategy import core, holdings
 from services.strategy.catalogue import BUILT_IN
 from services.strategy.config import StrategyConfig
 from services.strategy.core import StrategyCore
@@ -292,6 +293,33 @@ def test_what_an_ended_session_left_behind_is_no_others_until_a_new_one_takes_it
     rig.restart()
     rig.tell(None)
     assert rig.tell(book(ALPHA="5")) == [], "all of it is accounted for"
+
+
+def test_without_counting_what_was_left_behind_another_session_takes_it_for_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(holdings, "_left_behind", lambda sessions: {})
+    rig = StrategyRig()
+    ended, other = rig.start("buyeachquote"), rig.start("buyeachquote")
+    for signal in every(SignalRaised, rig.tell(quote())):
+        rig.tell(rig.fill(signal))
+    rig.ask("stop", ended)
+    rig.tell(LinkChanged(at_ns=0, is_up=True))
+    assert only(PositionsAdopted, rig.tell(book(ALPHA="2"))).session == other
+    assert rig.core.sessions[other].context.position(ALPHA) == 2, "one of them is not its own"
+
+
+def test_without_minding_holes_between_books_a_missed_execution_stays_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(core, "MISSED", ("exec.",))
+    rig = StrategyRig()
+    session = rig.start("buyeachquote")
+    rig.tell(
+        GapSeen(at_ns=0, subject="book.paper", publisher="e", expected_seq=2, got_seq=4),
+    )
+    assert rig.tell(book(ALPHA="3")) == []
+    assert rig.core.sessions[session].context.position(ALPHA) == 0
 
 
 def test_sessions_that_share_an_instrument_are_paused_when_executions_were_missed() -> None:

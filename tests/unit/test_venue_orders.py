@@ -12,6 +12,7 @@ from schemas.venue import (
     VenueOrderStatus,
     VenueReplaced,
 )
+from services.distinct import Distinct
 from services.executor.config import VenueConfig
 from tests.builders import ALPHA, BETA, dec, order, quote
 from tests.executor_builders import (
@@ -108,6 +109,14 @@ def test_of_orders_that_ended_long_ago_only_the_ids_are_kept_and_none_comes_twic
     assert [each.order_id for each in venue_book(core).executions] == ["o2", "o3", "o4"]
     assert [each.order_id for each in venue_book(core, since_ns=4).executions] == ["o4"]
     assert core.ledger.portfolio.quantity(ALPHA) == 5
+
+
+def test_without_the_ids_of_long_ago_the_exchange_takes_an_order_twice() -> None:
+    core = quoted(VenueConfig(closed_orders_max=0))
+    say(core, placed(order("o0", quantity="1")))
+    core.ledger._forgotten = Distinct()  # the safeguard, removed
+    say(core, placed(order("o0", quantity="1")))
+    assert core.ledger.accepted_count == 2
 
 
 @pytest.mark.parametrize(
