@@ -43,6 +43,9 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     breaches: "tuple[SessionBreach, ...]" = ()
     """Its own limits that are reached now; of what is not known nothing is said here."""
 
+    held: str = ""
+    """Of one that runs: what forbids it to trade now, or to increase, though it does not itself."""
+
 
 class SessionLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A session's own limits, beside those of its account and tighter; in the account's currency.

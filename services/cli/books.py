@@ -13,7 +13,7 @@ from services.cli.asking import silent
 from services.cli.desk import at_desk, gather
 from services.cli.exits import Exit
 from services.cli.locate import Place
-from services.cli.output import UNKNOWN, Output, time_of
+from services.cli.output import UNKNOWN, Output, detail_of, state_of, time_of
 
 
 def positions(place: Place | None = None) -> Exit:
@@ -85,7 +85,7 @@ async def _sessions(place: Place) -> Exit:
         return silent(output, "strategy", {"sessions": None})
     output.data({"sessions": found.sessions})
     rows = [
-        (s.session, s.strategy, s.state, " ".join(s.instruments), s.signal_count, s.detail)
+        (s.session, s.strategy, state_of(s), " ".join(s.instruments), s.signal_count, detail_of(s))
         for s in found.sessions
     ]
     columns = ("session", "strategy", "state", "instruments", "signals", "")

@@ -13,6 +13,7 @@ from schemas.control import BreakerState
 from schemas.errors import FieldError, SluiceError
 from schemas.health import ArbiterReported
 from schemas.restrictions import Level, Restriction
+from schemas.sessions import SessionView
 
 UNKNOWN = "unknown"
 PIPE_COLUMNS = 200
@@ -108,6 +109,16 @@ def restriction_text(each: Restriction) -> str:
     what = "REDUCE ONLY" if each.level is Level.REDUCE else "HALTED"
     who, why = each.operator or "somebody", each.reason or "no reason given"
     return f"{what} {each.scope} since {time_of(each.at_ns)} by {who}: {why} ({each.number})"
+
+
+def state_of(view: SessionView) -> str:
+    """Return a session's state, and that it is held where something outside forbids it to trade."""
+    return f"{view.state}, held" if view.held else str(view.state)
+
+
+def detail_of(view: SessionView) -> str:
+    """Return what there is to say of a session: what holds it first."""
+    return view.held or view.detail
 
 
 def error_text(error: SluiceError) -> str:

@@ -16,7 +16,7 @@ from services.cli.asking import silent
 from services.cli.desk import at_desk, gather
 from services.cli.exits import Exit
 from services.cli.locate import Place
-from services.cli.output import UNKNOWN, Output, time_of
+from services.cli.output import UNKNOWN, Output, detail_of, state_of, time_of
 
 session_app = App(name="session", help="Sessions, one by one: how they do, are they well.")
 
@@ -95,12 +95,12 @@ def _status(output: Output, told: SessionsReported, found: tuple[SessionMeasure,
         (
             view.session,
             view.strategy,
-            view.state,
+            state_of(view),
             time_of(view.started_ns) if view.started_ns else UNKNOWN,
             view.signal_count,
             view.fill_count,
             view.open_order_count,
-            view.detail,
+            detail_of(view),
         )
         for view in chosen
     ]

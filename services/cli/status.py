@@ -21,7 +21,7 @@ from schemas.sessions import SessionView
 from services.cli.desk import Desk, at_desk, gather
 from services.cli.exits import Exit
 from services.cli.locate import Place
-from services.cli.output import UNKNOWN, Output, amount, shown
+from services.cli.output import UNKNOWN, Output, amount, detail_of, shown, state_of
 
 ORDER_PATH = ("breaker", "gate", "executor")
 """Without an answer of these nothing can be said about trading."""
@@ -263,6 +263,6 @@ def _print_sessions(found: Status, output: Output) -> None:
         return
     for each in found.sessions:
         output.line(
-            f"session {each.session}   {each.strategy}   {each.state}   "
-            f"{len(each.instruments)} instruments   {each.signal_count} signals   {each.detail}"
+            f"session {each.session}   {each.strategy}   {state_of(each)}   "
+            f"{len(each.instruments)} instruments   {each.signal_count} signals   {detail_of(each)}"
         )

@@ -23,6 +23,7 @@ from services.core import Core
 from services.performance.core import By, Performance
 from services.performance.fold import Terms
 from services.strategy.core import StrategyCore
+from services.strategy.held import Held
 from services.strategy.measures import Measure, share_of
 
 TICK_NS = 10 * NS_PER_S
@@ -60,6 +61,7 @@ class Measured:
         self._pending: dict[SignalId, SignalRaised] = {}
         self._is_reconciled = self._has_difference = False
         self._tick_ns: int | None = None
+        self._held = Held()
         folded = self._whole.hears - {QuoteReceived}
         self._folded = folded | {SessionStateChanged, SessionValued}
         self.hears: frozenset[type[Event]] = core.hears | {
@@ -81,6 +83,7 @@ class Measured:
         elif isinstance(event, ReconciliationReported):
             self._has_difference = bool(event.differences)
         said = self._core.handle(event, now_ns) if type(event) in self._core.hears else ()
+        self._held.take(event)
         self._take(event)
         for each in said:
             self._take(each)
@@ -111,7 +114,9 @@ class Measured:
         """Return every session as it stands, with its figures and its risk."""
         report = self._core.describe(now_ns)
         assert isinstance(report, SessionsReported), report
-        views = {view.session: view for view in report.sessions}
+        is_trading = self._sessions.is_trading
+        sessions = tuple(self._held.shown(view, is_trading=is_trading) for view in report.sessions)
+        views = {view.session: view for view in sessions}
         found = [
             measure.view(views[key], now_ns)
             for key, measure in self._measures.items()
@@ -121,7 +126,9 @@ class Measured:
             by.value: {name: share_of(each) for name, each in self._whole.attribution(by).items()}
             for by in By
         }
-        return msgspec.structs.replace(report, measures=tuple(found), attribution=parts)
+        return msgspec.structs.replace(
+            report, sessions=sessions, measures=tuple(found), attribution=parts
+        )
 
     def _take(self, event: Event) -> None:
         """Fold one event in, heard, said or kept."""

@@ -6,16 +6,18 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from schemas.control import HaltRequested
+from schemas.control import EpochEnded, EpochStarted, HaltRequested
 from schemas.executions import BookReported
 from schemas.health import SessionsReported
 from schemas.measures import PaperDayNoted, RiskStatus, SessionMeasure, SessionValued, Share
 from schemas.orders import Outcome, SignalDecided, SignalRaised
 from schemas.reconciliation import Difference, DifferenceKind
+from schemas.restrictions import Level, RestrictionRequested
 from schemas.results import PaperDay
 from schemas.sessions import SessionState
 from services.strategy.config import ExecutionLimits, RiskLimits, StrategyConfig
 from services.strategy.core import StrategyCore
+from services.strategy.held import NOT_STARTED
 from services.strategy.measured import TICK_NS, Measured, MeasureTerms
 from services.strategy.measures import _day_of
 from tests.builders import ACCOUNT, S_NS, quote
@@ -262,3 +264,32 @@ def test_what_trades_is_told_and_says_the_same_with_or_without_being_measured() 
     wanted = [e for e in plain.said if isinstance(e, SignalRaised)]
     assert every(SignalRaised, measured.said) == wanted
     assert only(SignalRaised, plain.said).quantity == Decimal(1)
+
+
+@pytest.mark.req("S-04", "G-09")
+def test_a_session_that_runs_says_what_holds_it() -> None:
+    rig = MeasuredRig("idle")
+    assert [view.held for view in rig.report().sessions] == [""]
+    for scope, level in (("symbol.sim.ALPHA", Level.REDUCE), (f"account.{ACCOUNT}", Level.HALT)):
+        rig.tell(RestrictionRequested(at_ns=0, scope=scope, level=level, operator="ann"))
+    rig.tell(RestrictionRequested(at_ns=0, scope="venue.other", level=Level.HALT))
+    parts = [
+        f"account.{ACCOUNT} is halted: no reason given, by ann",
+        "symbol.sim.ALPHA may only reduce: no reason given, by ann",
+    ]
+    assert [view.held for view in rig.report().sessions] == ["; ".join(parts)]
+    rig.tell(HaltRequested(at_ns=0, reason="too hot", operator="bob"))
+    halted = "; ".join(["halted: too hot, by bob", *parts])
+    assert [view.held for view in rig.report().sessions] == [halted]
+    rig.tell(EpochEnded(at_ns=0, epoch=1, reason="the gate began anew"))
+    ended = "; ".join(["epoch 1 has ended: the gate began anew", *parts])
+    assert [view.held for view in rig.report().sessions] == [ended]
+
+
+@pytest.mark.req("S-04", "S-13")
+def test_after_a_restart_a_session_is_held_until_a_start() -> None:
+    rig = MeasuredRig("idle")
+    rig.restart()
+    assert [view.held for view in rig.report().sessions] == [NOT_STARTED]
+    rig.tell(EpochStarted(at_ns=0, epoch=9, start_id="s9", operator="ann", members={}))
+    assert [view.held for view in rig.report().sessions] == [""]
