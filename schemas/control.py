@@ -179,6 +179,9 @@ class Prepared(Event, frozen=True, kw_only=True):
     restriction_count: int = 0
     """Restrictions this process has heard since it started."""
 
+    unconfirmed: tuple[Restriction, ...] = ()
+    """Those of them, since the newest epoch, of which the arbiter has not told it."""
+
 
 class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One component that an epoch is for."""

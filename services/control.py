@@ -138,6 +138,11 @@ class ControlGuard:
                     return found
         return None
 
+    def unconfirmed(self) -> tuple[Restriction, ...]:
+        """Return what was heard since the newest epoch, and came in no word of the arbiter's."""
+        heard = (self.restrictions[key] for key in self._heard)
+        return tuple(each for each in heard if not each.number)
+
     def restrict(self, scope: str, level: Level) -> None:
         """Forbid, now: before a byte is decoded, like a halt. An unknown scope is everything."""
         key = (known_scope(scope), level)
@@ -246,6 +251,7 @@ class ControlGuard:
             return NOTHING
         if member is None or member.boot_id != self.boot_id or member.halts != self.halts:
             self._end_epoch(self.epoch)  # a newer one that is not ours ends the one we serve
+            self._heard.clear()  # it was decided with what there was to be told
             return NOTHING
         # The epoch comes last: a core reads on another thread, and an old lease is none for it.
         self.lease_until_ns, self._has_been_leased = 0, False

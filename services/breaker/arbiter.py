@@ -91,7 +91,7 @@ class Arbiter:
             LockRequested: self._on_lock,
             UnlockAsked: self._unlocks.on_asked,
             StartAsked: self._starts.on_asked,
-            Prepared: self._starts.on_prepared,
+            Prepared: self._on_prepared,
             EpochStored: self._starts.on_stored,
             EpochRefused: self._starts.on_refused,
             ResetAsked: self._resets.on_asked,
@@ -241,6 +241,33 @@ class Arbiter:
             level=asked.level,
         )
         return [acknowledged, *said]
+
+    def _on_prepared(self, answer: Prepared, now_ns: int) -> list[Event]:
+        """Take one member's answer; a restriction that only the member has heard refuses the start.
+
+        It came while nobody was here to hear it and nothing could store it. Somebody was told that
+        it is in force, so it stays so: said again by us, and only a person's reset takes it away.
+        """
+        state, said = self.state, list[Event]()
+        is_due = self._starts.is_preparing(answer)
+        unheard = [r for r in answer.unconfirmed if is_due and (r.scope, r.level) not in state.told]
+        for each in unheard:
+            reason = f"{answer.component} has it in force, and it was not heard here"
+            asked = RestrictionRequested(
+                at_ns=now_ns,
+                level=each.level,
+                scope=each.scope,
+                reason=reason,
+                operator=OWN + answer.component,
+            )
+            said += [asked, *self._fold(asked, now_ns)]
+        if unheard:
+            names = ", ".join(f"{each.level} of {each.scope}" for each in unheard)
+            found = f"{names}, which {answer.component} alone had heard"
+            wanted = "a look at it (it is in force): `sluice status`, then start again"
+            error = FieldError(path="restrictions", found=found, wanted=wanted)
+            said += self._starts.fail([error], now_ns)
+        return [*said, *self._starts.on_prepared(answer, now_ns)]
 
     def _on_lock(self, asked: LockRequested, now_ns: int) -> list[Event]:
         """Lock, and halt if nobody has: who asks for a lock has said a halt first, or should."""

@@ -96,12 +96,17 @@ class Starts:
         asked = start.asked
         return [PrepareAsked(at_ns=now_ns, start_id=asked.start_id, request=asked.request)]
 
+    def is_preparing(self, answer: Prepared) -> bool:
+        """Whether this answers the start under way."""
+        start = self._pending
+        if start is None or start.phase is not _Phase.PREPARING:
+            return False
+        return answer.start_id == start.asked.start_id
+
     def on_prepared(self, answer: Prepared, now_ns: int) -> list[Event]:
         """Take one member's answer; with the last of them, propose the epoch or refuse."""
         start = self._pending
-        if start is None or start.phase is not _Phase.PREPARING:
-            return []
-        if answer.start_id != start.asked.start_id or not start.answers.take(answer):
+        if start is None or not self.is_preparing(answer) or not start.answers.take(answer):
             return []
         if found := start.answers.complaints():
             return self.fail(found, now_ns)

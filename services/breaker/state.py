@@ -64,6 +64,7 @@ class ControlState:
         is_manual: whether one of the open halts was asked for by anyone but our breakers.
         restrictions: what is restricted and not reset, by scope and level; of each the newest.
         ending: restrictions that were reset, and stay in force until the epoch's end.
+        told: scope and level of all that was restricted since the newest epoch began, reset or not.
         locks: what no person has taken away, oldest first.
         tripped: breakers that have tripped since the last reset.
         epoch: the epoch in force, or None.
@@ -81,6 +82,7 @@ class ControlState:
         self.is_manual = False
         self.restrictions: dict[tuple[str, Level], Restriction] = {}
         self.ending: tuple[Restriction, ...] = ()
+        self.told: frozenset[tuple[str, Level]] = frozenset()
         self.locks: tuple[Lock, ...] = ()
         self.tripped: dict[str, BreakerTripped] = {}
         self.epoch: EpochStarted | None = None
@@ -162,6 +164,7 @@ class ControlState:
 
     def _begin(self, epoch: EpochStarted) -> None:
         self.epoch, self.epoch_last, self.ending = epoch, epoch.epoch, ()
+        self.told = frozenset(self.restrictions)
         self.epoch_max = max(self.epoch_max, epoch.epoch)
         self.seq_max = max(self.seq_max, epoch.stream_seq)
         self.seq_leased = epoch.stream_seq
@@ -220,6 +223,7 @@ class ControlState:
                     at_ns=fact.at_ns,
                 )
                 self.restrictions = {**self.restrictions, (scope, level): made}
+                self.told |= {(scope, level)}
             case LockRequested(component=component, code=code, reason=reason, at_ns=at_ns):
                 lock = Lock(
                     number=self.halts, component=component, code=code, reason=reason, at_ns=at_ns
@@ -241,6 +245,7 @@ class ControlState:
         again = (each for each in self.ending if (each.scope, each.level) not in known)
         self.ending = (*again, *gone) if self.epoch is not None else ()
         self.restrictions = known
+        self.told |= known.keys()
 
     def _lock(self, changed: LocksChanged) -> None:
         self.locks = changed.locks

@@ -156,6 +156,7 @@ class Rounds:
             limits_hash=guard.limits_hash,
             halts=guard.halts,
             restriction_count=guard.restriction_count,
+            unconfirmed=guard.unconfirmed(),
             epoch_max=guard.epoch_max,
             is_reconciled=not errors,
             errors=errors,

@@ -59,6 +59,7 @@ class Preparation:
             limits_hash=guard.limits_hash,
             halts=guard.halts,
             restriction_count=guard.restriction_count,
+            unconfirmed=guard.unconfirmed(),
             epoch_max=guard.epoch_max,
             is_reconciled=book.is_reconciled,
             errors=errors,
