@@ -25,6 +25,7 @@ from schemas.health import HealthReported
 from schemas.restrictions import (
     Level,
     LockRequested,
+    Restriction,
     RestrictionRequested,
     UnlockAsked,
     UnlockRequest,
@@ -113,6 +114,7 @@ def prepared(
     is_reconciled: bool = True,
     errors: Iterable[FieldError] = (),
     session: str | None = None,
+    unconfirmed: Iterable[Restriction] = (),
 ) -> Prepared:
     own_hash = "" if component == "strategy" else HASH
     return Prepared(
@@ -126,6 +128,7 @@ def prepared(
         is_reconciled=is_reconciled,
         errors=tuple(errors),
         session=None if session is None else SessionId(session),
+        unconfirmed=tuple(unconfirmed),
     )
 
 
@@ -173,6 +176,7 @@ class ControlRig:
         said: everything the core has said, in order.
         kept: its journal.
         members_halts: what gate and executor say they have heard, in their answers.
+        members_unconfirmed: the restrictions that the gate names in its own.
     """
 
     def __init__(
@@ -184,6 +188,7 @@ class ControlRig:
         self.said: list[Event] = []
         self.kept: list[Event] = []
         self.members_halts = 0
+        self.members_unconfirmed: tuple[Restriction, ...] = ()
         self.are_members_up = True
         self.generations = dict.fromkeys(MEMBERS, 1)
         self.start_count = 0
@@ -277,6 +282,7 @@ class ControlRig:
                     said.start_id,
                     halts=self.members_halts,
                     generation=self.generations[name],
+                    unconfirmed=self.members_unconfirmed if name == "gate" else (),
                 )
                 for name in MEMBERS
             ]

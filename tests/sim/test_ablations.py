@@ -38,6 +38,7 @@ from services.strategy.core import StrategyCore
 from tests.sim.invariants import check, first_violation, under
 
 SEEDS = range(60)
+UNSTORED_SEED = 711_383
 REPEATS = msgspec.structs.replace(CHAOS, repeat_probability=0.2)
 CRASHES = msgspec.structs.replace(
     CHAOS, crash_probability=0.01, repeat_probability=0.2, late_ns_max=2 * NS_PER_S
@@ -275,6 +276,16 @@ RESTRICTED = msgspec.structs.replace(under(), restrictions_per_s=0.3)
 def test_without_keeping_a_restriction_some_seed_breaks_it(parts: Parts, wanted: set[str]) -> None:
     found = first_violation(SEEDS, wanted, parts, RESTRICTED)
     assert found is not None, "the safeguard was taken out, and nobody noticed"
+
+
+@pytest.mark.req("G-09")
+def test_without_the_members_word_a_restriction_nobody_stored_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Seed 711383: it came while the arbiter was dead and the server's disk was full."""
+    check(simulate(UNSTORED_SEED))
+    monkeypatch.setattr(ControlGuard, "unconfirmed", lambda _self: ())
+    assert simulate(UNSTORED_SEED).invariant == "kept"
 
 
 @pytest.mark.req("G-09")

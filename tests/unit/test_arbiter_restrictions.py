@@ -14,6 +14,7 @@ from schemas.control import (
     Response,
     TradingState,
 )
+from schemas.errors import FieldError
 from schemas.health import ArbiterReported
 from schemas.restrictions import (
     Level,
@@ -34,9 +35,11 @@ from tests.control_rig import (
     halt,
     kinds,
     only,
+    prepared,
     question,
     reset,
     restriction,
+    start,
 )
 
 SCOPE = "symbol.sim.ALPHA"
@@ -364,3 +367,47 @@ def test_a_lease_answers_what_was_known_when_the_stream_was_read() -> None:
     said = rig.tell(question("executor", at_ns=rig.now_ns))
     answers = [e for e in said if isinstance(e, LeaseAnswered)]
     assert [len(each.restrictions) for each in answers] == [1, 1]
+
+
+HEARD = Restriction(scope=SCOPE, level=Level.HALT)
+"""As a component has it that nobody has told of its number."""
+
+
+def test_one_that_only_a_member_has_heard_refuses_the_start_and_is_in_the_next() -> None:
+    rig = ControlRig().ready()
+    rig.members_unconfirmed = (HEARD,)
+    refused = rig.answer_of(rig.tell(start()))
+    found = f"halt of {SCOPE}, which gate alone had heard"
+    wanted = "a look at it (it is in force): `sluice status`, then start again"
+    error = FieldError(path="restrictions", found=found, wanted=wanted)
+    assert (refused.is_ok, refused.errors) == (False, (error,))
+    reason = "gate has it in force, and it was not heard here"
+    again = only(RestrictionRequested, rig.said)
+    assert (again.scope, again.level, again.reason) == (SCOPE, Level.HALT, reason)
+    rig.restart()
+    rig.ready()
+    made = Restriction(
+        scope=SCOPE,
+        level=Level.HALT,
+        number=1,
+        reason=reason,
+        operator="breaker.gate",
+        at_ns=rig.now_ns,
+    )
+    assert rig.run().restrictions == (made,)
+
+
+def test_one_that_was_heard_and_reset_since_the_epoch_refuses_nothing() -> None:
+    rig = running()
+    rig.tell(restriction())
+    assert rig.reset(1).is_ok
+    rig.members_unconfirmed = (HEARD,)
+    rig.restart()
+    rig.ready()
+    assert rig.run().restrictions == ()
+
+
+def test_a_late_answer_to_an_older_start_restricts_nothing() -> None:
+    rig = running()
+    assert rig.tell(prepared("gate", "start-0", unconfirmed=[HEARD])) == []
+    assert report(rig).restrictions == ()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from schemas import wire
@@ -320,3 +321,32 @@ def test_without_the_subject_deciding_a_payload_narrows_a_halt_to_nothing() -> N
         guard.handle(halt, 1)
         found.append(guard.permits(1))
     assert found == ["halted", ""]
+
+
+def test_what_the_arbiter_has_not_told_of_is_named_until_it_has() -> None:
+    guard = running()
+    assert guard.unconfirmed() == ()
+    guard.restrict("symbol.sim.ALPHA", Level.HALT)
+    heard = Restriction(scope="symbol.sim.ALPHA", level=Level.HALT)
+    assert guard.unconfirmed() == (heard,)
+    guard.handle(answer(1, restriction("symbol.sim.ALPHA")), 0)
+    assert guard.unconfirmed() == ()
+
+
+@pytest.mark.parametrize("member", ["gate", "executor"])
+def test_an_epoch_is_the_last_word_on_what_was_heard_before_it(member: str) -> None:
+    guard = running()
+    guard.restrict("symbol.sim.ALPHA", Level.HALT)
+    mine = epoch(2, restriction_count=1)
+    theirs = msgspec.structs.replace(mine, members={member: mine.members["gate"]})
+    guard.handle(theirs, 0)
+    assert guard.unconfirmed() == ()
+    guard.restrict("venue.sim", Level.REDUCE)
+    assert guard.unconfirmed() == (Restriction(scope="venue.sim", level=Level.REDUCE),)
+
+
+def test_what_was_heard_after_preparing_is_named_at_the_next_start() -> None:
+    guard = running()
+    guard.restrict("symbol.sim.ALPHA", Level.HALT)
+    guard.handle(epoch(2, restriction_count=0), 0)
+    assert guard.unconfirmed() == (Restriction(scope="symbol.sim.ALPHA", level=Level.HALT),)
