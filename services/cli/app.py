@@ -42,6 +42,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("backup", "services.cli.backup:backup_app", "Back up, verify a backup, restore it."),
     ("watch", "services.cli.watch:watch", "Events as they happen, decoded."),
     ("logs", "services.cli.logs:logs", "Logs of all services and events of the bus, as one."),
+    ("streams", "services.cli.streams:streams", "How the bus keeps what is said."),
     ("doctor", "services.cli.doctor:doctor", "Is everything as it must be?"),
     ("explain", "services.cli.explain:explain", "How one part of it works."),
     ("config", "services.cli.config_command:config_app", "Check or show the configuration."),

@@ -17,10 +17,12 @@ from services.cli.desk import Desk, at_desk
 from services.cli.exits import Exit
 from services.cli.locate import Place
 from services.cli.output import Output, to_json
+from services.cli.streams import configured, mend
 from services.cli.system import Run, prepare
 from services.cli.up_start import start_by_itself
 from services.cli.up_view import NEXT_COMMANDS, document_of, line_of, page_of, summary_of
 from services.cli.up_watch import UpWatch
+from services.runtime.fastpath import BusConnection
 from services.runtime.supervisor import Supervisor
 
 SETTLE_TRIES, SETTLE_EVERY_S = 30, 0.1
@@ -75,7 +77,7 @@ class _Up:
         self._began_s = self._ready_s = time.monotonic()
         self._asked = asyncio.Event()
         self._watch: UpWatch | None = None
-        self._supervisor = Supervisor(run.plan, self._note, run.announce)
+        self._supervisor = Supervisor(run.plan, self._note, run.announce, self._mend)
 
     async def run(self) -> Exit:
         """Start, show, stop."""
@@ -95,6 +97,11 @@ class _Up:
             self._run.retire()
         self._say_goodbye()
         return Exit.OK
+
+    async def _mend(self, connection: BusConnection) -> None:
+        """Bring the streams of an earlier run to what is configured now."""
+        for each in await mend(connection, configured(self._run.config.data_dir)):
+            self._note(each)
 
     async def _trade(self, desk: Desk) -> None:
         self._watch = watch = UpWatch(desk)

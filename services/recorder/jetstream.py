@@ -62,27 +62,56 @@ async def request(connection: Client, call: str, body: dict[str, Any]) -> dict[s
 
 
 async def ensure_stream(connection: Client, spec: StreamSpec, config: RecorderConfig) -> list[str]:
-    """Make the stream if it is missing, mend it if it can be; return what stays otherwise.
+    """Make the stream if it is missing; return what it has otherwise than it should.
+
+    It is not mended here: whoever records what is done must not be able to change what is kept.
 
     Raises:
         JetStreamError: it is missing and cannot be made.
         nats.errors.Error: the server cannot be reached in time.
     """
     wanted = stream_config(spec, config)
+    found = await found_stream(connection, spec)
+    if found is None:
+        answer = await request(connection, f"STREAM.CREATE.{spec.name}", wanted)
+        found = answer["config"]
+    return differences(found, wanted)
+
+
+async def found_stream(connection: Client, spec: StreamSpec) -> dict[str, Any] | None:
+    """Return how the stream is configured; None if there is none.
+
+    Raises:
+        JetStreamError: the server says no.
+        nats.errors.Error: the server cannot be reached in time.
+    """
     try:
-        found = await request(connection, f"STREAM.INFO.{spec.name}", {})
+        answer = await request(connection, f"STREAM.INFO.{spec.name}", {})
     except JetStreamError as refused:
-        if refused.status != NOT_FOUND:
-            raise
-        found = await request(connection, f"STREAM.CREATE.{spec.name}", wanted)
-    if not differences(found["config"], wanted):
+        if refused.status == NOT_FOUND:
+            return None
+        raise
+    config: dict[str, Any] = answer["config"]
+    return config
+
+
+async def mend_stream(connection: Client, spec: StreamSpec, config: RecorderConfig) -> list[str]:
+    """Bring a stream that exists to what is configured; return what stays otherwise.
+
+    Raises:
+        JetStreamError: the server says no to asking for it.
+        nats.errors.Error: the server cannot be reached in time.
+    """
+    wanted = stream_config(spec, config)
+    found = await found_stream(connection, spec)
+    if found is None or not differences(found, wanted):
         return []
     try:
-        mended = {**found["config"], **wanted}
-        found = await request(connection, f"STREAM.UPDATE.{spec.name}", mended)
-    except JetStreamError:
-        pass  # some of it cannot be changed once a stream exists: said, and the rest goes on
-    return differences(found["config"], wanted)
+        answer = await request(connection, f"STREAM.UPDATE.{spec.name}", {**found, **wanted})
+        found = answer["config"]
+    except JetStreamError as refused:  # some of it cannot be changed once a stream exists
+        return [*differences(found, wanted), str(refused.fields["found"])]
+    return differences(found, wanted)
 
 
 async def create_consumer(

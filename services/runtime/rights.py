@@ -79,7 +79,7 @@ from schemas.sessions import (
     StrategyFailed,
 )
 from schemas.settlement import PositionSettled
-from schemas.streams import CONTROL
+from schemas.streams import CONTROL, STREAMS
 from schemas.subjects import EPOCH_RECORD, FLATTEN, HALTING, QUERY, SUBJECTS, subjects_of
 from services.control import ControlGuard
 from services.runtime.fastpath import BusConnection
@@ -195,10 +195,10 @@ _ASKS: dict[str, tuple[str, ...]] = {
         f"$JS.API.STREAM.MSG.GET.{CONTROL.name}",
     ),
     "recorder": (
-        "$JS.API.STREAM.CREATE.*",
-        "$JS.API.STREAM.UPDATE.*",
+        *(f"$JS.API.STREAM.CREATE.{spec.name}" for spec in STREAMS),
         "$JS.API.STREAM.INFO.*",
-        "$JS.API.CONSUMER.DURABLE.CREATE.*.*",
+        "$JS.API.STREAM.MSG.GET.*",
+        "$JS.API.CONSUMER.CREATE.*.*",
         "$JS.API.CONSUMER.MSG.NEXT.*.*",
         "$JS.ACK.>",
     ),

@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +72,7 @@ class Supervisor:
         plan: what to run.
         note: told, in words, what a person at the terminal should know.
         on_pids: called with the living process ids, by name, whenever they have changed.
+        on_bus: awaited once the bus is there, before any service is started.
     """
 
     def __init__(
@@ -79,8 +80,9 @@ class Supervisor:
         plan: Plan,
         note: Callable[[str], None] = lambda _text: None,
         on_pids: Callable[[dict[str, int]], None] = lambda _pids: None,
+        on_bus: Callable[[BusConnection], Awaitable[None]] | None = None,
     ) -> None:
-        self._plan, self._note, self._on_pids = plan, note, on_pids
+        self._plan, self._note, self._on_pids, self._on_bus = plan, note, on_pids, on_bus
         self._clock, self._boot_id = Clock(), BootId(secrets.token_hex(4))
         self._started_s = time.monotonic()
         self.roster = Roster([spec.name for spec in plan.specs])
@@ -101,7 +103,9 @@ class Supervisor:
         """
         if self._plan.server is not None:
             await self._start_stage([self._plan.server])
-        await self._join_bus()
+        connection = await self._join_bus()
+        if self._on_bus is not None:
+            await self._on_bus(connection)
         for stage in self._plan.stages:
             await self._start_stage(stage)
 
@@ -158,7 +162,7 @@ class Supervisor:
             self._pids = pids
             self._on_pids(pids)
 
-    async def _join_bus(self) -> None:
+    async def _join_bus(self) -> BusConnection:
         self._connection = connection = await connect(NAME, self._plan.bus)
         self._outbox = Outbox(connection, f"{NAME}-{self._boot_id}")
         await connection.take(SUBJECTS[HealthReported], self._take_health)
@@ -169,6 +173,7 @@ class Supervisor:
             NAME, plan.metrics, plan.data_dir, self._sight, self._outbox.meter, self._note
         )
         await self._metrics.open()
+        return connection
 
     async def _leave_bus(self) -> None:
         if self._connection is None or self._beat is None:

@@ -1,5 +1,6 @@
 """Every command against a system that trades, as a person or a script uses them."""
 
+import asyncio
 import json
 import os
 import signal
@@ -10,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from schemas.streams import ORDERS
+from services.cli.locate import Place, locate
+from services.recorder.jetstream import found_stream, request
+from services.runtime.connect import connect
 from tests.e2e.system import System
 
 
@@ -69,6 +74,32 @@ def test_doctor_tries_the_door_and_hears_every_heart(trading: System) -> None:
     for name in ("recorder", "venue", "breaker", "executor", "gate", "strategy", "feed"):
         assert verdicts[name] == "ok"
     assert verdicts["recording"] == "warning"  # not durable: fine for paper, and said
+
+
+@pytest.mark.req("R-01")
+def test_a_weakened_stream_is_shown_and_mended(trading: System) -> None:
+    plain = trading.run("streams")
+    assert (plain.returncode, plain.stdout.count("as configured")) == (0, 5), plain.stdout
+    weaken(trading.data_dir)
+    shown = trading.run("streams", "--json")
+    differs = json.loads(shown.stdout)["streams"]["ORDERS"]
+    assert (shown.returncode, differs) == (6, ["ORDERS.max_msgs is 1000000, wanted -1"])
+    assert trading.run("streams", "--apply").returncode == 0
+    assert trading.run("streams").returncode == 0
+
+
+def weaken(data_dir: Path) -> None:
+    """Change a stream as somebody could who has the one key that may."""
+    bus = locate(Place(data_dir=data_dir))
+
+    async def change() -> None:
+        connection = await connect("supervisor", bus)
+        kept = await found_stream(connection, ORDERS)
+        assert kept is not None
+        await request(connection, "STREAM.UPDATE.ORDERS", {**kept, "max_msgs": 1_000_000})
+        await connection.close()
+
+    asyncio.run(change())
 
 
 @pytest.mark.req("G-09", "B-05", "O-05")

@@ -11,7 +11,7 @@ import uvloop
 from services.recorder.jetstream import request
 from services.runtime import fastpath
 from services.runtime.fastpath import COPY, BusConnection
-from tests.integration.guarded import GuardedServer
+from tests.integration.guarded import CONFIGURATION, GuardedServer
 
 pytestmark = pytest.mark.req("A-01", "S-13")
 TARGET, SOURCE = "order.sim.paper", "alert.forged"
@@ -21,11 +21,18 @@ Way = Callable[[BusConnection, str], Awaitable[None]]
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[GuardedServer]:
-    started = GuardedServer(tmp_path / "bus")
+    started = GuardedServer(tmp_path / "bus", configuration=may_make_any_stream())
     try:
         yield started
     finally:
         started.stop()
+
+
+def may_make_any_stream() -> str:
+    """Return the committed rights, but for the recorder's, which may make any stream: the worst."""
+    text, named = CONFIGURATION.read_text(), '"$JS.API.STREAM.CREATE.CONTROL"'
+    assert named in text
+    return text.replace(named, '"$JS.API.STREAM.CREATE.*"')
 
 
 def stream(**more: Any) -> dict[str, Any]:

@@ -17,22 +17,29 @@ from typing import Any
 import msgspec
 import pytest
 import uvloop
+from nats import errors as nats_errors
 
 from schemas.base import NS_PER_S
 from schemas.control import HaltRequested
 from schemas.health import AlertRaised
-from schemas.streams import STREAMS
+from schemas.streams import FILLS, ORDERS, STREAMS
 from services.recorder.chain import Head
 from services.recorder.config import RecorderConfig
 from services.recorder.core import STALLED_NS
-from services.recorder.jetstream import JetStreamError, Start, request
+from services.recorder.jetstream import (
+    JetStreamError,
+    Start,
+    found_stream,
+    mend_stream,
+    request,
+)
 from services.recorder.journal import Journal, verify_folder
 from services.recorder.recording import Recording
 from services.runtime.fastpath import BusConnection
 from services.runtime.keys import SYNC_ALWAYS
 from tests.conftest import ROOT
 from tests.integration.guarded import GuardedServer
-from tests.recorder_rig import WAIT_S, events, recording, records
+from tests.recorder_rig import CONFIG, WAIT_S, events, recording, records
 
 pytestmark = pytest.mark.req("R-01")
 ORDER, FILL = "order.sim.paper", "exec.sim.paper"
@@ -490,7 +497,9 @@ def test_the_verdict_on_durability_is_that_of_the_server_itself(
         server.stop()
 
 
-def test_a_stream_somebody_made_too_weak_is_mended_or_said_so(tmp_path: Path) -> None:
+def test_a_stream_somebody_made_too_weak_is_said_and_mended_by_another_key_only(
+    tmp_path: Path,
+) -> None:
     server = GuardedServer(tmp_path / "bus", configuration="jetstream {}\n")
 
     async def scenario() -> None:
@@ -501,15 +510,41 @@ def test_a_stream_somebody_made_too_weak_is_mended_or_said_so(tmp_path: Path) ->
         await request(connection, "STREAM.CREATE.FILLS", mendable)
         async with recording(tmp_path, server.bus) as rig:
             await rig.ready()
-            detail = rig.core.describe(0).detail
-            assert "ORDERS.storage is memory, wanted file" in detail
-            assert "FILLS" not in detail
+            found = rig.core.describe(0)
+            assert not found.is_durable
+            assert "ORDERS.storage is memory, wanted file" in found.detail
+            assert "FILLS.max_msgs is 5, wanted -1" in found.detail
+        left = await mend_stream(connection, ORDERS, CONFIG)
+        assert "ORDERS.storage is memory, wanted file" in left
+        assert await mend_stream(connection, FILLS, CONFIG) == []
+        mended = await found_stream(connection, FILLS)
+        assert mended is not None
+        assert (mended["max_msgs"], mended["deny_purge"]) == (-1, True)
         await connection.close()
 
     try:
         run(scenario())
     finally:
         server.stop()
+
+
+@pytest.mark.req("R-01", "A-01")
+def test_the_recorders_key_cannot_change_a_stream(tmp_path: Path, server: GuardedServer) -> None:
+    async def scenario() -> None:
+        async with recording(tmp_path, server.bus) as rig:
+            await rig.ready()
+            thief = await server.connect("recorder")
+            kept = await found_stream(thief, ORDERS)
+            assert kept is not None
+            with pytest.raises(nats_errors.TimeoutError):
+                await request(thief, "STREAM.UPDATE.ORDERS", {**kept, "max_msgs": 1})
+            assert "permissions violation" in "; ".join(thief.refusals).lower()
+            with pytest.raises(JetStreamError):  # nor by making it once more
+                await request(thief, "STREAM.CREATE.ORDERS", {**kept, "max_msgs": 1})
+            assert await found_stream(thief, ORDERS) == kept
+            await thief.close()
+
+    run(scenario())
 
 
 def test_too_small_a_disk_for_market_data_is_said_and_keeps_nobody_from_trading(
