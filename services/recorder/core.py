@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from schemas.base import NS_PER_MS, NS_PER_S, BootId, Event
 from schemas.control import HaltAcknowledged, HaltRequested
 from schemas.health import AlertRaised, RecorderReported, Severity
+from schemas.isolation import PartFailed
 from schemas.recording import (
     AnchoringRead,
     DurabilityRead,
@@ -38,6 +39,7 @@ class RecorderCore:
             RecordsMissed,
             DurabilityRead,
             AnchoringRead,
+            PartFailed,
         }
     )
     keeps: frozenset[type[Event]] = frozenset()
@@ -47,7 +49,9 @@ class RecorderCore:
         self._boot_id = boot_id
         self._halts = 0
         self._progress = RecordingMarked(at_ns=0, recorded_count=0, chain_head="")
+        self._recorded_ns = 0
         self._lag_count = 0
+        self._stuck_since_ns: int | None = None
         self._state = RecordingChanged(at_ns=0, is_recording=False, detail=STARTING)
         self._anchoring = AnchoringRead(at_ns=0, signed_count=0)
         self._durability = DurabilityRead(at_ns=0, is_durable=False, detail="not checked yet")
@@ -55,22 +59,30 @@ class RecorderCore:
     def why_not_ready(self, now_ns: int) -> str:
         """Return why nothing is being recorded; empty while everything is.
 
-        A disk that hangs ends nothing and says nothing: so silence of our own shell is trouble.
+        A disk that hangs ends nothing and says nothing: so silence of our own shell is trouble. So
+        is a shell that looks on while what is stored does not come to it.
         """
         if not self._state.is_recording:
             return self._state.detail
         silent_ns = now_ns - self._progress.at_ns
-        if silent_ns <= STALLED_NS:
-            return ""
-        return f"nothing was synced or looked at for {silent_ns // NS_PER_MS} ms: does a disk hang?"
+        if silent_ns > STALLED_NS:
+            silent_ms = silent_ns // NS_PER_MS
+            return f"nothing was synced or looked at for {silent_ms} ms: does a disk hang?"
+        since_ns = self._stuck_since_ns
+        if since_ns is not None and now_ns - since_ns > STALLED_NS:
+            stuck_ms = (now_ns - since_ns) // NS_PER_MS
+            return f"{self._lag_count} messages are stored, and none was recorded for {stuck_ms} ms"
+        return ""
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
         """Take in what the shell saw; alert when it is worse than it was."""
         match event:
             case RecordingMarked():
-                self._progress = event
+                self._mark(event)
             case RecordingLagged(lag_count=lag_count):
                 self._lag_count = lag_count
+                since_ns = event.at_ns if self._stuck_since_ns is None else self._stuck_since_ns
+                self._stuck_since_ns = since_ns if lag_count else None
             case HaltRequested():
                 return self._acknowledge(now_ns)
             case RecordingChanged():
@@ -81,6 +93,8 @@ class RecorderCore:
                 return self._judge(event, now_ns)
             case AnchoringRead():
                 return self._anchored(event, now_ns)
+            case PartFailed(alert=alert):
+                return [alert]
         return NOTHING
 
     def wake(self, now_ns: int) -> Sequence[Event]:
@@ -106,8 +120,13 @@ class RecorderCore:
             recorded_count=self._progress.recorded_count,
             lag_count=self._lag_count,
             chain_head=self._progress.chain_head,
-            last_recorded_ns=self._progress.at_ns,
+            last_recorded_ns=self._recorded_ns,
         )
+
+    def _mark(self, marked: RecordingMarked) -> None:
+        if marked.recorded_count != self._progress.recorded_count:
+            self._recorded_ns, self._stuck_since_ns = marked.at_ns, None
+        self._progress = marked
 
     def _acknowledge(self, now_ns: int) -> list[Event]:
         self._halts += 1
@@ -126,11 +145,11 @@ class RecorderCore:
         return [*_halt(changed, now_ns), alert]
 
     def _missed(self, missed: RecordsMissed, now_ns: int) -> list[Event]:
+        """Lock: a record with a hole in it, or one that tells two stories, proves nothing."""
         stream, expected, got = missed.stream, missed.expected_seq, missed.got_seq
+        what = f"{stream} goes on at {got} where {expected} was due: it has lost its tail"
         if got > expected:
             what = f"messages {expected} to {got - 1} of {stream} are gone, and not recorded"
-            return [_alert(Severity.CRITICAL, "SLU-142", what, now_ns)]
-        what = f"{stream} goes on at {got} where {expected} was due: it has lost its tail"
         alert = _alert(Severity.CRITICAL, "SLU-142", what, now_ns)
         return [*_lock("SLU-142", what, now_ns), alert]
 

@@ -13,6 +13,8 @@ from nats.errors import Error as NatsError
 
 from schemas.base import Event
 from schemas.errors import BusError, StateError
+from schemas.health import AlertRaised, Severity
+from schemas.isolation import PartFailed
 from schemas.recording import (
     DurabilityRead,
     RecordingChanged,
@@ -26,6 +28,7 @@ from services.recorder.anchoring import Anchoring
 from services.recorder.chain import Message
 from services.recorder.checkpoints import RecordKey
 from services.recorder.config import RecorderConfig
+from services.recorder.core import SERVICE
 from services.recorder.events_log import EventsLog
 from services.recorder.journal import Journal, Place
 from services.recorder.profile import durability, recorded_streams, wanted_streams
@@ -244,24 +247,30 @@ class Recording:
                 await self._retire(journal)
 
     async def _commit(self, journal: Journal, events: EventsLog, messages: list[Message]) -> None:
-        """Write and sync a group, in a thread: a halt must not wait for a disk."""
+        """Write and sync a group, in a thread: a halt must not wait for a disk.
 
-        def write() -> list[RecordsMissed]:
+        What is missed is told before anything else can fail: the journal would not see it again.
+        """
+        loop = asyncio.get_running_loop()
+
+        def write() -> None:
             made, misses = journal.append(messages)
-            events.write(made, self._clock())
-            journal.note(journal.head.n)
             now_ns = self._clock()
-            self._witness.look(journal.head, now_ns)
-            return [
+            missed = [
                 RecordsMissed(
                     at_ns=now_ns, stream=m.stream, expected_seq=m.expected_seq, got_seq=m.got_seq
                 )
                 for m in misses
                 if m.stream != MARKET.name or m.got_seq < m.expected_seq  # the old ones leave it
             ]
+            if missed:
+                loop.call_soon_threadsafe(self._post, *missed)
+            events.write(made, now_ns)
+            journal.note(journal.head.n)
+            self._witness.look(journal.head, now_ns)
 
-        missed = await _to_its_end(asyncio.to_thread(write))
-        self._post(*missed, self._mark(journal))
+        await _to_its_end(asyncio.to_thread(write))
+        self._post(self._mark(journal))
 
     async def _retire(self, journal: Journal) -> None:
         """Once a day, and after each opening, remove what is older than its policy."""
@@ -277,7 +286,10 @@ class Recording:
                 policy=self._config.retention,
                 now_ns=now_ns,
             )
-            await _to_its_end(asyncio.to_thread(work))
+            try:
+                await _to_its_end(asyncio.to_thread(work))
+            except StateError as error:  # recording goes on: too much is kept, and nothing is lost
+                self._post(_not_retired(error, now_ns))
 
     async def _look(self, journal: Journal) -> None:
         """See how far behind we are, whether a stream became shorter, and what room is left."""
@@ -287,7 +299,6 @@ class Recording:
             place = journal.places.get(spec.name)
             recorded_seq = 0 if place is None else place.seq
             if last_seq < recorded_seq:
-                journal.rebase(spec.name, last_seq)
                 missed = RecordsMissed(
                     at_ns=self._clock(),
                     stream=spec.name,
@@ -295,6 +306,7 @@ class Recording:
                     got_seq=last_seq + 1,
                 )
                 self._post(missed)
+                journal.rebase(spec.name, last_seq)
             lag_count += max(0, last_seq - recorded_seq)
         self._post(RecordingLagged(at_ns=self._clock(), lag_count=lag_count), self._mark(journal))
 
@@ -318,6 +330,17 @@ class Recording:
             at_ns=self._clock(), is_recording=False, code=code, detail=detail
         )
         self._post(changed)
+
+
+def _not_retired(error: StateError, now_ns: int) -> PartFailed:
+    alert = AlertRaised(
+        at_ns=now_ns,
+        severity=Severity.WARNING,
+        component=SERVICE,
+        code=error.code,
+        message=f"what is older than its policy could not be removed: {error}",
+    )
+    return PartFailed(at_ns=now_ns, alert=alert)
 
 
 def _merged(held: list[list[Message]]) -> list[Message]:

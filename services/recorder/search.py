@@ -50,7 +50,8 @@ class Trail(NamedTuple):
     """Signal, decision with every limit it read, approval, sending, the venue's words."""
 
     authority: list[Found]
-    """By whose word it could trade: who asked for the start, who took part, and its epoch."""
+    """By whose word it could trade: who asked for the start, who took part, and its epoch; who
+    moved limits before the gate decided; who confirmed the signal, or refused it."""
 
     session: list[Found]
     """Where its session came from."""
@@ -88,6 +89,7 @@ def order_trail(folder: Path, order_id: str, on_bytes: OnBytes) -> Trail:
     sessions = {each.event["session"] for each in order if each.event.get("session")}
     trail = Trail(order, [], [])
     asked: list[Found] = []  # requests for the start that the next epoch may be the answer to
+    decided_n = min((e.n for e in order if e.event.get("type") == "SignalDecided"), default=0)
     for each in _related(folder, signals, on_bytes):
         event = each.event
         match event.get("type"):
@@ -98,6 +100,12 @@ def order_trail(folder: Path, order_id: str, on_bytes: OnBytes) -> Trail:
                 asked = []
             case "SessionCreated" if event.get("session") in sessions:
                 trail.session.append(each)
+            case "SignalAwaiting" if _signal_of({"order": event.get("signal")}) in signals:
+                order.append(each)
+            case "SignalConfirmed" | "SignalWithdrawn" if event.get("signal_id") in signals:
+                trail.authority.append(each)
+            case "LimitsChanged" if each.n < decided_n:
+                trail.authority.append(each)
             case _ if each.subject == START:
                 asked = [*asked, each][-ASKED_MAX:]
     order.sort(key=lambda each: each.n)
@@ -122,7 +130,12 @@ def intents(journal: Path, order_id: str) -> list[dict[str, Any]]:
 def _related(folder: Path, signals: Iterable[str], on_bytes: OnBytes) -> Iterator[Found]:
     """Yield the events that say where signals came from, and by whose word they could trade."""
     texts = [f'"{text}"'.encode() for text in signals]
-    others = (f'"{START}"'.encode(), b'"control.epoch"', b'"SessionCreated"')
+    others = (
+        f'"{START}"'.encode(),
+        b'"control.epoch"',
+        b'"SessionCreated"',
+        b'"LimitsChanged"',
+    )
     for line in watched_lines(folder, on_bytes):
         if any(text in line for text in (*texts, *others)):
             yield from events_of(read_line(line))

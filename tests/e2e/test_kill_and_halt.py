@@ -1,6 +1,8 @@
 """Kill what can be killed while it trades: nothing is lost, sent twice, or started by itself."""
 
 import json
+import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +27,13 @@ def trading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 
 STARTS_MAX = 10
+EVENTS = 500
+"""So much of the market makes orders, where they may be made."""
+
+
+def fed(status: dict[str, Any]) -> int:
+    """Return how many events the feed has published."""
+    return sum(status["feed"]["counts"].values())
 
 
 def is_back(status: dict[str, Any], service: str, old_pid: int) -> bool:
@@ -135,3 +144,22 @@ def test_a_start_that_is_not_valid_says_everything_that_is_wrong(trading: System
     assert done.returncode == 4
     assert answer["is_ok"] is False
     assert {error["path"] for error in answer["errors"]} >= {"$.strategy", "$.symbols[0]"}
+
+
+@pytest.mark.req("R-01", "O-05")
+def test_trading_stops_while_the_recorder_hangs(trading: System) -> None:
+    """It lives, and writes nothing: as on a disk that does not answer."""
+    running = trading.wait_until(lambda s: s["trading_state"] == "RUNNING")
+    pid = running["services"]["recorder"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        stopped = trading.wait_until(lambda s: s["trading_state"] != "RUNNING")
+        assert stopped["services"]["recorder"]["pid"] == pid
+        placed = placed_at_the_venue(trading)
+        until = fed(stopped) + EVENTS
+        trading.wait_until(lambda s: s["feed"] is not None and fed(s) > until)
+        assert placed_at_the_venue(trading) == placed
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    trading.wait_until(lambda s: not s["silent"])
+    start_again(trading)

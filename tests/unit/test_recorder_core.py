@@ -5,6 +5,7 @@ import pytest
 from schemas.base import NS_PER_MS, NS_PER_S, BootId
 from schemas.control import HaltAcknowledged, HaltRequested
 from schemas.health import AlertRaised, RecorderReported, Severity
+from schemas.isolation import PartFailed
 from schemas.recording import (
     DurabilityRead,
     RecordingChanged,
@@ -98,11 +99,14 @@ def test_a_damaged_journal_halts_everything_and_locks() -> None:
     ]
 
 
-def test_messages_that_are_gone_are_named_in_an_alert() -> None:
+def test_messages_that_are_gone_halt_everything_and_lock() -> None:
     said = core().handle(RecordsMissed(at_ns=5, stream="ORDERS", expected_seq=5, got_seq=8), 5)
-    [alert] = said
-    assert isinstance(alert, AlertRaised)
-    assert alert.message == "messages 5 to 7 of ORDERS are gone, and not recorded"
+    reason = "messages 5 to 7 of ORDERS are gone, and not recorded"
+    assert said[:2] == [
+        HaltRequested(at_ns=5, reason=reason, operator="recorder"),
+        LockRequested(at_ns=5, component="recorder", code="SLU-142", reason=reason),
+    ]
+    assert isinstance(said[2], AlertRaised)
 
 
 def test_a_stream_that_lost_its_tail_halts_everything_and_locks() -> None:
@@ -151,3 +155,37 @@ def test_a_shell_that_a_hanging_disk_has_silenced_is_not_recording() -> None:
     assert not recorder.describe(late_ns).is_durable
     recorder.handle(RecordingMarked(at_ns=late_ns, recorded_count=2, chain_head="b"), late_ns)
     assert recorder.why_not_ready(late_ns) == ""
+
+
+@pytest.mark.req("R-01", "O-05")
+def test_a_shell_that_looks_on_while_nothing_comes_to_it_is_not_recording() -> None:
+    recorder = core()
+    for second in range(1, 9):
+        at_ns = second * NS_PER_S
+        recorder.handle(RecordingLagged(at_ns=at_ns, lag_count=3), at_ns)
+        recorder.handle(RecordingMarked(at_ns=at_ns, recorded_count=9, chain_head="a"), at_ns)
+    first_ns, late_ns = NS_PER_S, 8 * NS_PER_S
+    assert recorder.why_not_ready(2 * NS_PER_S + STALLED_NS) == ""
+    why = "3 messages are stored, and none was recorded for 6000 ms"
+    assert recorder.why_not_ready(late_ns) == why
+    report = recorder.describe(late_ns)
+    assert (report.last_recorded_ns, report.detail.startswith("NOT RECORDING")) == (first_ns, True)
+    recorder.handle(RecordingMarked(at_ns=late_ns, recorded_count=10, chain_head="b"), late_ns)
+    assert recorder.why_not_ready(late_ns) == ""
+    assert recorder.describe(late_ns).last_recorded_ns == late_ns
+
+
+def test_a_shell_that_keeps_up_is_never_stuck() -> None:
+    recorder = core()
+    for second in range(1, 20):
+        at_ns = second * NS_PER_S
+        recorder.handle(RecordingLagged(at_ns=at_ns, lag_count=3 * (second % 2)), at_ns)
+        recorder.handle(RecordingMarked(at_ns=at_ns, recorded_count=9, chain_head="a"), at_ns)
+    assert recorder.why_not_ready(19 * NS_PER_S) == ""
+
+
+def test_files_that_cannot_be_removed_are_told_and_stop_nothing() -> None:
+    alert = AlertRaised(
+        at_ns=5, severity=Severity.WARNING, component="recorder", code="SLU-141", message="x"
+    )
+    assert core().handle(PartFailed(at_ns=5, alert=alert), 5) == [alert]

@@ -20,6 +20,25 @@ def step(subject: str, payload: object) -> tuple[str, bytes]:
     return subject, json.dumps(payload).encode()  # with spaces: as people's tools publish
 
 
+CONFIRMED = [
+    step("risk.limits", {"type": "LimitsChanged", "operator": "lea", "change_seq": 1}),
+    step(
+        "session.s-2.awaiting",
+        {"type": "SignalAwaiting", "session": "s-2", "signal": {"signal_id": "s-2-1"}},
+    ),
+    step(
+        "session.s-2.confirmed",
+        {"type": "SignalConfirmed", "session": "s-2", "signal_id": "s-2-1", "operator": "max"},
+    ),
+    step("signal.s-2.ALPHA", {"type": "SignalRaised", "signal_id": "s-2-1", "session": "s-2"}),
+    step(
+        "risk.decision.s-2",
+        {"type": "SignalDecided", "signal_id": "s-2-1", "session": "s-2", "order_id": "o7"},
+    ),
+    step("risk.limits", {"type": "LimitsChanged", "operator": "ned", "change_seq": 2}),
+]
+"""An order that waited for a person; whoever moved a limit before it was decided has a part."""
+
 STEPS = [
     step("control.start", {"operator": "kim", "reason": "open"}),
     step("control.epoch", {"type": "EpochStarted", "epoch": 3, "operator": "kim", "start_id": "a"}),
@@ -54,15 +73,21 @@ STEPS = [
 ]
 
 
-@pytest.fixture
-def data_dir(tmp_path: Path) -> Path:
-    """A data folder with these steps in its record, signed; one a second."""
-    folder = tmp_path / "record"
+def write(folder: Path, steps: list[tuple[str, bytes]]) -> Journal:
+    """Record the steps, one a second."""
     journal = Journal(folder, file_bytes_max=600)
-    for seq, (subject, data) in enumerate(STEPS, start=1):
+    for seq, (subject, data) in enumerate(steps, start=1):
         journal.append([Message("X", seq, subject, seq * 10**9, data, 7)])
     journal.note(journal.head.n)
     journal.close()
+    return journal
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A data folder with these steps in its record, signed."""
+    folder = tmp_path / "record"
+    journal = write(folder, STEPS)
     witness = Witness(folder, ensure_record_key(tmp_path / "keys"), RecorderConfig())
     witness.look(journal.head, 10**18, is_last=True)
     return tmp_path
@@ -84,6 +109,19 @@ def test_an_order_is_shown_from_its_signal_to_its_executions_and_no_other(data_d
     assert trail.order[0].event["why"] == "up"
     assert [each.event["operator"] for each in trail.authority] == ["ann", "ann"]
     assert [each.n for each in trail.session] == [5]
+
+
+def test_an_order_is_shown_with_who_confirmed_it_and_who_moved_limits_before(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "record", CONFIRMED)
+    trail = order_trail(tmp_path / "record", "o7", lambda _count: None)
+    assert [(each.n, each.event["type"]) for each in trail.order] == [
+        (2, "SignalAwaiting"),
+        (4, "SignalRaised"),
+        (5, "SignalDecided"),
+    ]
+    assert [each.event["operator"] for each in trail.authority] == ["lea", "max"]
 
 
 def test_a_search_matches_subject_time_text_and_fields(data_dir: Path) -> None:
