@@ -8,10 +8,11 @@ import msgspec
 
 from services.recorder.audit import Verdict, verify_record
 from services.recorder.chain import Head, Message, Record, hash_of, line_of, read_line
-from services.recorder.checkpoints import key_of, new_private_pem, public_pem
+from services.recorder.checkpoints import Restoration, key_of, new_private_pem, public_pem
 from services.recorder.config import RecorderConfig
 from services.recorder.journal import NOTE, Journal
 from services.recorder.key_file import PUBLIC, ensure_record_key, read_public_keys
+from services.recorder.own import RESTORATIONS
 from services.recorder.reader import first_n, lines, segments
 from services.recorder.witness import CHECKPOINTS, Witness
 
@@ -40,6 +41,7 @@ class Written:
         journal.note(journal.head.n)
         journal.close()
         self.keys = read_public_keys(self.anchors / key.fingerprint / PUBLIC)
+        self.key, self.config = key, config
 
         self._files = {path.name: path.read_bytes() for path in self.folder.iterdir()}
 
@@ -155,6 +157,34 @@ def rewrite_and_sign(folder: Path, chance: random.Random) -> int:
     return n
 
 
+def claim_restore(folder: Path, chance: random.Random) -> int:
+    """Cut the end off and say that a backup was restored there, signed with a key of their own."""
+    n = truncate(folder, chance)
+    key = key_of(new_private_pem())
+    forge_restore(folder, key.restoration(restoration(n - 1)))
+    (folder / PUBLIC).write_bytes((folder / PUBLIC).read_bytes() + public_pem(key.public))
+    return n
+
+
+def claim_restore_unsigned(folder: Path, chance: random.Random) -> int:
+    """The same, signed by nobody."""
+    n = truncate(folder, chance)
+    forge_restore(folder, restoration(n - 1))
+    return n
+
+
+def restoration(after_n: int) -> Restoration:
+    return Restoration(after_n=after_n, anchored_n=99, at_ns=10**18, epoch_floor=0, backup="x")
+
+
+def forge_restore(folder: Path, said: Restoration) -> None:
+    """Write into record and notes what a restore would."""
+    journal = Journal(folder, file_bytes_max=1 << 20)
+    journal.restore(said)
+    journal.close()
+    (folder / RESTORATIONS).write_bytes(msgspec.json.encode(said) + b"\n")
+
+
 WAYS: tuple[Callable[[Path, random.Random], int], ...] = (
     flip,
     drop,
@@ -164,6 +194,8 @@ WAYS: tuple[Callable[[Path, random.Random], int], ...] = (
     truncate_bytes,
     rewrite,
     rewrite_and_sign,
+    claim_restore,
+    claim_restore_unsigned,
 )
 """Each changes a record and returns the number of the first record that is not as it was."""
 

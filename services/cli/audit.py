@@ -25,6 +25,7 @@ audit_app.command("services.cli.audit_rebuild:rebuild", name="rebuild")
 
 Record = Annotated[Path | None, Parameter(help="Folder of the record; else `record` in the data.")]
 SHOWN_CHARS = 120
+EXECUTOR = "executor.jsonl"
 _QUIET = ("type", "at_ns", "src", "seq")
 
 
@@ -33,7 +34,8 @@ def verify(
     *,
     record: Record = None,
     public_key: Annotated[
-        Path | None, Parameter(help="Public key that signed; else those beside the anchors.")
+        Path | None,
+        Parameter(help="Public keys that signed; else those beside the anchors, or the record."),
     ] = None,
     anchors: Annotated[
         list[Path] | None, Parameter(negative=(), help="Folders of anchors; else as configured.")
@@ -46,13 +48,13 @@ def verify(
     nothing outside the data folder vouches for it.
     """
     from services.recorder.audit import verify_record
-    from services.recorder.key_file import PUBLIC, read_public_keys
+    from services.recorder.key_file import trusted_keys
     from services.recorder.reader import size_bytes
 
     found = place or Place()
     folder = _folder(record, found)
     places = anchors or anchor_dirs(data_dir_of(found))
-    keys = read_public_keys(public_key or folder / PUBLIC)
+    keys = trusted_keys(folder, places, public_key)
     with _read(folder), progress("verifying", size_bytes(folder)) as on_bytes:
         verdict = verify_record(folder, keys, places, on_bytes)
     return _say_verdict(verdict, places, public_key is not None, Output(found.as_json))
@@ -71,7 +73,9 @@ def show(order: str, *, record: Record = None, place: Place | None = None) -> Ex
     folder = _folder(record, found)
     with _read(folder), progress("reading", 2 * size_bytes(folder)) as on_bytes:
         trail = order_trail(folder, order, on_bytes)
-        intended = intents(folder.parent / "state" / "executor.jsonl", order)
+        state = folder.parent / "state"  # an account that is not traded now lies below `accounts`
+        journals = [state / EXECUTOR, *sorted(state.glob(f"accounts/*/{EXECUTOR}"))]
+        intended = [each for journal in journals for each in intents(journal, order)]
     if not trail.order:
         wanted = "the id of an order in the record: see `sluice orders`, `sluice audit search`"
         raise UserError("SLU-103", path="order", found=order, wanted=wanted)

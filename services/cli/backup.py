@@ -65,18 +65,44 @@ def create(
 
 
 @backup_app.command
-def verify(file: Path, *, identity: Identity = None, place: Place | None = None) -> Exit:
+def verify(
+    file: Path,
+    *,
+    identity: Identity = None,
+    anchors: Anchors = None,
+    public_key: Annotated[
+        Path | None,
+        Parameter(help="Public keys that signed; else those beside the anchors, or in the backup."),
+    ] = None,
+    place: Place | None = None,
+) -> Exit:
     """Verify a backup: every byte, every journal, every record. Changes nothing."""
     from services.cli.backup_restore import check
 
     found = place or Place()
+    places = anchors or anchor_dirs(data_dir_of(found))
     with tempfile.TemporaryDirectory(prefix="sluice-verify-") as folder:
-        manifest, verdict = check(file, Path(folder), identity)
+        manifest, verdict = check(
+            file,
+            Path(folder),
+            identity,
+            anchors=places,
+            must_be_anchored=anchors is not None,
+            public_key=public_key,
+        )
     output = Output(found.as_json)
-    output.data({"is_whole": True, "signed": verdict.signed_n, "manifest": manifest})
+    output.data(
+        {
+            "is_whole": True,
+            "signed": verdict.signed_n,
+            "anchored": verdict.anchored_n,
+            "manifest": manifest,
+        }
+    )
     output.line(
         f"whole: taken {time_of(manifest.created_ns)}, {len(manifest.members)} files, records up "
-        f"to {manifest.head_n}, signed up to {verdict.signed_n}, "
+        f"to {manifest.head_n}, signed up to {verdict.signed_n}, anchored outside up to "
+        f"{verdict.anchored_n}, "
         f"keys {'in it' if manifest.has_keys else 'NOT in it'}"
     )
     return Exit.OK
@@ -88,6 +114,9 @@ def restore(
     *,
     identity: Identity = None,
     anchors: Anchors = None,
+    record_key: Annotated[
+        Path | None, Parameter(help="The record's private key, kept apart: record.pem.")
+    ] = None,
     operator: Annotated[str | None, Parameter(help="Who restores; else $USER.")] = None,
     place: Place | None = None,
 ) -> Exit:
@@ -101,7 +130,9 @@ def restore(
         data_dir,
         identity=identity,
         anchors=anchors or anchor_dirs(data_dir),
+        must_be_anchored=anchors is not None,
         operator=operator or operator_name(),
+        record_key=record_key,
     )
     output = Output(found.as_json)
     output.data(done)
@@ -109,6 +140,13 @@ def restore(
         f"restored {done.data_dir} as of {time_of(done.taken_ns)}: records up to {done.head_n}, "
         f"{done.lost_count} known to be lost since, every epoch above {done.epoch_floor}"
     )
+    if not done.anchored_n:
+        output.line("NOT ANCHORED: nothing outside the backup vouches for what it holds.")
+    if done.is_disowned:
+        output.line(
+            "The key that signed what was lost is not here: `sluice audit verify` will call that "
+            "damage. Restore with --record-key, or keep those anchors elsewhere."
+        )
     output.line("It comes up LOCKED and HALTED: compare it with the venue before anything else.")
     output.next_step("sluice up", "sluice reconcile", 'sluice unlock --reason "..."')
     return Exit.OK

@@ -27,7 +27,7 @@ from schemas.settlement import PositionSettled
 from services.performance.curve import Curve
 from services.performance.lines import Line, Trip
 from services.performance.marks import Marks
-from services.performance.tally import Tally
+from services.performance.tally import TRIPS_MAX, Tally
 
 ZERO = Decimal(0)
 ARRIVALS_MAX = 100_000
@@ -63,6 +63,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     value_every_ns: int = NS_PER_S
     """Shortest time between two valuations."""
 
+    trips_max: int = TRIPS_MAX
+    """Round trips kept to show; all of them are counted; a count."""
+
 
 class Fold:
     """What one session, or a whole account, did and is worth.
@@ -84,7 +87,7 @@ class Fold:
         self.curve = Curve()
         self.lines: dict[tuple[SessionId, InstrumentId], Line] = {}
         self.sessions: dict[SessionId, SessionCreated] = {}
-        self.tally = Tally()
+        self.tally = Tally(terms.trips_max)
         self.marks = Marks(terms.currency_values, terms.currency_marks)
         self.capital = terms.initial_capital or ZERO
         self._seen: set[str] = set()  # asked for membership only, never iterated

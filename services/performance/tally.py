@@ -14,15 +14,15 @@ class Tally:
     """Counts of one fold.
 
     Attributes:
-        trips: the last round trips, oldest first.
+        trips: the last round trips, oldest first; no more than asked for.
         trip_count: all of them.
         signal_count, order_count, fill_count: raised, sent, executed.
         refusals: signals that the gate rejected, by the rule that did.
         traded: value of all executions, in the share class; None once one could not be converted.
     """
 
-    def __init__(self) -> None:
-        self.trips: deque[Trip] = deque(maxlen=TRIPS_MAX)
+    def __init__(self, trips_max: int = TRIPS_MAX) -> None:
+        self.trips: deque[Trip] = deque(maxlen=trips_max)
         self.trip_count = self.signal_count = self.order_count = self.fill_count = 0
         self.refusals: dict[str, int] = {}
         self.traded: Decimal | None = ZERO

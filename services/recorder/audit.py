@@ -15,7 +15,6 @@ from services.recorder.chain import Damage, Head, read_line, verify
 from services.recorder.checkpoints import (
     Checkpoint,
     Restoration,
-    Signed,
     Tombstone,
     why_not_signed,
 )
@@ -65,6 +64,8 @@ def verify_record(
     keys: Mapping[str, Ed25519PublicKey],
     anchors: Sequence[Path],
     on_bytes: Callable[[int], None] = lambda _count: None,
+    *,
+    anchored_up_to_n: int | None = None,
 ) -> Verdict:
     """Return the verdict on the record in `folder`.
 
@@ -73,19 +74,24 @@ def verify_record(
         keys: the public keys that may have signed it, by fingerprint.
         anchors: folders of anchors; each key has a folder of its own in them.
         on_bytes: told, now and then, how many bytes were read since the last time.
+        anchored_up_to_n: for a copy that ends there: anchors of later records are none of its.
 
     Raises:
         OSError: a file cannot be read.
     """
     spoilt: list[Damage] = []
-    noted = _all_noted(folder, keys, anchors, spoilt)
+    noted = [
+        each
+        for each in _all_noted(folder, keys, anchors, spoilt)
+        if not each.is_anchor or anchored_up_to_n is None or each.said.n <= anchored_up_to_n
+    ]
     tombstones = _read_signed(folder / TOMBSTONES, Tombstone, keys, spoilt)
     start = _start(segments(folder), [each for _, each in tombstones])
     if isinstance(start, Damage):
         return _spoilt(start)
     note = read_note(folder)
     until = Head() if note is None else Head(note.n, note.hash)
-    verdict = _Walk(noted, start, until).along(watched_lines(folder, on_bytes))
+    verdict = _Walk(noted, start, until, keys).along(watched_lines(folder, on_bytes))
     wrong = [*spoilt, verdict.damage] if verdict.damage else spoilt
     return verdict._replace(damage=min(wrong, key=lambda each: each.n)) if wrong else verdict
 
@@ -93,7 +99,14 @@ def verify_record(
 class _Walk:
     """One walk along the chain, with everything signed at hand in the order of the records."""
 
-    def __init__(self, noted: Iterable[Noted], start: Head, until: Head) -> None:
+    def __init__(
+        self,
+        noted: Iterable[Noted],
+        start: Head,
+        until: Head,
+        keys: Mapping[str, Ed25519PublicKey],
+    ) -> None:
+        self._keys = keys
         self._due: dict[int, list[Noted]] = {}
         for each in noted:
             if each.said.n > start.n:
@@ -115,8 +128,8 @@ class _Walk:
             if after.n == self._until.n and after.hash != self._until.hash:
                 why = f"its hash is {after.hash}; {self._until.hash} was noted for it (head.json)"
                 return self._verdict(Damage(after.n, why))
-            if RESTORED.encode() in line:
-                self._take_restored(line)
+            if RESTORED.encode() in line and (damage := self._take_restored(line)):
+                return self._verdict(damage)
             if after.n in self._due and (damage := self._compare(self._due.pop(after.n))):
                 return self._verdict(damage)
         return self._verdict(self._end())
@@ -159,15 +172,32 @@ class _Walk:
                 return Damage(n, "it tells of a restore from a backup, and nobody signed it")
         return None
 
-    def _take_restored(self, line: bytes) -> None:
+    def _take_restored(self, line: bytes) -> Damage | None:
+        """Believe what the chain tells of a restore only where a key signed just that."""
         record = read_line(line)
-        if record.stream == STREAM and record.subject == RESTORED:
+        if record.stream != STREAM or record.subject != RESTORED:
+            return None
+        try:
             said = msgspec.json.decode(record.data, type=Restoration)
-            self._restored.append((record.n, said))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return Damage(record.n, f"it tells of a restore from a backup, and is none: {error}")
+        if why := why_not_signed(said, self._keys):
+            return Damage(record.n, f"it tells of a restore from a backup, {why}")
+        if said.after_n != record.n - 1:
+            return Damage(record.n, f"it tells of a restore after record {said.after_n}, not here")
+        self._restored.append((record.n, said))
+        return None
 
     def _is_superseded(self, said: Checkpoint) -> bool:
-        """Whether it is of records that a restore, of which the chain tells, has lost."""
-        return any(said.n > each.after_n and said.at_ns < each.at_ns for _, each in self._restored)
+        """Whether it is of records that a restore has lost; told by the key that had signed them.
+
+        A restore under a new key may be all that is left to do, and it may be somebody who has
+        taken the old key away: only a person can tell, who keeps those anchors elsewhere then.
+        """
+        return any(
+            said.n > each.after_n and said.at_ns < each.at_ns and said.key == each.key
+            for _, each in self._restored
+        )
 
     def _verdict(self, damage: Damage | None) -> Verdict:
         return Verdict(
@@ -219,7 +249,7 @@ def _read_signed(
     return found
 
 
-def _n_of(said: Signed) -> int:
+def _n_of(said: Checkpoint | Tombstone) -> int:
     return said.n if isinstance(said, Checkpoint) else said.last_n
 
 

@@ -2,7 +2,8 @@
 
 Anybody can compute a chain of hashes anew, or cut its end off. A checkpoint is a record's number
 and hash, signed by a key that whoever changes the files does not hold; an anchor is a checkpoint
-that stands somewhere else. A tombstone is signed too: it says which records retention took away.
+that stands somewhere else. A tombstone is signed too: it says which records retention took away;
+and so is a restoration, which says that records were lost: else anybody could say so.
 """
 
 import base64
@@ -65,8 +66,13 @@ class Restoration(msgspec.Struct, frozen=True, kw_only=True):
     backup: str
     """Name of the backup."""
 
+    key: str = ""
+    """Fingerprint of the key that signed. It takes back nothing that another key had signed."""
 
-Signed = Checkpoint | Tombstone
+    signature: str = ""
+
+
+Signed = Checkpoint | Tombstone | Restoration
 
 
 class RecordKey:
@@ -88,6 +94,11 @@ class RecordKey:
 
     def tombstone(self, said: Tombstone) -> Tombstone:
         """Return the tombstone, signed by this key."""
+        said = msgspec.structs.replace(said, key=self.fingerprint, signature="")
+        return msgspec.structs.replace(said, signature=self._sign(said))
+
+    def restoration(self, said: Restoration) -> Restoration:
+        """Return the word on a restore, signed by this key."""
         said = msgspec.structs.replace(said, key=self.fingerprint, signature="")
         return msgspec.structs.replace(said, signature=self._sign(said))
 

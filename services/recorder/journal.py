@@ -311,11 +311,14 @@ def _cut_torn_line(path: Path) -> int:
 def read_note(folder: Path) -> Note | None:
     """Return where the journal in a folder stood after its last commit; None if nothing says.
 
+    A file with nothing in it says nothing: it had its name before a power cut, and its bytes not.
+
     Raises:
         StateError: SLU-140, the note of it cannot be understood.
     """
     try:
-        return msgspec.json.decode((folder / NOTE).read_bytes(), type=Note)
+        data = (folder / NOTE).read_bytes()
+        return msgspec.json.decode(data, type=Note) if data else None
     except FileNotFoundError:
         return None
     except msgspec.DecodeError as error:

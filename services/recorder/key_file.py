@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -72,6 +73,28 @@ def publish_key(folder: Path, key: RecordKey) -> None:
     except ValueError as error:
         wanted = "the public key that was written there"
         raise StateError("SLU-140", path=path, found=error, wanted=wanted) from error
+
+
+def trusted_keys(
+    record: Path, anchors: Sequence[Path], public_key: Path | None = None
+) -> dict[str, Ed25519PublicKey]:
+    """Return whose signatures count for a record, by fingerprint.
+
+    Those in `public_key`, if it is given. Else those beside the record that lie beside anchors too:
+    whoever changes the record can put a key beside it. Where no anchors know any of them, those
+    beside the record, and then nothing outside vouches for it.
+
+    Raises:
+        UserError: there is none to be read.
+    """
+    if public_key is not None:
+        return read_public_keys(public_key)
+    own = read_public_keys(record / PUBLIC)
+    elsewhere: dict[str, Ed25519PublicKey] = {}
+    for path in (path for place in anchors for path in sorted(place.glob(f"*/{PUBLIC}"))):
+        with contextlib.suppress(OSError, ValueError):
+            elsewhere |= public_keys_of(path.read_bytes())
+    return {name: elsewhere[name] for name in own if name in elsewhere} or own
 
 
 def read_public_keys(path: Path) -> dict[str, Ed25519PublicKey]:

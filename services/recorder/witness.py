@@ -11,7 +11,7 @@ import msgspec
 from schemas.base import NS_PER_S
 from schemas.errors import StateError, UserError
 from services.recorder.chain import Head
-from services.recorder.checkpoints import Checkpoint, RecordKey, Restoration
+from services.recorder.checkpoints import Checkpoint, RecordKey, Restoration, why_not_signed
 from services.recorder.config import RecorderConfig
 from services.recorder.key_file import publish_key
 from services.recorder.own import RESTORATIONS
@@ -50,7 +50,7 @@ class Witness:
         Raises:
             StateError: SLU-140, it does, or its last record is another one.
         """
-        restored_ns = _restored_ns(self._path.with_name(RESTORATIONS))
+        restored_ns = _restored_ns(self._path.with_name(RESTORATIONS), self._key)
         files = [self._path, *(self._anchor_file(place) for place in self._places)]
         for path in files:
             with contextlib.suppress(OSError):  # a place that is away is said when it is written
@@ -144,11 +144,18 @@ def _newest(path: Path) -> Checkpoint | None:
         raise StateError("SLU-140", path=path, found=error, wanted=wanted) from error
 
 
-def _restored_ns(path: Path) -> int:
-    """Return when the record was last restored from a backup, which loses what came after it."""
-    if not path.exists():
-        return 0
-    return max(msgspec.json.decode(line, type=Restoration).at_ns for line in lines(path))
+def _restored_ns(path: Path, key: RecordKey) -> int:
+    """Return when the record was last restored from a backup, which loses what came after it.
+
+    What this key did not sign says nothing: whoever can write here could have cut the end off.
+    """
+    found = [0]
+    for line in lines(path) if path.exists() else ():
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            said = msgspec.json.decode(line, type=Restoration)
+            if not why_not_signed(said, {key.fingerprint: key.public}):
+                found.append(said.at_ns)
+    return max(found)
 
 
 def _refuse_older(path: Path, head: Head, restored_ns: int) -> None:

@@ -235,6 +235,7 @@ class Measured:
                 session=None if created is None else created.session,
                 initial_capital=None,
                 value_every_ns=NS_PER_S,
+                trips_max=0,  # nobody is shown them here; 10,000 a session are 5 MB
             )
         )
 

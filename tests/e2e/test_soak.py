@@ -57,7 +57,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     try:
         found.up(*[part for each in SETTINGS for part in ("--set", each)])
         found.wait_for_fills()
-        # Opened by itself once 32 MiB of record wait, in the middle of a run: one step, and no slope.
+        # It opens by itself once 32 MiB of record wait: in the middle of a run, one step, no slope.
         assert found.run("query", "--named", "events").returncode == 0
         yield found
     finally:

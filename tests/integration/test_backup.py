@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import sqlite3
@@ -23,15 +24,15 @@ from services.cli.backup_archive import unpack, write_backup
 from services.cli.backup_restore import EPOCH_JUMP, UNFINISHED, check, restore
 from services.cli.encrypting import writing
 from services.recorder.audit import verify_record
-from services.recorder.chain import Message
-from services.recorder.checkpoints import Restoration
+from services.recorder.chain import Damage, Message
+from services.recorder.checkpoints import RecordKey, Restoration
 from services.recorder.config import RecorderConfig
 from services.recorder.journal import Journal as RecordJournal
-from services.recorder.key_file import PUBLIC, ensure_record_key, read_public_keys
+from services.recorder.key_file import PRIVATE, PUBLIC, ensure_record_key, read_public_keys
 from services.recorder.reader import records
 from services.recorder.witness import Witness
 from services.runtime.journal import Journal
-from tests.tampering import RECORDS, Written
+from tests.tampering import ANCHOR_AT, RECORDS, Written, rewrite_and_sign
 
 pytestmark = pytest.mark.req("R-07")
 EPOCH = 7
@@ -72,9 +73,16 @@ def backed_up(data_dir: Path, path: Path, **options: bool) -> Path:
     return path
 
 
-def restored(backup: Path, data_dir: Path, anchors: Path | None = None) -> backup_restore.Restored:
+def restored(
+    backup: Path, data_dir: Path, anchors: Path | None = None, record_key: Path | None = None
+) -> backup_restore.Restored:
     return restore(
-        backup, data_dir, identity=None, anchors=[anchors] if anchors else [], operator="kim"
+        backup,
+        data_dir,
+        identity=None,
+        anchors=[anchors] if anchors else [],
+        operator="kim",
+        record_key=record_key,
     )
 
 
@@ -141,20 +149,26 @@ def test_without_the_jump_an_epoch_issued_after_the_backup_would_be_issued_again
     assert control_state(tmp_path / "new").epoch_max > EPOCH + 1
 
 
+def lose_after_backup(data_dir: Path, anchors: Path) -> RecordKey:
+    """Record and anchor three more; return the key that signed them."""
+    key = ensure_record_key(data_dir / "keys")
+    journal = RecordJournal(data_dir / "record", file_bytes_max=1 << 20)
+    journal.append([Message("ORDERS", RECORDS + n, "order.x", n, b"{}", n) for n in (1, 2, 3)])
+    witness = Witness(data_dir / "record", key, RecorderConfig(anchor_dirs=(str(anchors),)))
+    witness.look(journal.head, 10**17, is_last=True)
+    assert witness.anchor() == ""
+    journal.close()
+    return key
+
+
 def test_records_lost_since_the_backup_are_told_by_the_anchors_and_by_the_record_itself(
     data_dir: Path, tmp_path: Path
 ) -> None:
     backup = backed_up(data_dir, tmp_path / "b.tar.gz")
     anchors = tmp_path / "anchors"
-    key = ensure_record_key(data_dir / "keys")
-    journal = RecordJournal(data_dir / "record", file_bytes_max=1 << 20)
-    journal.append([Message("ORDERS", RECORDS + n, "order.x", n, b"{}", n) for n in (1, 2, 3)])
-    witness = Witness(data_dir / "record", key, RecorderConfig(anchor_dirs=(str(anchors),)))
-    witness.look(journal.head, 10**18, is_last=True)
-    assert witness.anchor() == ""
-    journal.close()
-    done = restored(backup, tmp_path / "new", anchors)
-    assert done.lost_count == 3
+    key = lose_after_backup(data_dir, anchors)
+    done = restored(backup, tmp_path / "new", anchors, data_dir / "keys" / PRIVATE)
+    assert (done.lost_count, done.is_disowned) == (3, False)
     assert verdict_of(tmp_path / "new", anchors) is None
     newest = list(records(tmp_path / "new" / "record"))[-1]
     assert newest.subject == "record.restored"
@@ -177,7 +191,52 @@ def test_a_restore_that_nobody_signed_is_a_cut_end_all_the_same(
     journal.close()
     damage = verify_record(data_dir / "record", keys, [tmp_path / "anchors"]).damage
     assert damage is not None
-    assert "nobody signed it" in damage.why
+    assert (damage.n, "signed by key nobody" in damage.why) == (RECORDS + 1, True)
+
+
+def test_what_was_anchored_is_not_taken_back_by_a_restore_under_another_key(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    """It may be all that is left to do, and it may be a thief: it is said, and stays said."""
+    backup, anchors = backed_up(data_dir, tmp_path / "b.tar.gz"), tmp_path / "anchors"
+    lose_after_backup(data_dir, anchors)
+    done = restored(backup, tmp_path / "new", anchors)
+    assert (done.lost_count, done.is_disowned) == (3, True)
+    found = verdict_of(tmp_path / "new", anchors)
+    assert isinstance(found, Damage)
+    assert f"record {RECORDS + 3} was signed" in found.why
+
+
+def test_a_key_that_is_none_restores_nothing(data_dir: Path, tmp_path: Path) -> None:
+    backup = backed_up(data_dir, tmp_path / "b.tar.gz")
+    for content in (b"", b"no key"):
+        (tmp_path / "key").write_bytes(content)
+        with pytest.raises(UserError, match="SLU-102"):
+            restored(backup, tmp_path / "new", record_key=tmp_path / "key")
+    with pytest.raises(UserError, match="SLU-102"):
+        restored(backup, tmp_path / "new", record_key=tmp_path / "missing")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_backup_of_a_rewritten_record_is_found_by_its_anchors(tmp_path: Path) -> None:
+    """Somebody rewrote record 40 and signed with a key of theirs, and then it was backed up."""
+    written = Written(tmp_path)
+    (tmp_path / "state").mkdir()
+    assert rewrite_and_sign(written.folder, random.Random(1)) <= ANCHOR_AT[-1]
+    journal = RecordJournal(written.folder, file_bytes_max=1 << 20)
+    journal.note(journal.head.n)
+    journal.close()
+    backup = str(backed_up(tmp_path, tmp_path / "b.tar.gz"))
+    key = str(next(written.anchors.glob(f"*/{PUBLIC}")))
+    named = ["--anchors", str(written.anchors)]
+    for said in (
+        ["verify", backup, *named],
+        ["verify", backup, "--public-key", key],
+        ["restore", backup, *named, "--data-dir", str(tmp_path / "new")],
+    ):
+        with pytest.raises(StateError, match="SLU-148"):
+            make_app()(["backup", *said], result_action="return_value")
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_backup_made_while_journal_and_record_grow_is_whole(

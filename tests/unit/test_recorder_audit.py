@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -21,6 +22,10 @@ from tests.tampering import (
     WAYS,
     Written,
     all_lines,
+    claim_restore,
+    claim_restore_unsigned,
+    forge_restore,
+    restoration,
     rewrite,
     truncate,
     write_lines,
@@ -88,6 +93,47 @@ def test_every_change_is_found_thousands_of_times(
     written: Written, tmp_path: Path, way: Callable[[Path, random.Random], int]
 ) -> None:
     assert tampered(written, tmp_path, way, range(TRIES, TRIES_LONG))[1] == []
+
+
+@pytest.mark.parametrize("way", [claim_restore, claim_restore_unsigned])
+def test_a_recorder_does_not_go_on_from_a_restore_that_its_key_did_not_sign(
+    written: Written, tmp_path: Path, way: Callable[[Path, random.Random], int]
+) -> None:
+    for seed in range(20):
+        copy = written.copy(tmp_path / "copy")
+        n = way(copy, random.Random(seed))
+        journal = Journal(copy, file_bytes_max=1 << 20)
+        witness = Witness(copy, written.key, written.config)
+        if n <= ANCHORED:
+            with pytest.raises(StateError, match="SLU-140"):
+                witness.check(journal.head)
+        journal.close()
+
+
+def test_without_the_signature_of_a_restore_a_cut_end_goes_unseen(
+    written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ablation: the recorder goes on, signs what it goes on from, and all seems well."""
+
+    def anyone(said: object, keys: object) -> str:
+        return ""
+
+    copy = written.copy(tmp_path / "copy")
+    n = truncate(copy, random.Random(1))
+    assert n <= ANCHORED
+    said = msgspec.structs.replace(restoration(n - 1), key=written.key.fingerprint)
+    forge_restore(copy, said)
+    journal = Journal(copy, file_bytes_max=1 << 20)
+    witness = Witness(copy, written.key, written.config)
+    with pytest.raises(StateError, match="SLU-140"):
+        witness.check(journal.head)
+    monkeypatch.setattr("services.recorder.witness.why_not_signed", anyone)
+    witness.check(journal.head)
+    witness.look(journal.head, 10**18 + 1, is_last=True)
+    journal.close()
+    assert written.verdict(copy).damage is not None
+    monkeypatch.setattr("services.recorder.audit.why_not_signed", anyone)
+    assert written.verdict(copy).damage is None
 
 
 def test_a_record_as_it_was_written_verifies_to_its_last_signature(written: Written) -> None:

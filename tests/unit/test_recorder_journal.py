@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -159,9 +160,12 @@ def test_damage_after_the_note_stops_the_opening_too(tmp_path: Path) -> None:
     assert caught.value.fields["record"] == "3"
 
 
-def test_a_lost_note_is_made_anew_from_the_records(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lose", [Path.unlink, lambda path: path.write_bytes(b"")])
+def test_a_lost_note_is_made_anew_from_the_records(
+    tmp_path: Path, lose: Callable[[Path], object]
+) -> None:
     before = written(tmp_path, 1, 2, 3)
-    (tmp_path / NOTE).unlink()
+    lose(tmp_path / NOTE)
     journal = opened(tmp_path)
     assert (journal.head, journal.places) == (before.head, {"ORDERS": Place(3, 30)})
     journal.close()

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from schemas.base import OrderId
+from schemas.executions import OutcomeRecorded
 from services.cli.app import make_app
 from services.recorder.chain import Message
 from services.recorder.config import RecorderConfig
@@ -12,6 +14,7 @@ from services.recorder.journal import Journal
 from services.recorder.key_file import ensure_record_key
 from services.recorder.search import Query, order_trail, search
 from services.recorder.witness import Witness
+from services.runtime.journal import Journal as ServiceJournal
 
 pytestmark = pytest.mark.req("R-01", "A-06")
 
@@ -146,8 +149,14 @@ def run(data_dir: Path, *arguments: str) -> int:
 def test_the_commands_answer_people_and_programs(
     data_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    for account in ("", "accounts/first"):  # one is traded now, one was before
+        journal = ServiceJournal(data_dir / "state" / account / "executor.jsonl")
+        list(journal.read())
+        journal.append([OutcomeRecorded(at_ns=1, order_id=OrderId("o1"), is_sent=True)])
+        journal.close()
     assert run(data_dir, "audit", "show", "o1", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
+    assert [each["type"] for each in shown["intents"]] == ["OutcomeRecorded"] * 2
     assert [each["record"] for each in shown["order"]] == [6, 7, 8, 9]
     assert run(data_dir, "audit", "search", "--operator", "ann", "--json") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
