@@ -81,6 +81,7 @@ SLU-144 | recorder | HIGH | a checkpoint is not outside the data folder | mend t
 SLU-145 | reports | MEDIUM | a report or the query store failed | `sluice audit rebuild`
 SLU-147 | recorder | HIGH | the record does not verify | keep it; compare it with a backup
 SLU-148 | backup | HIGH | a backup cannot be used | see what is named; use another one
+SLU-149 | export | MEDIUM | an export could not be made | see the value named, or use --csv
 SLU-150 | breaker | CRITICAL | a breaker tripped | look at its inputs; then reset and start
 SLU-151 | breaker | HIGH | a start was refused | mend what the answer names
 SLU-152 | control | CRITICAL | a component did not acknowledge a halt | kill its process

@@ -1,8 +1,5 @@
 """`sluice export`: the record for other programs, as CSV or Parquet, whatever its length."""
 
-import os
-import tempfile
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,7 +24,7 @@ FROM, UNTIL = "--from", "--to"
 RECORD_BYTES = 260
 """What a record has around its payload, about."""
 
-TOLD_BYTES, PIPE_BYTES = 1_000_000, 1 << 16
+TOLD_BYTES = 1_000_000
 
 
 def export(
@@ -45,6 +42,7 @@ def export(
 
     Reads the recorder's files; no running system is needed, and one that runs is not slowed.
     """
+    from services.cli.export_parquet import as_parquet
     from services.recorder.queries.exporting import KINDS, Wanted
 
     where = place or Place()
@@ -59,7 +57,7 @@ def export(
     count = _Count()
     with writing(path, encrypt_to=encrypt_to) as target:
         pieces = _pieces(data_dir, wanted_rows, count)
-        for piece in pieces if csv else _as_parquet(kind, pieces):
+        for piece in pieces if csv else as_parquet(kind, pieces):
             target.write(piece)
     output = Output(where.as_json)
     size = path.stat().st_size
@@ -140,51 +138,3 @@ def _rows_counted(rows: "Iterable[Row]", count: _Count) -> "Iterator[Row]":
     for row in rows:
         count.rows += 1
         yield row
-
-
-def _as_parquet(kind: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a Parquet file made of a CSV one; both pass through pipes, and through no disk."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "csv", Path(folder) / "parquet"
-        os.mkfifo(source, 0o600)
-        os.mkfifo(target, 0o600)
-        failed: list[BaseException] = []
-        writer = threading.Thread(target=_poured, args=(pieces, source, failed))
-        maker = threading.Thread(target=_converted, args=(kind, source, target, failed))
-        writer.start()
-        maker.start()
-        with target.open("rb") as file:
-            while piece := file.read(PIPE_BYTES):
-                yield piece
-        writer.join()
-        maker.join()
-    if failed:
-        raise failed[0]
-
-
-def _poured(pieces: Iterable[bytes], into: Path, failed: list[BaseException]) -> None:
-    try:
-        with into.open("wb") as file:
-            for piece in pieces:
-                file.write(piece)
-    except BaseException as error:  # told to the one who writes: threads have no caller
-        failed.insert(0, error)
-
-
-def _converted(kind: str, source: Path, target: Path, failed: list[BaseException]) -> None:
-    import duckdb
-
-    from services.recorder.queries.exporting import columns_of
-
-    kinds = ", ".join(f"'{each.name}': '{each.kind}'" for each in columns_of(kind))
-    read = f"read_csv('{source}', header = true, auto_detect = false, columns = {{{kinds}}}"
-    read += ", delim = ',', quote = '\"', escape = '\"', parallel = false, max_line_size = 4000000)"
-    try:
-        connection = duckdb.connect(config={"memory_limit": "256MiB", "threads": 1})
-        connection.execute("SET preserve_insertion_order = true")
-        connection.execute(f"COPY (SELECT * FROM {read}) TO '{target}' (FORMAT parquet)")
-        connection.close()
-    except BaseException as error:
-        failed.append(error)
-        with open(target, "wb"):  # so that the one who reads comes to an end
-            pass

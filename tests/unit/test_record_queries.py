@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import pytest
 
 from schemas.errors import StateError, UserError
 from schemas.reports import QueryAnswer, QueryRequest, ReportKind, ReportMade, ReportWanted
+from services.cli.export_parquet import as_parquet
 from services.recorder.queries.asking import ask
 from services.recorder.queries.config import ReportsConfig
-from services.recorder.queries.exporting import Wanted, csv_lines, exported
+from services.recorder.queries.exporting import KINDS, Wanted, csv_lines, exported, header
 from services.recorder.queries.keeper import REBUILD, STORE_FOLDER, Keeper, results_file
 from services.recorder.queries.making import (
     RECORD_FOLDER,
@@ -25,6 +27,7 @@ from services.recorder.queries.making import (
 )
 from services.recorder.queries.named import NAMED
 from services.recorder.queries.store import Store
+from services.recorder.queries.tables import insert_sql
 from services.reports.days import day_named
 from tests.builders import ACCOUNT, S_NS, SESSION, dec
 from tests.report_rig import (
@@ -276,6 +279,81 @@ def test_a_commit_that_fails_leaves_nothing_of_itself(
     whole.close()
 
 
+HUGE, TINY = "9" * 19, "0." + "0" * 30 + "1"
+
+
+def test_an_amount_that_fits_no_column_stops_nothing(tmp_path: Path) -> None:
+    """Whoever may publish could else stop every query and report for good."""
+    recorded = Recorded(tmp_path)
+    recorded.add(terms(), created(), *a_day(), marked(BEGIN_NS + 5, HUGE), marked(1 << 70, TINY))
+    recorded.add(marked(MORNING_NS, "7"))
+    keeper = Keeper(tmp_path, CONFIG, ACCOUNT)
+    keeper.is_wanted = True
+    assert keeper.feed(0).detail == ""
+    marks = [[None, HUGE], ["0", "1E-31"], ["7", "7"]]
+    exact = "json_extract_string(e.body, '$.equity')"
+    sql = f"SELECT m.equity, {exact} FROM marks m JOIN events e USING (record) ORDER BY record"
+    assert [[row[0], row[1]] for row in asked(keeper, sql).rows][-3:] == marks
+    (tmp_path / STORE_FOLDER / REBUILD).touch()
+    assert keeper.feed(0).detail == ""
+    assert [[row[0], row[1]] for row in asked(keeper, sql).rows][-3:] == marks
+    keeper.close()
+
+
+def test_without_trying_a_cast_one_event_stops_the_store_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.add(terms(), marked(BEGIN_NS + 5, HUGE))
+    careless = "services.recorder.queries.store.insert_sql"
+    good = insert_sql
+    monkeypatch.setattr(careless, lambda *told: good(*told).replace("TRY_CAST", "CAST"))
+    keeper = Keeper(tmp_path, CONFIG, ACCOUNT)
+    keeper.is_wanted = True
+    assert f'Could not convert string "{HUGE}"' in keeper.feed(0).detail
+    keeper.close()
+
+
+@pytest.mark.req("R-02")
+def test_a_parquet_file_holds_what_the_csv_one_does(tmp_path: Path, recorded: Recorded) -> None:
+    for kind in KINDS:
+        target = tmp_path / f"{kind}.parquet"
+        rows = list(exported(chain_records(recorded.data_dir / RECORD_FOLDER), Wanted(kind)))
+        target.write_bytes(b"".join(as_parquet(kind, csv_lines(kind, rows))))
+        found = duckdb.execute(f"SELECT count(*) FROM read_parquet('{target}')").fetchone()
+        assert found == (len(rows),)
+
+
+@pytest.mark.req("R-02")
+@pytest.mark.timeout(60)
+def test_a_parquet_file_that_cannot_be_made_ends_with_the_cause(recorded: Recorded) -> None:
+    def lines() -> Iterator[bytes]:
+        rows = list(exported(chain_records(recorded.data_dir / RECORD_FOLDER), Wanted("fills")))
+        price = header("fills").index("price")
+        bad = [(*row[:price], "x", *row[price + 1 :]) for row in rows]
+        yield from csv_lines("fills", [*bad, *rows * 50_000])
+
+    with pytest.raises(StateError, match=r"(?s)SLU-149.*CSV Error"):
+        list(as_parquet("fills", lines()))
+
+
+@pytest.mark.req("R-02")
+@pytest.mark.timeout(60)
+def test_who_cannot_go_on_writing_a_parquet_file_waits_for_nobody(recorded: Recorded) -> None:
+    """The disk is full, say; and where the record cannot be read, that is what is told."""
+    rows = list(exported(chain_records(recorded.data_dir / RECORD_FOLDER), Wanted("events")))
+    pieces = as_parquet("events", csv_lines("events", rows * 20_000))
+    assert next(pieces)
+    pieces.close()  # type: ignore[attr-defined]
+
+    def damaged() -> Iterator[bytes]:
+        yield from csv_lines("events", rows)
+        raise StateError("SLU-140", path="chain", found="a gap", wanted="none", record=1)
+
+    with pytest.raises(StateError, match="SLU-140"):
+        list(as_parquet("events", damaged()))
+
+
 def test_a_rebuilt_store_says_what_the_old_one_said(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path)
     recorded.add(terms(), created(), *a_day())
@@ -423,15 +501,20 @@ def test_an_export_of_a_time_or_a_session_has_that_alone(recorded: Recorded) -> 
 
 
 @pytest.mark.req("R-02")
-def test_memory_of_an_export_does_not_grow_with_the_record(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_memory_of_an_export_does_not_grow_with_the_record(tmp_path: Path, kind: str) -> None:
     recorded = Recorded(tmp_path)
     recorded.add(terms(), created(), *(marked(BEGIN_NS + n, "100000") for n in range(200)))
     records = list(chain_records(tmp_path / RECORD_FOLDER))
 
     def peak_bytes(times: int) -> int:
         tracemalloc.start()
-        many = (record for _ in range(times) for record in records)
-        for piece in csv_lines("events", exported(many, Wanted("events"))):
+        many = (  # as time passes
+            msgspec.structs.replace(record, stored_ns=record.stored_ns + part * DAY_NS)
+            for part in range(times)
+            for record in records
+        )
+        for piece in csv_lines(kind, exported(many, Wanted(kind))):
             assert piece
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

@@ -10,7 +10,7 @@ from services.recorder.chain import Record
 from services.recorder.queries.events import in_time_order, recorded_events
 from services.recorder.queries.order_rows import Row, order_row
 from services.recorder.queries.rows import Rows
-from services.recorder.queries.tables import ALL, Column
+from services.recorder.queries.tables import ALL, KEYED, Column
 from services.reports.forms import iso_time
 from services.reports.orders import OrderFold
 
@@ -63,13 +63,23 @@ def _rows(records: Iterable[Record], kind: str) -> Iterator[Row]:
     if kind == "orders":
         yield from _orders(records)
         return
+    newest: dict[object, Row] = {}  # of a keyed table: the last row of each key is the one
+    for taken in _batches(records, kind):
+        if kind in KEYED:
+            newest |= {row[0]: row for row in taken}
+        else:
+            yield from taken
+    yield from newest.values()
+
+
+def _batches(records: Iterable[Record], kind: str) -> Iterator[Sequence[Row]]:
     rows, pending = Rows(), 0
     for record in records:
         pending += rows.add(record)
-        if pending >= ROWS_AT_ONCE and kind != "sessions":
+        if pending >= ROWS_AT_ONCE:
             pending = 0
-            yield from rows.take()[kind]
-    yield from rows.take()[kind]
+            yield rows.take()[kind]
+    yield rows.take()[kind]
 
 
 def _orders(records: Iterable[Record]) -> Iterator[Row]:

@@ -33,6 +33,7 @@ SETTINGS = (
 )
 """From here on nobody reads or writes another file, or undoes this."""
 
+INT_BITS = 64
 _BATCH = "batch"
 _PLACE = "CREATE TABLE IF NOT EXISTS place (form INTEGER, n BIGINT)"
 
@@ -146,7 +147,7 @@ class Store:
     def _insert(connection: "duckdb.DuckDBPyConnection", table: str, rows: Sequence[Row]) -> None:
         columns = ALL[table]
         batch: dict[str, Any] = {
-            column.name: np.array(values, dtype=np.int64 if column.is_number else object)
+            column.name: _numbers(values) if column.is_number else np.array(values, dtype=object)
             for column, values in zip(columns, zip(*rows, strict=True), strict=True)
         }
         connection.register(_BATCH, batch)
@@ -157,11 +158,21 @@ class Store:
             if table == "folds":  # an order that has ended needs no row
                 connection.execute("DELETE FROM folds WHERE exact IS NULL")
         finally:
-            connection.unregister(_BATCH)
+            with contextlib.suppress(duckdb.Error):  # what went wrong before is what is told
+                connection.unregister(_BATCH)
 
     def _failed(self, error: Exception) -> StateError:
         wanted = "room on the disk, and one reports service for one folder"
         return StateError("SLU-141", path=self._folder / FILE, found=str(error), wanted=wanted)
+
+
+def _numbers(values: Sequence[object]) -> Any:
+    """Return a column of numbers; one that does not fit is 0, which stands for nothing."""
+    try:
+        return np.array(values, dtype=np.int64)
+    except OverflowError:
+        fitting = (v if isinstance(v, int) and v.bit_length() < INT_BITS else 0 for v in values)
+        return np.array([*fitting], dtype=np.int64)
 
 
 def _plain(row: Row) -> Row:

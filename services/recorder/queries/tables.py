@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 DECIMAL = "DECIMAL(28,10)"
-"""Amounts in tables, so that they can be multiplied and summed; `body` has every digit."""
+"""Amounts in tables, so that they can be multiplied and summed; `body` has every digit. One that
+does not fit is not known here: nothing that somebody publishes may stop the store."""
 
 
 class Column(NamedTuple):
@@ -26,7 +27,7 @@ class Column(NamedTuple):
             return self.name if self.is_zero_known else f"nullif({self.name}, 0)"
         if self.kind == "VARCHAR":
             return f"nullif({self.name}, '')"
-        return f"CAST(nullif({self.name}, '') AS {self.kind})"
+        return f"TRY_CAST(nullif({self.name}, '') AS {self.kind})"
 
 
 def _texts(*names: str) -> tuple[Column, ...]:
