@@ -57,7 +57,7 @@ def export(
     count = _Count()
     with writing(path, encrypt_to=encrypt_to) as target:
         pieces = _pieces(data_dir, wanted_rows, count)
-        for piece in pieces if csv else as_parquet(kind, pieces):
+        for piece in pieces if csv else as_parquet(kind, pieces, beside=path.parent):
             target.write(piece)
     output = Output(where.as_json)
     size = path.stat().st_size

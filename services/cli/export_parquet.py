@@ -1,72 +1,59 @@
-"""CSV in, Parquet out: through pipes, and through no disk, for what is exported may be a secret."""
+"""CSV in, Parquet out: DuckDB reads a file a part at a time, and a pipe whole."""
 
 import contextlib
 import os
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from schemas.errors import StateError
 
-PIPE_BYTES = 65_536
+PIPE_BYTES, LINE_BYTES_MAX = 65_536, 4_000_000
 ROWS_AT_ONCE = 8_192
 """Rows of a group; a group is made in memory, and a row of events may be long."""
 
+LIMITS: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "256MiB", "threads": 1}
 WANTED = "amounts of at most 18 digits before the point: --csv takes any, and a disk with room"
 
 
-class _Failures:
-    """What went wrong on either side; the end of one side breaks the pipe of the other."""
-
-    def __init__(self) -> None:
-        self.pouring: BaseException | None = None
-        self.converting: BaseException | None = None
-
-    def raise_first(self) -> None:
-        """Raise the cause, not what followed from it."""
-        if self.pouring is not None and not isinstance(self.pouring, BrokenPipeError):
-            raise self.pouring
-        if self.converting is not None:
-            raise StateError(
-                "SLU-149", found=str(self.converting).strip(), wanted=WANTED
-            ) from self.converting
-
-
-def as_parquet(kind: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
+def as_parquet(kind: str, pieces: Iterable[bytes], *, beside: Path) -> Iterator[bytes]:
     """Yield a Parquet file made of the pieces of a CSV one.
 
+    Args:
+        kind: of the export; says what the columns are.
+        pieces: the CSV file.
+        beside: a folder with room for it; it has no name there, and is gone whatever happens.
+
     Raises:
-        StateError: SLU-149 a value does not fit its column; and what `pieces` raises.
+        StateError: SLU-149 a value does not fit its column.
+        OSError: the disk did not take it.
     """
-    source, pour_into = os.pipe()
+    with tempfile.TemporaryFile(dir=beside) as file:
+        for piece in pieces:
+            file.write(piece)
+        file.flush()
+        yield from _converted(kind, file.fileno())
+
+
+def _converted(kind: str, source: int) -> Iterator[bytes]:
     read_from, target = os.pipe()
-    failures = _Failures()
-    threads = [
-        threading.Thread(target=_pour, args=(pieces, pour_into, failures)),
-        threading.Thread(target=_convert, args=(kind, source, target, failures)),
-    ]
-    for each in threads:
-        each.start()
+    failures: list[BaseException] = []
+    thread = threading.Thread(target=_convert, args=(kind, source, target, failures))
+    thread.start()
     try:
         while piece := os.read(read_from, PIPE_BYTES):
             yield piece
     finally:
         os.close(read_from)  # whoever writes for nobody ends by that
-        for each in threads:
-            each.join()
-    failures.raise_first()
+        thread.join()
+    if failures:
+        found = str(failures[0]).strip()
+        raise StateError("SLU-149", found=found, wanted=WANTED) from failures[0]
 
 
-def _pour(pieces: Iterable[bytes], into: int, failures: _Failures) -> None:
-    try:
-        with open(into, "wb") as file:
-            for piece in pieces:
-                file.write(piece)
-    except BaseException as error:  # told to the one who reads: threads have no caller
-        failures.pouring = error
-
-
-def _convert(kind: str, source: int, target: int, failures: _Failures) -> None:
-    """Run the conversion; both ends are closed after it, so that nobody waits for more."""
+def _convert(kind: str, source: int, target: int, failures: list[BaseException]) -> None:
+    """Run the conversion; the end for writing is closed after it: nobody waits for more."""
     import duckdb
 
     from services.recorder.queries.exporting import columns_of
@@ -74,18 +61,14 @@ def _convert(kind: str, source: int, target: int, failures: _Failures) -> None:
     kinds = ", ".join(f"'{each.name}': '{each.kind}'" for each in columns_of(kind))
     read = f"read_csv('/dev/fd/{source}', header = true, auto_detect = false"
     read += f", columns = {{{kinds}}}, delim = ',', quote = '\"', escape = '\"'"
-    read += ", parallel = false, max_line_size = 4000000)"
+    # By itself it takes 32 times the longest line for a buffer: half of all the memory it may have.
+    read += f", max_line_size = {LINE_BYTES_MAX}, buffer_size = {2 * LINE_BYTES_MAX})"
     into = f"'/dev/fd/{target}' (FORMAT parquet, ROW_GROUP_SIZE {ROWS_AT_ONCE})"
-    limits: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": "256MiB",
-        "threads": 1,
-    }
     try:
-        with contextlib.closing(duckdb.connect(config=limits)) as connection:
+        with contextlib.closing(duckdb.connect(config=LIMITS)) as connection:
             connection.execute("SET preserve_insertion_order = true")
             connection.execute(f"COPY (SELECT * FROM {read}) TO {into}")
-    except BaseException as error:
-        failures.converting = error
+    except BaseException as error:  # told to the one who reads: threads have no caller
+        failures.append(error)
     finally:
-        os.close(source)
         os.close(target)

@@ -319,14 +319,16 @@ def test_a_parquet_file_holds_what_the_csv_one_does(tmp_path: Path, recorded: Re
     for kind in KINDS:
         target = tmp_path / f"{kind}.parquet"
         rows = list(exported(chain_records(recorded.data_dir / RECORD_FOLDER), Wanted(kind)))
-        target.write_bytes(b"".join(as_parquet(kind, csv_lines(kind, rows))))
+        target.write_bytes(b"".join(as_parquet(kind, csv_lines(kind, rows), beside=tmp_path)))
         found = duckdb.execute(f"SELECT count(*) FROM read_parquet('{target}')").fetchone()
         assert found == (len(rows),)
 
 
 @pytest.mark.req("R-02")
 @pytest.mark.timeout(60)
-def test_a_parquet_file_that_cannot_be_made_ends_with_the_cause(recorded: Recorded) -> None:
+def test_a_parquet_file_that_cannot_be_made_ends_with_the_cause(
+    tmp_path: Path, recorded: Recorded
+) -> None:
     def lines() -> Iterator[bytes]:
         rows = list(exported(chain_records(recorded.data_dir / RECORD_FOLDER), Wanted("fills")))
         price = header("fills").index("price")
@@ -334,15 +336,17 @@ def test_a_parquet_file_that_cannot_be_made_ends_with_the_cause(recorded: Record
         yield from csv_lines("fills", [*bad, *rows * 50_000])
 
     with pytest.raises(StateError, match=r"(?s)SLU-149.*CSV Error"):
-        list(as_parquet("fills", lines()))
+        list(as_parquet("fills", lines(), beside=tmp_path))
 
 
 @pytest.mark.req("R-02")
 @pytest.mark.timeout(60)
-def test_who_cannot_go_on_writing_a_parquet_file_waits_for_nobody(recorded: Recorded) -> None:
+def test_who_cannot_go_on_writing_a_parquet_file_waits_for_nobody(
+    tmp_path: Path, recorded: Recorded
+) -> None:
     """The disk is full, say; and where the record cannot be read, that is what is told."""
     rows = list(exported(chain_records(recorded.data_dir / RECORD_FOLDER), Wanted("events")))
-    pieces = as_parquet("events", csv_lines("events", rows * 20_000))
+    pieces = as_parquet("events", csv_lines("events", rows * 20_000), beside=tmp_path)
     assert next(pieces)
     pieces.close()  # type: ignore[attr-defined]
 
@@ -351,7 +355,27 @@ def test_who_cannot_go_on_writing_a_parquet_file_waits_for_nobody(recorded: Reco
         raise StateError("SLU-140", path="chain", found="a gap", wanted="none", record=1)
 
     with pytest.raises(StateError, match="SLU-140"):
-        list(as_parquet("events", damaged()))
+        list(as_parquet("events", damaged(), beside=tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.req("R-02")
+def test_a_parquet_file_of_more_than_memory_is_made_in_order(
+    tmp_path: Path, recorded: Recorded
+) -> None:
+    [row, *_] = exported(chain_records(recorded.data_dir / RECORD_FOLDER), Wanted("events"))
+    number, body = header("events").index("record"), header("events").index("body")
+    text = 'a line with "quotes", and\na newline; ' + "x" * 2_000
+    rows = ((*row[:number], n, *row[number + 1 : body], text) for n in range(150_000))
+    target = tmp_path / "events.parquet"
+    with target.open("wb") as file:  # 300 MB of text, where 256 MiB are allowed
+        for piece in as_parquet("events", csv_lines("events", rows), beside=tmp_path):
+            file.write(piece)
+    found = duckdb.execute(
+        "SELECT count(*), count(DISTINCT body), max(record),"
+        f" bool_and(record = file_row_number) FROM read_parquet('{target}', file_row_number = true)"
+    ).fetchone()
+    assert found == (150_000, 1, 149_999, True)
 
 
 def test_a_rebuilt_store_says_what_the_old_one_said(tmp_path: Path) -> None:
