@@ -12,7 +12,12 @@ import pytest
 
 from schemas.errors import StateError, UserError
 from schemas.reports import QueryAnswer, QueryRequest, ReportKind, ReportMade, ReportWanted
+from schemas.wire import encode
 from services.cli.export_parquet import as_parquet
+from services.recorder.chain import Message
+from services.recorder.config import Retention
+from services.recorder.journal import Journal
+from services.recorder.key_file import ensure_record_key
 from services.recorder.queries.asking import ask
 from services.recorder.queries.config import ReportsConfig
 from services.recorder.queries.exporting import KINDS, Wanted, csv_lines, exported, header
@@ -28,6 +33,7 @@ from services.recorder.queries.making import (
 from services.recorder.queries.named import NAMED
 from services.recorder.queries.store import Store
 from services.recorder.queries.tables import insert_sql
+from services.recorder.retention import enforce
 from services.reports.days import day_named
 from tests.builders import ACCOUNT, S_NS, SESSION, dec
 from tests.report_rig import (
@@ -357,6 +363,48 @@ def test_who_cannot_go_on_writing_a_parquet_file_waits_for_nobody(
     with pytest.raises(StateError, match="SLU-140"):
         list(as_parquet("events", damaged(), beside=tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.req("R-06")
+def test_what_retention_took_from_the_record_is_in_no_table_any_more(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.add(terms(), created(), *a_day())
+    keeper = Keeper(tmp_path, CONFIG, ACCOUNT)
+    keeper.is_wanted = True
+    assert keeper.feed(0).detail == ""
+    counted = "SELECT (SELECT count(*) FROM {}), (SELECT min(record) FROM events)"
+    before = {name: asked(keeper, counted.format(name)).rows[0] for name in ("fills", "orders")}
+    journal = Journal(tmp_path / RECORD_FOLDER, file_bytes_max=1)
+    for day in (1, 2):  # a file each
+        late = marked(MORNING_NS + day * DAY_NS, "1")
+        journal.append(
+            [Message("FILLS", day, "risk.account.x", late.at_ns, encode(late), late.at_ns)]
+        )
+    key, last_n = ensure_record_key(tmp_path / "keys"), journal.head.n - 2
+    removed = enforce(
+        journal,
+        key,
+        data_dir=tmp_path,
+        events_dir=tmp_path / "events",
+        policy=Retention(record_days=1),
+        now_ns=MORNING_NS + 2 * DAY_NS,
+    )
+    journal.note(journal.head.n)
+    journal.close()
+    assert [each.last_n for each in removed] == [last_n]
+    assert keeper.feed(0).detail == ""
+    after = {name: asked(keeper, counted.format(name)).rows[0] for name in ("fills", "orders")}
+    assert {name: row[1] for name, row in before.items()} == {"fills": 1, "orders": 1}
+    assert after["fills"] == (0, last_n + 1)
+    held = asked(keeper, "SELECT quantity FROM positions").rows
+    keeper.close()
+    (tmp_path / STORE_FOLDER / REBUILD).touch()
+    again = Keeper(tmp_path, CONFIG, ACCOUNT)
+    again.is_wanted = True
+    assert again.feed(0).detail == ""
+    assert {n: asked(again, counted.format(n)).rows[0] for n in ("fills", "orders")} == after
+    assert len(held) == 1
+    again.close()
 
 
 @pytest.mark.req("R-02")

@@ -13,7 +13,7 @@ from services.recorder.queries.config import ReportsConfig
 from services.recorder.queries.exporting import Wanted, csv_lines, exported
 from services.recorder.queries.making import RECORD_FOLDER, chain_records
 from services.recorder.queries.tail import Tail
-from services.recorder.reader import lines, segments
+from services.recorder.reader import first_n, lines, segments
 from services.reports.days import TradingDay, days_ended
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Keeper:
         self.is_wanted = False
         self._store: Store | None = None
         self._tail: Tail | None = None
+        self._begins_n = 1
         self._not_before_ns: dict[tuple[str, str], int] = {}
         self._newly_made: dict[tuple[str, str], None] = {}
         self._resulted: set[str] = set()  # asked for membership only, never iterated
@@ -62,6 +63,7 @@ class Keeper:
             for _ in range(BATCHES_MAX):
                 if not self._feed_batch(store, tail):
                     break
+            self._forget_retired(store)
             n = store.n
             self._write_results(store)
             return StoreMarked(at_ns=now_ns, recorded_count=n, lag_bytes=tail.lag_bytes)
@@ -184,6 +186,14 @@ class Keeper:
         if count:
             store.commit()
         return count >= BATCH_EVENTS
+
+    def _forget_retired(self, store: "Store") -> None:
+        """Remove what the record does not hold any more: its policy is for copies too (R-06)."""
+        first = next(iter(segments(self._data_dir / RECORD_FOLDER)), None)
+        begins_n = 1 if first is None else first_n(first)
+        if begins_n > self._begins_n:
+            store.forget(min(begins_n - 1, store.n))
+            self._begins_n = begins_n
 
     def _made(self, store: "Store") -> set[tuple[str, str]]:
         sql = (

@@ -17,7 +17,14 @@ import numpy as np
 from schemas.errors import StateError
 from services.recorder.queries.order_rows import Row
 from services.recorder.queries.rows import Rows
-from services.recorder.queries.tables import ALL, KEYED, create_sql, delete_sql, insert_sql
+from services.recorder.queries.tables import (
+    ALL,
+    KEYED,
+    TABLES,
+    create_sql,
+    delete_sql,
+    insert_sql,
+)
 from services.reports.orders import EXECUTIONS_MAX
 
 FILE, FORM = "events.duckdb", 2
@@ -85,6 +92,26 @@ class Store:
                 connection.execute("UPDATE place SET n = ?", [n])
         except duckdb.Error as error:
             self.rows = self._restored()
+            raise self._failed(error) from error
+
+    def forget(self, last_n: int) -> None:
+        """Remove what is of records up to `last_n`, which retention took away.
+
+        Orders that had ended by then go with them. Positions and sessions stay: what is held now
+        began some time.
+
+        Raises:
+            StateError: SLU-141 the disk did not take it; nothing is removed.
+        """
+        try:
+            with self._transaction() as connection:
+                newest = "SELECT max(recv_ns) FROM events WHERE record <= ?"
+                [until_ns] = connection.execute(newest, [last_n]).fetchone() or (None,)
+                for table in TABLES:
+                    connection.execute(f"DELETE FROM {table} WHERE record <= ?", [last_n])
+                ended = "DELETE FROM orders WHERE NOT is_open AND closed_ns <= ?"
+                connection.execute(ended, [until_ns or 0])
+        except duckdb.Error as error:
             raise self._failed(error) from error
 
     def cursor(self) -> "duckdb.DuckDBPyConnection":
