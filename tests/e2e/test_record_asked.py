@@ -153,6 +153,20 @@ def test_measures_of_a_session_are_the_live_ones_to_the_last_digit(
         k: v for k, v in found.items() if k not in of_the_moment
     }
     assert rebuilt["shares"]["ema_cross-1"] == live["shares"]
+    attribution = json.loads(msgspec.json.encode(ended.measured.attribution))
+    assert {*attribution} == {"session", "strategy", "symbol", "share_class"}
+    # What is still held is worth what the account's last valuation says there, and live what the
+    # session's does, some seconds apart: all else is the same.
+    assert without_marks(rebuilt["attribution"]) == without_marks(attribution)
+
+
+def without_marks(attribution: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Return every part of the profit that does not depend on what a holding is worth just now."""
+    parts = ("slippage", "fees", "funding", "traded")
+    return {
+        by: {name: {each: share[each] for each in parts} for name, share in shares.items()}
+        for by, shares in attribution.items()
+    }
 
 
 def test_equity_of_the_record_is_cash_and_holdings_at_the_recorded_prices(here: Here) -> None:
