@@ -123,6 +123,9 @@ class ArbiterReported(Event, frozen=True, kw_only=True):
     rebases: tuple[str, ...] = ()
     """What a reset would measure anew, a breaker each, in words with numbers."""
 
+    disk_free_bytes: int | None = None
+    """Free space where the journals are, as it was last read; None: not known."""
+
 
 class BreakerView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One breaker as it stands now."""

@@ -178,6 +178,7 @@ class BreakerCore:
         state = self._arbiter.state
         halt = state.open_halt
         why_not = self._arbiter.why_not_leasing(now_ns)
+        free_bytes = self._arbiter.watch.disk_free_bytes
         return ArbiterReported(
             at_ns=now_ns,
             breaker_state=state.word,
@@ -194,6 +195,7 @@ class BreakerCore:
             locks=state.locks,
             rebases=self._panel.rebases(now_ns),
             breakers=(*self._panel.views(now_ns), self._manual_view()),
+            disk_free_bytes=None if free_bytes < 0 else free_bytes,
         )
 
     def rebases(self, now_ns: int) -> tuple[str, ...]:

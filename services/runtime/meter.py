@@ -5,9 +5,12 @@ Another thread reads the numbers as they stand; one that is half a step old is a
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from schemas.base import NS_PER_S, Event
+from schemas.base import NS_PER_S, Event, OrderId
+from schemas.control import ControlAnswered
+from schemas.executions import OrderAccepted, OrderSubmitted
 from schemas.health import AlertRaised
 
 LATENCY_BOUNDS_S = (
@@ -17,6 +20,9 @@ LATENCY_BOUNDS_S = (
 """Upper ends of the buckets, in seconds: from a decision in one process to a bus that was away."""
 
 _BOUNDS_NS = tuple(round(each * NS_PER_S) for each in LATENCY_BOUNDS_S)
+UNANSWERED_MAX = 10_000
+"""Orders whose acceptance is waited for, a count; of more the oldest is forgotten, not measured."""
+
 STEPS_PER_SAMPLE = 16
 """One step in so many is timed: reading the clock at each would cost the market data dearly."""
 
@@ -51,6 +57,8 @@ class Meter:
         steps: time of one step in sixteen, from the core's being told to all being published.
         syncs: time of each write to the journal that waited for the disk.
         decisions: time of each decision on a signal.
+        accepts: time from each order's being sent until the venue's word that it has it.
+        refusals: kind of request -> how many were refused.
     """
 
     def __init__(self) -> None:
@@ -58,6 +66,15 @@ class Meter:
         self.said: dict[type[Event], int] = {}
         self.alerts: dict[tuple[str, str], int] = {}
         self.steps, self.syncs, self.decisions = Latencies(), Latencies(), Latencies()
+        self.accepts = Latencies()
+        self.refusals: dict[str, int] = {}
+        self._sent_ns: dict[OrderId, int] = {}
+        self._looks: dict[type[Event], Callable[[Any], None]] = {
+            AlertRaised: self._alert,
+            ControlAnswered: self._answer,
+            OrderSubmitted: self._sent,
+            OrderAccepted: self._accepted,
+        }
 
     def took_in(self, events: Sequence[Event], now_ns: int) -> None:
         """Count the events of one message; all have one type, and were made at about one time."""
@@ -69,14 +86,27 @@ class Meter:
 
     def published(self, events: Sequence[Event]) -> None:
         """Count the events of one frame."""
-        said = self.said
+        said, looks = self.said, self._looks
         for event in events:
             kind = type(event)
             said[kind] = said.get(kind, 0) + 1
-            if kind is AlertRaised:
-                self._count_alert(event)
+            if kind in looks:
+                looks[kind](event)
 
-    def _count_alert(self, event: Event) -> None:
-        assert isinstance(event, AlertRaised)
+    def _alert(self, event: AlertRaised) -> None:
         key = (str(event.severity), event.code)
         self.alerts[key] = self.alerts.get(key, 0) + 1
+
+    def _answer(self, event: ControlAnswered) -> None:
+        if not event.is_ok:
+            self.refusals[event.request] = self.refusals.get(event.request, 0) + 1
+
+    def _sent(self, event: OrderSubmitted) -> None:
+        self._sent_ns[event.order_id] = event.at_ns
+        if len(self._sent_ns) > UNANSWERED_MAX:
+            del self._sent_ns[next(iter(self._sent_ns))]
+
+    def _accepted(self, event: OrderAccepted) -> None:
+        sent_ns = self._sent_ns.pop(event.order_id, None)
+        if sent_ns is not None:
+            self.accepts.add(max(0, event.at_ns - sent_ns))

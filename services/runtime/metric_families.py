@@ -62,6 +62,12 @@ def process_families(
     for key, count in meter.alerts.copy().items():
         alerts.add_metric(list(key), count)
     yield alerts
+    refused = CounterMetricFamily(
+        PREFIX + "requests_refused", "Requests of people answered with no", labels=["request"]
+    )
+    for request, count in meter.refusals.copy().items():
+        refused.add_metric([request], count)
+    yield refused
     yield from _times(meter)
 
 
@@ -78,6 +84,11 @@ def _times(meter: Meter) -> Iterator["Metric"]:
         ),
         ("journal_sync_seconds", "A write to the journal that waited for the disk", meter.syncs),
         ("decision_seconds", "A decision of the gate on one signal", meter.decisions),
+        (
+            "venue_accept_seconds",
+            "From an order's being sent until the venue's word that it has it",
+            meter.accepts,
+        ),
     )
     for name, told, found in once:
         if sum(found.counts):

@@ -24,6 +24,7 @@ from schemas.health import (
     SessionsReported,
     SupervisorReported,
 )
+from schemas.measures import SessionMeasure, Share
 from schemas.sessions import SessionView
 from services.runtime.metric_families import PREFIX
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile(r"-?[\d,]+(\.\d+)?")
 PAST_EVERY_LEVEL, UNKNOWN = "past every level", "unknown"
+NOT_ANCHORED = "NOT ANCHORED"
+"""In the detail of the recorder that could not tell its checkpoint to a place outside."""
+
 Number = float | Decimal | int | None
 Values = Mapping[tuple[str, ...], Number]
 
@@ -93,6 +97,8 @@ def _arbiter(report: ArbiterReported) -> Iterator["Metric"]:
         {(): report.equity},
     )
     yield from _count("halts", "Halts there ever were", (), {(): report.halts})
+    told = "Free space where the journals are; absent if not known"
+    yield from _gauge("disk_free_bytes", told, (), {(): report.disk_free_bytes})
     yield from _gauge("locks", "Locks that a person must take away", (), {(): len(report.locks)})
     yield from _gauge("leasing", "1 while leases are granted", (), {(): int(report.is_leasing)})
     yield from _breakers({(each.name,): each for each in report.breakers})
@@ -196,6 +202,87 @@ def _sessions(report: SessionsReported) -> Iterator["Metric"]:
         labels,
         {k: v.open_order_count for k, v in views.items()},
     )
+    yield from _measures(report.measures)
+    for by, label in (("strategy", "strategy"), ("symbol", "instrument")):
+        yield from _attribution(label, report.attribution.get(by, {}))
+
+
+def _measures(measures: tuple[SessionMeasure, ...]) -> Iterator["Metric"]:
+    """Return how each session does; the share class is a label, so that a sum can keep it apart."""
+    labels = ("session", "strategy", "share_class")
+    by_key: dict[tuple[str, ...], SessionMeasure] = {
+        (each.session, each.strategy, each.share_class): each for each in measures
+    }
+    for name, told, of in _OF_MEASURE:
+        yield from _gauge(
+            f"session_{name}", told, labels, {key: of(each) for key, each in by_key.items()}
+        )
+    yield from _count(
+        "session_trades",
+        "Round trips, from flat to flat again",
+        labels,
+        {key: each.figures.trade_count for key, each in by_key.items()},
+    )
+
+
+_OF_MEASURE: tuple[tuple[str, str, Callable[[SessionMeasure], Number]], ...] = (
+    (
+        "value",
+        "Cash and holdings in the share class; absent if not known",
+        lambda m: m.current_value,
+    ),
+    (
+        "profit",
+        "Value less capital, in the share class; absent if not known",
+        lambda m: m.total_pnl,
+    ),
+    (
+        "return_ratio",
+        "Profit over capital, 0.05 is 5 %; absent if not known",
+        lambda m: None if m.return_pct is None else m.return_pct / 100,
+    ),
+    (
+        "drawdown_ratio",
+        "Fall from the highest value, of it; absent if not known",
+        lambda m: m.drawdown,
+    ),
+    (
+        "drawdown_max_ratio",
+        "Largest fall from a highest value, of it; absent if not known",
+        lambda m: m.figures.drawdown_max,
+    ),
+    ("sharpe_ratio", "Annualised; absent if not known", lambda m: m.figures.sharpe),
+)
+"""Of one session: name -> help, and what it is."""
+
+
+def _attribution(label: str, shares: Mapping[str, Share]) -> Iterator["Metric"]:
+    """Return where the profit came from, all of it in the account's one currency."""
+    for name, told, of in _OF_SHARE:
+        yield from _gauge(
+            f"{label}_{name}", told, (label,), {(key,): of(each) for key, each in shares.items()}
+        )
+
+
+_OF_SHARE: tuple[tuple[str, str, Callable[[Share], Number]], ...] = (
+    (
+        "profit",
+        "After all costs, in the account's currency; absent if not known",
+        lambda s: s.profit,
+    ),
+    ("fees", "Paid less rebates, in the account's currency; absent if not known", lambda s: s.fees),
+    (
+        "slippage",
+        "Cost against the middle at the signal, in the account's currency; absent if not known",
+        lambda s: s.slippage,
+    ),
+    (
+        "funding",
+        "Received less paid, in the account's currency; absent if not known",
+        lambda s: s.funding,
+    ),
+)
+"""Of one part of the profit: name -> help, and what it is."""
 
 
 def _feed(report: FeedReported) -> Iterator["Metric"]:
@@ -218,6 +305,8 @@ def _recorder(report: RecorderReported) -> Iterator["Metric"]:
     yield from _count("records", "Messages in the chain", (), {(): report.recorded_count})
     told = "Messages stored on the bus and not yet on the recorder's own disk"
     yield from _gauge("record_lag_messages", told, (), {(): report.lag_count})
+    told = "1 while the signed end of the record could not be told to a place outside"
+    yield from _gauge("anchoring_failed", told, (), {(): int(NOT_ANCHORED in report.detail)})
     yield from _gauge("durable", "1 with the durable profile", (), {(): report.is_durable})
     yield from _gauge(
         "last_recorded_timestamp_seconds",

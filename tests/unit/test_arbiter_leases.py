@@ -10,7 +10,7 @@ from schemas.control import (
     EpochProposed,
     LeaseAnswered,
 )
-from schemas.health import AlertRaised, Severity
+from schemas.health import AlertRaised, ArbiterReported, Severity
 from services.breaker import leases
 from services.breaker.control_log import ControlLog
 from tests.builders import ALPHA, MS_NS, S_NS, quote
@@ -186,15 +186,20 @@ class FullLog(ControlLog):
 
 
 @pytest.mark.parametrize(
-    ("free_bytes", "reason"),
-    [(1_000, "disk: 1000 bytes free"), (-1, "disk: not known")],
+    ("free_bytes", "reason", "told"),
+    [(1_000, "disk: 1000 bytes free", 1_000), (-1, "disk: not known", None)],
 )
-def test_no_lease_is_given_without_room_on_the_disk(free_bytes: int, reason: str) -> None:
+def test_no_lease_is_given_without_room_on_the_disk(
+    free_bytes: int, reason: str, told: int | None
+) -> None:
     log = FullLog(1 << 40)
     rig = ControlRig(log=log).ready()
     rig.run()
     log.free_bytes = free_bytes
     assert rig.ask().reason == reason
+    report = rig.core.describe(rig.now_ns)
+    assert isinstance(report, ArbiterReported)
+    assert report.disk_free_bytes == told
 
 
 def test_no_lease_is_given_when_the_breakers_are_blind_for_long() -> None:

@@ -1,15 +1,17 @@
 """What a process exposes: counts that are exact, and what is unknown left out."""
 
 from decimal import Decimal
+from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from schemas.base import Event, InstrumentId
-from schemas.control import BreakerState, TradingState
+from schemas.base import BootId, Event, InstrumentId, SessionId
+from schemas.control import BreakerState, ControlAnswered, TradingState
 from schemas.health import (
     AlertRaised,
     ArbiterReported,
@@ -17,14 +19,23 @@ from schemas.health import (
     GateReported,
     LinkChanged,
     RecorderReported,
+    SessionsReported,
     Severity,
 )
+from schemas.measures import SessionMeasure, Share
+from schemas.recording import AnchoringRead
+from schemas.results import Figures
+from schemas.sessions import SessionState
 from services.cli.config_sections import METERED, MetricsChoice
 from services.cli.processes import MODULES
+from services.executor.facts import accepted, submitted
+from services.executor.orders import Record
+from services.recorder.core import RecorderCore
+from services.runtime import meter as meters
 from services.runtime.meter import LATENCY_BOUNDS_S, Latencies, Meter
 from services.runtime.metric_families import process_families
 from services.runtime.metric_reports import number_in, report_families
-from tests.builders import quote
+from tests.builders import order, quote
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.req("O-02")
@@ -160,8 +171,124 @@ def test_a_recorder_that_recorded_nothing_has_no_last_time() -> None:
     assert of_report(report) == {
         ("sluice_records_total", ()): 0,
         ("sluice_record_lag_messages", ()): 4,
+        ("sluice_anchoring_failed", ()): 0,
         ("sluice_durable", ()): 0,
     }
+
+
+def test_a_record_that_could_not_be_told_outside_is_seen_as_the_recorder_says_it() -> None:
+    recorder = RecorderCore(BootId("boot"))
+    found = []
+    for trouble in ("/mnt/away: not there", ""):
+        recorder.handle(AnchoringRead(at_ns=2, signed_count=7, trouble=trouble), 2)
+        found.append(of_report(recorder.describe(3))[("sluice_anchoring_failed", ())])
+    assert found == [1, 0]
+
+
+def test_free_space_that_nobody_read_is_absent_and_not_zero() -> None:
+    read = msgspec.structs.replace(arbiter(), disk_free_bytes=1_024)
+    assert ("sluice_disk_free_bytes", ()) not in of_report(arbiter())
+    assert of_report(read)[("sluice_disk_free_bytes", ())] == 1_024
+
+
+SESSION = (("session", "s-1"), ("share_class", "USDT"), ("strategy", "ema"))
+
+
+def measured(**fields: Any) -> SessionMeasure:
+    """A session of which nothing is known but its capital, and what is given."""
+    known = {"figures": Figures(initial_capital=Decimal(100)), **fields}
+    return SessionMeasure(
+        session=SessionId("s-1"),
+        strategy="ema",
+        share_class="USDT",
+        engine_status=SessionState.RUNNING,
+        initial_capital=Decimal(100),
+        uptime_ns=0,
+        **known,
+    )
+
+
+def test_how_a_session_does_is_told_in_ratios_and_in_its_share_class() -> None:
+    figures = Figures(
+        initial_capital=Decimal(100), drawdown_max=0.25, sharpe=-1.5, trade_count=3, fill_count=9
+    )
+    session = measured(
+        current_value=Decimal(105),
+        total_pnl=Decimal(5),
+        return_pct=Decimal(5),
+        drawdown=0.125,
+        figures=figures,
+    )
+    assert of_report(SessionsReported(at_ns=1, measures=(session,))) == {
+        ("sluice_session_value", SESSION): 105,
+        ("sluice_session_profit", SESSION): 5,
+        ("sluice_session_return_ratio", SESSION): 0.05,
+        ("sluice_session_drawdown_ratio", SESSION): 0.125,
+        ("sluice_session_drawdown_max_ratio", SESSION): 0.25,
+        ("sluice_session_sharpe_ratio", SESSION): -1.5,
+        ("sluice_session_trades_total", SESSION): 3,
+    }
+
+
+def test_what_is_not_known_of_a_session_is_absent_and_not_zero() -> None:
+    assert of_report(SessionsReported(at_ns=1, measures=(measured(),))) == {
+        ("sluice_session_trades_total", SESSION): 0
+    }
+
+
+def test_profit_is_told_by_strategy_and_by_instrument_and_what_is_not_known_is_absent() -> None:
+    share = Share(profit=Decimal(7), fees=Decimal(2), funding=Decimal(-1), traded=Decimal(900))
+    parts = {"session": "s-1", "strategy": "ema", "symbol": "sim:ALPHA", "share_class": "USDT"}
+    report = SessionsReported(at_ns=1, attribution={by: {n: share} for by, n in parts.items()})
+    ema, alpha = (("strategy", "ema"),), (("instrument", "sim:ALPHA"),)
+    assert of_report(report) == {
+        ("sluice_strategy_profit", ema): 7,
+        ("sluice_strategy_fees", ema): 2,
+        ("sluice_strategy_funding", ema): -1,
+        ("sluice_instrument_profit", alpha): 7,
+        ("sluice_instrument_fees", alpha): 2,
+        ("sluice_instrument_funding", alpha): -1,
+    }
+
+
+def record_of(order_id: str) -> Record:
+    return Record(order(order_id), epoch=1, gate_token=1)
+
+
+def test_the_venue_is_timed_from_sent_to_accepted_and_each_order_once() -> None:
+    meter = Meter()
+    record = record_of("a")
+    sent, unsent = submitted(record, 5), accepted(record_of("b"), "v-2", 9)
+    took = accepted(record, "v-1", 3_000_005)
+    assert took is not None
+    assert unsent is not None
+    meter.published([unsent, sent])
+    meter.published([took, took])
+    found = scraped(list(process_families({}, {}, meter)))
+    assert found[("sluice_venue_accept_seconds_count", ())] == 1
+    assert found[("sluice_venue_accept_seconds_sum", ())] == 0.003
+
+
+def test_orders_that_the_venue_never_answers_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meters, "UNANSWERED_MAX", 1)
+    meter = Meter()
+    records = [record_of("a"), record_of("b")]
+    meter.published([submitted(record, 1) for record in records])
+    for record in records:
+        answer = accepted(record, "v", 2)
+        assert answer is not None
+        meter.published([answer])
+    assert sum(meter.accepts.counts) == 1
+
+
+def test_a_request_that_was_refused_is_counted_by_its_kind_and_a_yes_is_not() -> None:
+    meter = Meter()
+    for is_ok in (True, False, False):
+        meter.published(
+            [ControlAnswered(at_ns=1, request_id="r", request="start", is_ok=is_ok, message="")]
+        )
+    found = scraped(list(process_families({}, {}, meter)))
+    assert found[("sluice_requests_refused_total", (("request", "start"),))] == 2
 
 
 def test_an_event_that_is_no_report_is_worth_no_metric() -> None:
