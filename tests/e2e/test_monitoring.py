@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from services.cli.config_sections import METERED
 from tests.conftest import ROOT
@@ -148,6 +149,16 @@ def test_promtool_accepts_configuration_and_rules_and_their_own_tests_pass() -> 
             ["promtool", *command], cwd=folder, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"promtool {command}: {done.stdout}{done.stderr}"
+
+
+def test_every_rule_is_tested_with_what_fires_it_and_with_what_does_not() -> None:
+    rules = yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
+    tests = yaml.safe_load((RULES.parent / "rules-test.yml").read_text())["tests"]
+    tested = [
+        (c["alertname"], bool(c["exp_alerts"])) for t in tests for c in t.get("alert_rule_test", ())
+    ]
+    assert len(rules) > 20
+    assert {(rule["alert"], fires) for rule in rules for fires in (True, False)} == set(tested)
 
 
 def test_every_runbook_that_a_rule_names_is_there() -> None:
