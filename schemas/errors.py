@@ -14,6 +14,8 @@ import enum
 
 import msgspec
 
+from schemas.masking import masked
+
 
 class ErrorSeverity(enum.StrEnum):
     """What the system does about an error (S-14)."""
@@ -137,13 +139,14 @@ class SluiceError(Exception):
 
     Attributes:
         code: a key of `REGISTRY`.
-        fields: what was found, wanted, and where, by name.
+        fields: what was found, wanted, and where, by name; what has the form of a secret is masked,
+            for an error is told to people, logged and published.
     """
 
     def __init__(self, code: str, **fields: object) -> None:
         assert code in REGISTRY, code
         self.code = code
-        self.fields = {name: str(value) for name, value in fields.items()}
+        self.fields = {name: masked(str(value)) for name, value in fields.items()}
         said = ", ".join(f"{name}: {value}" for name, value in self.fields.items())
         super().__init__(f"{code} {REGISTRY[code].message}" + (f" ({said})" if said else ""))
 

@@ -4,6 +4,7 @@ import sys
 import traceback
 
 from schemas.errors import SluiceError
+from schemas.masking import masked
 from services.cli.exits import Exit, exit_of
 
 INTERRUPTED = 130
@@ -84,7 +85,7 @@ def _print_error(error: SluiceError, *, is_json: bool) -> None:
         return
     print(f"sluice: {error.code} {error.entry.message}:", file=sys.stderr)
     for each in fields:
-        print(f"  {each.path}: found {each.found}; wanted {each.wanted}", file=sys.stderr)
+        print(masked(f"  {each.path}: found {each.found}; wanted {each.wanted}"), file=sys.stderr)
     print(f"  next step: {error.entry.resolution}", file=sys.stderr)
 
 

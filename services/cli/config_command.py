@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
+from schemas import masking
+from schemas.masking import MASK
 from services.cli.config_layers import leaves
 from services.cli.config_resolve import (
     Config,
@@ -21,9 +23,7 @@ from services.cli.locate import Place
 from services.cli.output import Output
 from services.cli.quick_banner import quick_banner
 
-MASK = "***"
 _SECRET_NAME = re.compile(r"password|passwd|secret|token|private|credential|api_key", re.IGNORECASE)
-_SECRET_FORM = re.compile(r"(?<=://)[^/@\s]+(?=@)|S[UANCO][A-Z2-7]{40,}")
 
 File = Annotated[
     Path | None, Parameter(name="--config", help="The file; else $SLUICE_CONFIG or ./sluice.toml.")
@@ -114,7 +114,7 @@ def masked(name: str, value: Any) -> Any:
     """Return the value unless its name or its form is that of a secret."""
     if _SECRET_NAME.search(name) and value not in ("", None):
         return MASK
-    return _SECRET_FORM.sub(MASK, value) if isinstance(value, str) else value
+    return masking.masked(value) if isinstance(value, str) else value
 
 
 def _begin(place: Place | None) -> Output:

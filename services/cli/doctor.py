@@ -12,6 +12,7 @@ from nats.errors import Error as NatsError
 from schemas.base import NS_PER_MS
 from schemas.errors import BusError
 from schemas.health import HealthReported
+from schemas.masking import masked
 from schemas.streams import STREAMS
 from schemas.subjects import SUBJECTS
 from schemas.wire import decode
@@ -55,7 +56,7 @@ async def _doctor(place: Place) -> Exit:
         output.banner(answers.arbiter)
         reports = await _listen(desk)
         findings = [
-            Finding("bus", OK, f"connected to {desk.bus.url} as {desk.user}"),
+            Finding("bus", OK, f"connected to {masked(desk.bus.url)} as {desk.user}"),
             await _anonymous(desk.bus),
             _keys(desk.bus),
             await _jetstream(desk),

@@ -8,6 +8,7 @@ import msgspec
 from cyclopts import Parameter
 
 from schemas.errors import UserError
+from schemas.masking import masked
 from services.cli.exits import Exit
 from services.cli.locate import Place, locate
 from services.cli.output import Output
@@ -43,7 +44,7 @@ def nats_context(
         context["nkey"] = str(key.resolve())
     path = output if output is not None else default_path()
     write_private(path, msgspec.json.format(msgspec.json.encode(context), indent=2))
-    said.data({"file": str(path), "user": user, "url": bus.url})
+    said.data({"file": str(path), "user": user, "url": masked(bus.url)})
     name = str(path) if output is not None else NAME
     said.line(f"wrote {path}")
     said.next_step(

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from schemas.health import ServiceView
+from schemas.masking import masked
 from services.cli.config_resolve import load_config
 from services.cli.desk import Desk, at_desk
 from services.cli.exits import Exit
@@ -189,7 +190,7 @@ class _Up:
         run = self._run
         return (
             f"sluice up   feed {run.config.feed.source} at {run.config.feed.speed}   "
-            f"account {run.account['id']}   bus {run.plan.bus.url}   {self._elapsed()}"
+            f"account {run.account['id']}   bus {masked(run.plan.bus.url)}   {self._elapsed()}"
         )
 
     def _elapsed(self) -> str:
@@ -198,7 +199,9 @@ class _Up:
     def _say_what_starts(self) -> None:
         run, config = self._run, self._run.config
         own = "embedded nats-server" if run.plan.server else "the nats-server there"
-        self._output.line(f"starting: {own} at {run.plan.bus.url}, data in {config.data_dir}")
+        self._output.line(
+            f"starting: {own} at {masked(run.plan.bus.url)}, data in {config.data_dir}"
+        )
         self._output.line(
             f"feed {config.feed.source} at {config.feed.speed}: {len(run.instruments)} "
             f"instruments; account {run.account['id']} with "

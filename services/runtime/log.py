@@ -15,20 +15,15 @@ import orjson
 import structlog
 
 from schemas.errors import UserError
+from schemas.masking import MASK, masked
 
 LEVEL_VARIABLES = ("SLUICE_LOG_LEVEL", "BASIS_LOG_LEVEL")
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
-MASK = "***"
 Line = MutableMapping[str, Any]
 _SECRET_NAME = re.compile(
     r"password|passwd|secret|seed|private_key|api_key|authorization|credential"
     r"|(auth|access|refresh|bearer)_token",
     re.IGNORECASE,
-)
-_SECRET_FORM = re.compile(
-    r"S[UANCOXPS][A-Z2-7]{40,}"  # the seed of an nkey
-    r"|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)"  # user and password in an address
-    r"|(?<=Bearer )\S+"
 )
 
 
@@ -79,7 +74,7 @@ def _masked(name: str, value: object) -> object:
         return [_masked("", inner) for inner in value]
     if isinstance(value, bool | int | float | None):
         return value
-    return _SECRET_FORM.sub(MASK, str(value))
+    return masked(str(value))
 
 
 def _json(line: object, **_options: object) -> bytes:

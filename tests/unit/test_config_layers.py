@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from schemas.errors import FieldError, UserError
-from services.cli.config_command import MASK, masked, shown_rows
+from schemas.masking import MASK
+from services.cli.config_command import masked, shown_rows
 from services.cli.config_layers import DEFAULTS_FILE, lines_of
 from services.cli.config_resolve import Config, ConfigError, load_config
 from services.cli.config_sections import SECTIONS

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import UserError
-from services.runtime.log import MASK, configure, mask_secrets
+from schemas.errors import BusError, UserError
+from schemas.masking import MASK, masked
+from services.runtime.log import configure, mask_secrets
 
 SEED = "SUAKYRHVIOREXV7EUZTBHUHL7NUMHPMAS7QMDU3GTIUWEI5LDNOXD43IZY"
 
@@ -94,3 +95,27 @@ def test_what_looks_like_a_secret_is_masked_at_any_depth() -> None:
         "fields": {"nkey_seed": MASK, "list": [f"Bearer {MASK}", 1, None]},
         "error": MASK,
     }
+
+
+@pytest.mark.req("A-05")
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("nats://kim:p@ss@host:4222/x", f"nats://{MASK}@host:4222/x"),
+        ("nats://token@host:4222", f"nats://{MASK}@host:4222"),
+        ('{"a":"nats://host:4222","to":"kim@host"}', '{"a":"nats://host:4222","to":"kim@host"}'),
+        ("-----BEGIN PRIVATE KEY-----\nMC4\n-----END PRIVATE KEY-----\n", f"{MASK}\n"),
+        (f"key k{'0a' * 32}", f"key {MASK}"),
+        ("AGE-SECRET-KEY-1QQ", MASK),
+        (f"hash {'0a' * 32}", f"hash {'0a' * 32}"),
+    ],
+)
+def test_every_form_of_secret_is_masked_and_nothing_else(text: str, shown: str) -> None:
+    assert masked(text) == shown
+
+
+@pytest.mark.req("A-05")
+def test_an_error_masks_what_it_names() -> None:
+    error = BusError("SLU-122", url="nats://kim:hunter2@host:4222", found=SEED)
+    assert error.fields == {"url": f"nats://{MASK}@host:4222", "found": MASK}
+    assert "hunter2" not in str(error)
