@@ -31,12 +31,13 @@ from services.cli.log_lines import (
 )
 from services.cli.output import Output
 
-EVENTS_PARENT = "logs"
-"""The default of `recorder.logs_dir`, below the data folder."""
+LATE_NS = 60 * NS_PER_S
+"""How much later than it was made a line may say it was: by a clock that is ahead of the disk's."""
 
 LOOK_EVERY_S = 0.25
 FIELD_CHARS_MAX = 160
 Wanted = Callable[[LogLine], bool]
+Identity = tuple[int, int]
 
 
 def logs(
@@ -63,27 +64,50 @@ def logs(
     """Show the logs of all services, and the bus's events, in the order of time. Needs no bus."""
     found = place or Place()
     data_dir = data_dir_of(found)
-    files = _chosen(files_of(data_dir, EVENTS_PARENT, with_events=events), service, data_dir)
-    wanted = _filter(files, level, since, until, grep, order, session)
+    logs_dir = _logs_dir(data_dir)
+
+    def look() -> list[Path]:
+        return files_of(data_dir, logs_dir, with_events=events)
+
+    files = _chosen(look(), service, data_dir)
+    now_ns = time.time_ns()
+    first_ns = moment(since, "--since", now_ns) if since else 0
+    last_ns = moment(until, "--until", now_ns) if until else sys.maxsize
+    wanted = _filter(files, level, (first_ns, last_ns), grep, order, session)
     output = Output(found.as_json)
-    sizes = {path: path.stat().st_size for path in files}
-    shown: deque[LogLine] = deque(maxlen=lines or None)
-    for line in filter(wanted, merged(files)):
-        shown.append(line)
-        if not lines:
-            _print(output, shown.pop())
-    for line in shown:
-        _print(output, line)
+    seen = {_identity(path): path.stat().st_size for path in files}
+    recent = [path for path in files if path.stat().st_mtime_ns >= first_ns - LATE_NS]
+    _show(output, filter(wanted, merged(recent)), lines)
     if follow:
-        _follow(output, wanted, sizes)
+        _follow(output, wanted, lambda: _of_services(look(), service), seen)
     return Exit.OK
 
 
-def _follow(output: Output, wanted: Wanted, sizes: dict[Path, int]) -> None:
-    """Print what is written from now on, until Ctrl-C."""
+def _show(output: Output, found: Iterator[LogLine], lines: int) -> None:
+    """Print the last so many; all of them as they come, where that is 0."""
+    for line in deque(found, maxlen=lines) if lines else found:
+        _print(output, line)
+
+
+def _logs_dir(data_dir: Path) -> str:
+    """Return `recorder.logs_dir`: as the last run was told, else its default."""
+    from services.cli.system import config_file
+    from services.recorder.config import RecorderConfig
+
+    try:
+        told = msgspec.json.decode(config_file(data_dir).read_bytes())["recorder"]["logs_dir"]
+    except (OSError, msgspec.DecodeError, KeyError, TypeError):
+        return RecorderConfig().logs_dir
+    return str(told)
+
+
+def _follow(
+    output: Output, wanted: Wanted, look: Callable[[], list[Path]], seen: dict[Identity, int]
+) -> None:
+    """Print what is written from now on, in files that are not there yet too, until Ctrl-C."""
     with contextlib.suppress(KeyboardInterrupt):
         while True:
-            for line in sorted(filter(wanted, _new(sizes)), key=lambda each: each.at_ns):
+            for line in sorted(filter(wanted, _new(look(), seen)), key=lambda each: each.at_ns):
                 _print(output, line)
             sys.stdout.flush()
             time.sleep(LOOK_EVERY_S)
@@ -103,14 +127,17 @@ def _chosen(files: list[Path], services: list[str] | None, data_dir: Path) -> li
         if name not in known:
             wanted = did_you_mean(name, known) or ", ".join(known)
             raise UserError("SLU-103", path="service", found=name, wanted=wanted)
+    return _of_services(files, services)
+
+
+def _of_services(files: list[Path], services: list[str] | None) -> list[Path]:
     return [path for path in files if not services or service_of(path) in services]
 
 
 def _filter(
     files: list[Path],
     level: str,
-    since: str | None,
-    until: str | None,
+    span_ns: tuple[int, int],
     grep: str | None,
     order: str | None,
     session: str | None,
@@ -118,15 +145,13 @@ def _filter(
     """Return what a line must be.
 
     Raises:
-        UserError: a level or a time is none.
+        UserError: a level is none.
     """
     if level not in LEVELS:
         wanted = did_you_mean(level, list(LEVELS)) or ", ".join(LEVELS)
         raise UserError("SLU-103", path="--level", found=level, wanted=wanted)
     levels = {EVENT, *LEVELS[LEVELS.index(level) :]}
-    now_ns = time.time_ns()
-    first_ns = moment(since, "--since", now_ns) if since else 0
-    last_ns = moment(until, "--until", now_ns) if until else sys.maxsize
+    first_ns, last_ns = span_ns
     ids = related(files, order) if order else frozenset()
     all_of = [each.encode() for each in (grep, session) if each]
 
@@ -141,20 +166,30 @@ def _filter(
     return is_wanted
 
 
-def _new(sizes: dict[Path, int]) -> Iterator[LogLine]:
+def _identity(path: Path) -> Identity:
+    """Return what stays the same when a file is put aside under another name."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _new(files: list[Path], seen: dict[Identity, int]) -> Iterator[LogLine]:
     """Return the whole lines written since the last look; a file that shrank is read anew."""
-    for path, seen in sizes.items():
-        size = path.stat().st_size if path.exists() else 0
-        if size == seen:
+    for path in files:
+        try:
+            identity, size = _identity(path), path.stat().st_size
+        except FileNotFoundError:
+            continue  # put aside since we looked: it is there under its new name next time
+        start = seen.get(identity, 0)
+        if size == start:
             continue
-        start = seen if size > seen else 0
+        start = start if size > start else 0
         for line in read_lines(path, start):
             start += len(line.raw) + 1
             if start > size:
                 start -= len(line.raw) + 1  # it is not finished yet
                 break
             yield line
-        sizes[path] = start
+        seen[identity] = start
 
 
 def _print(output: Output, line: LogLine) -> None:

@@ -1,6 +1,9 @@
 """The logs of a system as one stream: three forms read, nothing left out, one order followed."""
 
 import json
+import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import pytest
 
 from schemas.base import NS_PER_S
 from schemas.errors import UserError
+from services.cli import log_lines
 from services.cli.locate import Place
 from services.cli.log_lines import (
     LogLine,
@@ -20,7 +24,7 @@ from services.cli.log_lines import (
     related,
     service_of,
 )
-from services.cli.logs import logs
+from services.cli.logs import LATE_NS, logs
 
 pytestmark = pytest.mark.req("O-03")
 
@@ -180,3 +184,67 @@ def test_relative_and_absolute_times() -> None:
 def test_who_writes_a_file() -> None:
     names = ("gate.log", "gate.log.1", "gate_events.jsonl", "gate_events.2026-11-27.jsonl")
     assert {service_of(Path(name)) for name in names} == {"gate"}
+
+
+def told(data_dir: Path, logs_dir: Path) -> None:
+    """Leave what a run was told, as `sluice up` does."""
+    (data_dir / "run").mkdir()
+    (data_dir / "run" / "config.json").write_text(
+        json.dumps({"recorder": {"logs_dir": str(logs_dir)}})
+    )
+
+
+def test_events_are_read_from_where_the_recorder_was_told_to_write_them(
+    data_dir: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (data_dir / "logs" / "events").rename(elsewhere / "events")
+    assert shown(capsys, data_dir, order="abc") == []
+    told(data_dir, elsewhere)
+    assert len(shown(capsys, data_dir, order="abc")) == 4
+
+
+def test_a_file_that_was_last_written_before_the_span_is_not_even_read(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, kept = data_dir / "log" / "gate.log.1", data_dir / "log" / "gate.log"
+    last_ns = AT_NS + 2 * NS_PER_S
+    os.utime(kept, ns=(last_ns, last_ns - LATE_NS))
+    os.utime(old, ns=(last_ns, last_ns - LATE_NS - 1))
+    read: list[str] = []
+
+    def noting(path: Path, start: int = 0) -> Iterator[LogLine]:
+        read.append(path.name)
+        return read_lines(path, start)
+
+    monkeypatch.setattr(log_lines, "read_lines", noting)
+    shown(capsys, data_dir, events=False, since="2023-11-14T22:13:22")
+    assert read == ["gate.log"]
+
+
+def test_following_meets_new_files_and_tells_nothing_twice_when_one_is_put_aside(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = data_dir / "log" / "gate.log"
+
+    def write(path: Path, *events: str) -> None:
+        with path.open("a") as file:
+            file.writelines(json.dumps({"event": each}) + "\n" for each in events)
+
+    def a_day_goes_by() -> None:
+        log.rename(log.with_name("gate.log.2023-11-14"))
+        write(log, "tomorrow")
+        write(log.with_name("feed.log"), "hello")
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    turns = iter([lambda: write(log, "today"), a_day_goes_by, lambda: write(log, "later"), stop])
+    monkeypatch.setattr(time, "sleep", lambda _s: next(turns)())
+    assert shown(capsys, data_dir, follow=True, events=False, grep="event", lines=1) == [
+        "warning gate slow",
+        "info gate today",
+        "info gate tomorrow",
+        "info feed hello",
+        "info gate later",
+    ]
