@@ -70,7 +70,7 @@ def merged(files: Iterable[Path]) -> Iterator[LogLine]:
 
 
 def service_of(path: Path) -> str:
-    """Return who writes a file: `gate` of `gate.log.1` and of `gate_events.2026-11-27.jsonl`."""
+    """Return who writes a file: `gate` of `gate.log.2026-11-27`, `gate_events.2026-11-27.jsonl`."""
     return path.name.split(".")[0].removesuffix("_events")
 
 

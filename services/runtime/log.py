@@ -7,15 +7,16 @@ by its name or by its form, is masked before it is written.
 import logging
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import orjson
 import structlog
 
 from schemas.errors import UserError
 from schemas.masking import MASK, masked
+from services.runtime.log_file import LOG_FILE, DailyFile
 
 LEVEL_VARIABLES = ("SLUICE_LOG_LEVEL", "BASIS_LOG_LEVEL")
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
@@ -43,10 +44,16 @@ def configure(service: str, boot_id: str) -> None:
             structlog.processors.JSONRenderer(serializer=_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_level_from(os.environ)),
-        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        logger_factory=structlog.BytesLoggerFactory(cast(BinaryIO, _output())),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[_Bridge()], level=logging.INFO, force=True)
+
+
+def _output() -> DailyFile:
+    """Return standard error, turned daily where it is a file; what we start does not inherit it."""
+    named = os.environ.pop(LOG_FILE, "")
+    return DailyFile(Path(named) if named else None)
 
 
 def logger() -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from schemas.base import NS_PER_S
 from schemas.health import AlertRaised
 from services.runtime.ending import end
-from services.runtime.supervisor_process import ProcessSpec, last_words, spawn, stop
+from services.runtime.supervisor_process import ProcessSpec, last_words, spawn, stop, turn_daily
 from services.runtime.supervisor_roster import Roster
 
 OnEnd = Callable[[ProcessSpec, AlertRaised], None]
@@ -76,11 +76,14 @@ class Keeper:
         self._processes[spec.name] = process
         self._roster.on_started(spec.name, process.pid, self._clock())
         self._on_change()
-        watch = asyncio.create_task(self._until_up(spec))
+        beside = [asyncio.create_task(self._until_up(spec))]
+        if spec.log_option:
+            beside.append(asyncio.create_task(turn_daily(spec, process, self._clock)))
         try:
             return await process.wait(), last_words(spec.log_file)
         finally:
-            watch.cancel()
+            for task in beside:
+                task.cancel()
 
     async def _until_up(self, spec: ProcessSpec) -> None:
         if spec.until_up is not None:

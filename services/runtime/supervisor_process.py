@@ -1,21 +1,23 @@
 """Start and stop one process of the system."""
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from services.runtime.log_file import LOG_FILE, put_aside, put_aside_if_old, utc_day
 from services.runtime.tether import PARENT_FD
 
 STOP_TIMEOUT_S = 5.0
 """How long a process may take to end by itself before it is killed."""
 
-LOG_BYTES_MAX = 16 * 1024 * 1024
-"""A log that is larger when its process starts is moved to `.1` first."""
-
+LOOK_AT_DAY_EVERY_S = 10.0
 TAIL_BYTES = 4_096
 WORDS_CHARS_MAX = 500
 
@@ -31,6 +33,8 @@ class ProcessSpec:
         log_file: where its standard output and error go.
         is_ours: a python process that watches the parent's pipe by itself; others are tethered.
         until_up: returns once the process works; None where its health on the bus says so.
+        log_option: of a program that is not ours, names its log file. It writes that by itself
+            then, and opens it anew on SIGUSR1; else it goes on in one file until it ends.
     """
 
     name: str
@@ -39,6 +43,7 @@ class ProcessSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     is_ours: bool = True
     until_up: Callable[[], Awaitable[None]] | None = None
+    log_option: str = ""
 
 
 async def spawn(spec: ProcessSpec, parent_fd: int) -> asyncio.subprocess.Process:
@@ -48,16 +53,20 @@ async def spawn(spec: ProcessSpec, parent_fd: int) -> asyncio.subprocess.Process
         OSError: the program is not there, or the log cannot be written.
     """
     command = spec.command
+    if spec.log_option:
+        command = (*command, spec.log_option, str(spec.log_file))
     if not spec.is_ours:
         command = (sys.executable, "-m", "services.runtime.tether", *command)
-    _rotate(spec.log_file)
+    spec.log_file.parent.mkdir(parents=True, exist_ok=True)
+    put_aside_if_old(spec.log_file, time.time_ns())
+    places = {LOG_FILE: str(spec.log_file), PARENT_FD: str(parent_fd)}
     with spec.log_file.open("ab") as log:
         return await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, **spec.environment, PARENT_FD: str(parent_fd)},
+            env={**os.environ, **spec.environment, **places},
             pass_fds=(parent_fd,),
             start_new_session=True,  # a terminal's Ctrl-C reaches the supervisor alone
         )
@@ -75,6 +84,24 @@ async def stop(process: asyncio.subprocess.Process) -> bool:
         await process.wait()
         return False
     return True
+
+
+async def turn_daily(
+    spec: ProcessSpec, process: asyncio.subprocess.Process, clock: Callable[[], int]
+) -> None:
+    """Put the log of a program that is not ours aside at the end of each UTC day, for ever.
+
+    Between the new name and the signal it writes on, under that name: nothing is lost.
+    """
+    day = utc_day(clock())
+    while True:
+        await asyncio.sleep(LOOK_AT_DAY_EVERY_S)
+        today = utc_day(clock())
+        if today > day:
+            with contextlib.suppress(OSError):  # the disk is full: it goes on in the old file
+                put_aside(spec.log_file, day)
+                process.send_signal(signal.SIGUSR1)
+            day = today
 
 
 def last_words(log_file: Path) -> str:
@@ -97,9 +124,3 @@ def _plain(line: str) -> str:
         return line
     error = fields.get("error")
     return f"{said}: {error}" if error else said
-
-
-def _rotate(log_file: Path) -> None:
-    log_file.parent.mkdir(parents=True, exist_ok=True)
-    if log_file.exists() and log_file.stat().st_size > LOG_BYTES_MAX:
-        log_file.replace(log_file.with_suffix(".log.1"))

@@ -64,6 +64,7 @@ def server_spec(plan: ServerPlan, log_file: Path) -> ProcessSpec:
         environment=plan.environment,
         log_file=log_file,
         is_ours=False,
+        log_option="-l",
         until_up=partial(until_listening, plan),
     )
 

@@ -44,6 +44,7 @@ def _watch_over(command: list[str], parent_fd: int) -> int:
 
     signal.signal(signal.SIGTERM, hand_on)
     signal.signal(signal.SIGINT, hand_on)
+    signal.signal(signal.SIGUSR1, hand_on)
     while child.poll() is None:
         if _is_closed(parent_fd, timeout_ms=WATCH_EVERY_MS):
             child.kill()

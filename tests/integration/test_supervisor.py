@@ -24,7 +24,7 @@ from services.runtime.config import BusConfig
 from services.runtime.connect import connect
 from services.runtime.supervisor import Plan, Supervisor
 from services.runtime.supervisor_process import ProcessSpec
-from services.runtime.supervisor_server import free_port
+from services.runtime.supervisor_server import free_port, server_binary
 from tests.integration.fake_system import FAKE
 
 DEADLINE_S = 20.0
@@ -231,3 +231,38 @@ def test_a_taken_port_is_passed_over_for_a_free_one() -> None:
         port = int(taken.getsockname()[1])
         assert free_port("127.0.0.1", port) != port
     assert free_port("127.0.0.1", port) == port
+
+
+@pytest.mark.req("O-03")
+def test_the_log_of_a_foreign_program_turns_daily_and_says_what_it_said_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_process, "LOOK_AT_DAY_EVERY_S", 0.02)
+    log, old = tmp_path / "nats.log", tmp_path / "nats.log.2023-11-14"
+    midnight_ns = 1_700_006_400 * 10**9
+    now_ns = midnight_ns - 1
+    spec = ProcessSpec(
+        name="nats",
+        command=(str(server_binary()), "-p", str(free_port("127.0.0.1", 0))),
+        log_file=log,
+        is_ours=False,
+        log_option="-l",
+    )
+
+    async def test() -> None:
+        nonlocal now_ns
+        ours, theirs = os.pipe()
+        process = await supervisor_process.spawn(spec, ours)
+        turning = asyncio.create_task(supervisor_process.turn_daily(spec, process, lambda: now_ns))
+        await until(lambda: "Server is ready" in log.read_text())
+        now_ns = midnight_ns
+        await until(lambda: log.exists() and "re-opened" in log.read_text())
+        turning.cancel()
+        assert await supervisor_process.stop(process)
+        os.close(ours)
+        os.close(theirs)
+
+    run(test)
+    assert "Server is ready" in old.read_text()
+    assert "Server is ready" not in log.read_text()
+    assert "Server Exiting" in log.read_text()

@@ -182,7 +182,7 @@ def test_relative_and_absolute_times() -> None:
 
 
 def test_who_writes_a_file() -> None:
-    names = ("gate.log", "gate.log.1", "gate_events.jsonl", "gate_events.2026-11-27.jsonl")
+    names = ("gate.log", "gate.log.2026-11-27", "gate_events.jsonl", "gate_events.2026-11-27.jsonl")
     assert {service_of(Path(name)) for name in names} == {"gate"}
 
 

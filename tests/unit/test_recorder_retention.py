@@ -134,7 +134,7 @@ def test_old_logs_go_and_the_record_names_them(tmp_path: Path) -> None:
     events = tmp_path / "logs" / "events"
     events.mkdir(parents=True)
     (tmp_path / "log").mkdir()
-    old = [events / "gate_events.1970-01-05.jsonl", tmp_path / "log" / "gate.log.1"]
+    old = [events / "gate_events.1970-01-05.jsonl", tmp_path / "log" / "gate.log.1970-01-05"]
     young = [events / "gate_events.jsonl", events / "gate_events.1970-01-29.jsonl"]
     for path in (*old, *young):
         path.write_bytes(b"{}\n")
