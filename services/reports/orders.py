@@ -35,13 +35,12 @@ from schemas.orders import (
     SignalRaised,
     TimeInForce,
 )
+from services.distinct import Distinct
 
 ZERO = Decimal(0)
 CLOSED_MAX = 100_000
-"""Closed orders remembered for what is still told of them (a late execution, a repeat); a count."""
-
-EXECUTIONS_MAX = 500_000
-"""Executions remembered, so that one that is told again counts once; a count."""
+"""Closed orders remembered for what is still told of them (a late execution, a repeat); a count.
+One takes some 2 KB."""
 
 
 class OrderRecord(msgspec.Struct, kw_only=True):
@@ -135,10 +134,11 @@ class OrderRecord(msgspec.Struct, kw_only=True):
 class OrderFold:
     """All orders that are open, and the last ones that closed. A repeat changes nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, closed_max: int = CLOSED_MAX) -> None:
         self._open: dict[OrderId, OrderRecord] = {}
         self._closed: dict[OrderId, OrderRecord] = {}
-        self._executions: dict[ExecutionId, None] = {}
+        self._closed_max = closed_max
+        self._executions = Distinct()
         self._folds: dict[type[Event], Callable[[Any], OrderRecord | None]] = {
             SignalRaised: self._raised,
             SignalDecided: self._decided,
@@ -171,7 +171,7 @@ class OrderFold:
             record.closed_ns = record.closed_ns or event.at_ns
             del self._open[record.order_id]
             self._closed[record.order_id] = record
-            if len(self._closed) > CLOSED_MAX:
+            if len(self._closed) > self._closed_max:
                 del self._closed[next(iter(self._closed))]
         return record
 
@@ -189,12 +189,7 @@ class OrderFold:
 
     def is_repeat(self, execution_id: ExecutionId) -> bool:
         """Return whether this execution was told before, and remember it."""
-        if execution_id in self._executions:
-            return True
-        self._executions[execution_id] = None
-        if len(self._executions) > EXECUTIONS_MAX:
-            del self._executions[next(iter(self._executions))]
-        return False
+        return not self._executions.add(execution_id)
 
     def _of(self, order_id: OrderId) -> OrderRecord:
         found = self.find(order_id)

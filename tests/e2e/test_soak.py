@@ -37,6 +37,7 @@ SETTINGS = (
     "venue.closed_orders_max=1000",
     "venue.executions_max=1000",
     "reports.query_memory_mb=64",
+    "reports.closed_orders_max=1000",
 )
 LOST = ("sluice_dead_letters_total", "sluice_sequence_gaps_total", "sluice_events_lost_total")
 HOPS = ("QuoteReceived", "SignalRaised", "OrderApproved")

@@ -10,7 +10,9 @@ import duckdb
 import msgspec
 import pytest
 
+from schemas.base import ExecutionId
 from schemas.errors import StateError, UserError
+from schemas.executions import OrderCanceled, OrderFilled
 from schemas.reports import QueryAnswer, QueryRequest, ReportKind, ReportMade, ReportWanted
 from schemas.wire import encode
 from services.cli.export_parquet import as_parquet
@@ -363,6 +365,35 @@ def test_who_cannot_go_on_writing_a_parquet_file_waits_for_nobody(
     with pytest.raises(StateError, match="SLU-140"):
         list(as_parquet("events", damaged(), beside=tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_told_of_an_order_of_long_ago_does_not_take_its_row_away(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.add(terms(), created(), *a_day())
+    config = ReportsConfig(delay_s=0, closed_orders_max=1)
+    keeper = Keeper(tmp_path, config, ACCOUNT)
+    keeper.is_wanted = True
+    assert keeper.feed(0).detail == ""
+    sql = "SELECT * FROM orders ORDER BY order_id"
+    before = asked(keeper, sql).rows
+    assert len(before) == 2
+    closed = [each for each in a_day() if isinstance(each, OrderFilled | OrderCanceled)]
+    late = msgspec.structs.replace(
+        next(each for each in closed if isinstance(each, OrderFilled)),
+        execution_id=ExecutionId("late"),
+        at_ns=MORNING_NS,
+    )
+    recorded.add(late)
+    assert keeper.feed(0).detail == ""
+    keeper.close()
+    again = Keeper(tmp_path, config, ACCOUNT)  # a store that is opened knows of no closed order
+    again.is_wanted = True
+    recorded.add(msgspec.structs.replace(late, execution_id=ExecutionId("later")))
+    assert again.feed(0).detail == ""
+    assert asked(again, sql).rows == before
+    counted = asked(again, "SELECT count(*) FROM fills").rows[0][0]
+    assert counted == len([each for each in closed if isinstance(each, OrderFilled)]) + 2
+    again.close()
 
 
 @pytest.mark.req("R-06")

@@ -31,6 +31,10 @@ class ReportsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     query_memory_mb: Positive = 256
     """Memory that the query store may use, in MiB."""
 
+    closed_orders_max: Positive = 20_000
+    """Closed orders that the query store remembers for what is still told of them, 2 KB each; what
+    comes of an older one is in `events`, and not in its row of `orders`. A count."""
+
     query_threads: Positive = 1
     """Cores that queries may use; a count."""
 

@@ -169,7 +169,10 @@ class Keeper:
         if self._store is None:
             config = self._config
             self._store = Store(
-                self._folder, memory_mb=config.query_memory_mb, threads=config.query_threads
+                self._folder,
+                memory_mb=config.query_memory_mb,
+                threads=config.query_threads,
+                closed_orders_max=config.closed_orders_max,
             )
             self._tail = None
         if self._tail is None:

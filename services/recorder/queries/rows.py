@@ -30,7 +30,7 @@ from services.recorder.queries.heads import NO_ORDER, read_head
 from services.recorder.queries.holdings import Holding
 from services.recorder.queries.order_rows import Row, first_ns, order_row, text_of
 from services.recorder.queries.tables import ALL, KEYED
-from services.reports.orders import OrderFold, OrderRecord
+from services.reports.orders import CLOSED_MAX, OrderFold, OrderRecord
 
 BIGINT_MAX = 2**63 - 1
 
@@ -42,9 +42,9 @@ class Rows:
         n: the last record folded in.
     """
 
-    def __init__(self, n: int = 0) -> None:
+    def __init__(self, n: int = 0, closed_max: int = CLOSED_MAX) -> None:
         self.n = n
-        self.orders = OrderFold()
+        self.orders = OrderFold(closed_max)
         self.counts = Counts()
         self._rows: dict[str, list[Row]] = {table: [] for table in ALL}
         self._touched: dict[OrderId, OrderRecord] = {}

@@ -25,7 +25,7 @@ from services.recorder.queries.tables import (
     delete_sql,
     insert_sql,
 )
-from services.reports.orders import EXECUTIONS_MAX
+from services.reports.orders import CLOSED_MAX
 
 FILE, FORM = "events.duckdb", 2
 """The form is the tables' version: a store of another one is made anew."""
@@ -41,6 +41,14 @@ SETTINGS = (
 """From here on nobody reads or writes another file, or undoes this."""
 
 INT_BITS = 64
+_BEGINNINGS = tuple(
+    at
+    for at, column in enumerate(KEYED["orders"])
+    if column.name in ("signal_ns", "decided_ns", "submitted_ns")
+)
+REPEATS_MAX = 500_000
+"""Executions that are read back when the store is opened, so that a repeat counts once; a count."""
+
 _BATCH = "batch"
 _PLACE = "CREATE TABLE IF NOT EXISTS place (form INTEGER, n BIGINT)"
 
@@ -52,13 +60,20 @@ class Store:
         rows: the fold that the next batch goes on from.
     """
 
-    def __init__(self, folder: Path, *, memory_mb: int = 256, threads: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        memory_mb: int = 256,
+        threads: int = 1,
+        closed_orders_max: int = CLOSED_MAX,
+    ) -> None:
         """Open the store, or make it.
 
         Raises:
             StateError: SLU-141 the folder cannot be written, or another process has it open.
         """
-        self._folder = folder
+        self._folder, self._closed_max = folder, closed_orders_max
         self._limits: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory_mb}MiB",
             "threads": threads,
@@ -145,9 +160,9 @@ class Store:
         return int(found[0]) == FORM
 
     def _restored(self) -> Rows:
-        rows = Rows(self.n)
+        rows = Rows(self.n, self._closed_max)
         if rows.n:
-            recent = f"SELECT execution_id FROM fills ORDER BY record DESC LIMIT {EXECUTIONS_MAX}"
+            recent = f"SELECT execution_id FROM fills ORDER BY record DESC LIMIT {REPEATS_MAX}"
             sessions = self.values("SELECT * FROM sessions")
             rows.counts.restore(map(_plain, self.values("SELECT * FROM counts")))
             rows.restore(
@@ -173,6 +188,8 @@ class Store:
     @staticmethod
     def _insert(connection: "duckdb.DuckDBPyConnection", table: str, rows: Sequence[Row]) -> None:
         columns = ALL[table]
+        if table == "orders" and not (rows := _without_remnants(connection, rows)):
+            return
         batch: dict[str, Any] = {
             column.name: _numbers(values) if column.is_number else np.array(values, dtype=object)
             for column, values in zip(columns, zip(*rows, strict=True), strict=True)
@@ -191,6 +208,21 @@ class Store:
     def _failed(self, error: Exception) -> StateError:
         wanted = "room on the disk, and one reports service for one folder"
         return StateError("SLU-141", path=self._folder / FILE, found=str(error), wanted=wanted)
+
+
+def _without_remnants(
+    connection: "duckdb.DuckDBPyConnection", rows: Sequence[Row]
+) -> Sequence[Row]:
+    """Leave out what is known only from the end of an order, where the table has all of it.
+
+    Something was told of an order that closed so long ago that the fold has let go of it.
+    """
+    ends = {row[0] for row in rows if not any(row[at] for at in _BEGINNINGS)}
+    if not ends:
+        return rows
+    asked = f"SELECT order_id FROM orders WHERE order_id IN ({', '.join('?' * len(ends))})"
+    known = {row[0] for row in connection.execute(asked, [*ends]).fetchall()}
+    return [row for row in rows if row[0] not in ends & known]
 
 
 def _numbers(values: Sequence[object]) -> Any:
