@@ -14,6 +14,7 @@ from schemas.base import ExecutionId
 from schemas.errors import StateError, UserError
 from schemas.executions import OrderCanceled, OrderFilled
 from schemas.reports import QueryAnswer, QueryRequest, ReportKind, ReportMade, ReportWanted
+from schemas.sessions import SessionState, SessionStateChanged
 from schemas.wire import encode
 from services.cli.export_parquet import as_parquet
 from services.recorder.chain import Message
@@ -23,7 +24,13 @@ from services.recorder.key_file import ensure_record_key
 from services.recorder.queries.asking import ask
 from services.recorder.queries.config import ReportsConfig
 from services.recorder.queries.exporting import KINDS, Wanted, csv_lines, exported, header
-from services.recorder.queries.keeper import REBUILD, STORE_FOLDER, Keeper, results_file
+from services.recorder.queries.keeper import (
+    LATE_NS,
+    REBUILD,
+    STORE_FOLDER,
+    Keeper,
+    results_file,
+)
 from services.recorder.queries.making import (
     RECORD_FOLDER,
     chain_records,
@@ -634,6 +641,29 @@ def test_a_session_that_ended_has_its_results(tmp_path: Path) -> None:
     lines = results_file(tmp_path, SESSION).read_text().splitlines()
     assert lines[0].startswith("at,record,part,day,at_ns")
     assert len(lines) == 1 + 1 + 14  # the session's creation, and its orders' events
+
+
+@pytest.mark.req("R-02")
+def test_results_have_what_was_told_after_the_end_too(tmp_path: Path) -> None:
+    recorded, after_ns = Recorded(tmp_path), BEGIN_NS + DAY_NS
+    ended = SessionStateChanged(
+        at_ns=after_ns,
+        session=SESSION,
+        strategy="ema_cross",
+        account=ACCOUNT,
+        state=SessionState.STOPPED,
+    )
+    recorded.add(terms(), created(), *a_day(), ended)
+    keeper = Keeper(tmp_path, CONFIG, ACCOUNT)
+    keeper.is_wanted = True
+    counts = []
+    for late_ns in (after_ns, after_ns + S_NS, after_ns + LATE_NS, after_ns + 2 * LATE_NS):
+        assert keeper.feed(late_ns).detail == ""
+        counts.append(len(results_file(tmp_path, SESSION).read_text().splitlines()))
+        told = [each for each in a_day() if isinstance(each, OrderCanceled)]
+        recorded.add(*(msgspec.structs.replace(each, at_ns=late_ns) for each in told))
+    assert counts == [17, 18, 19, 19]
+    keeper.close()
 
 
 def test_no_second_process_can_open_the_store(tmp_path: Path) -> None:
