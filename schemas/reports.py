@@ -158,6 +158,27 @@ class ResultsWritten(Event, frozen=True, kw_only=True):
     """Empty where they were written."""
 
 
+class ReportDelivered(Event, frozen=True, kw_only=True):
+    """A report lies where it is to be handed over, byte for byte."""
+
+    file: str
+    """Below the data folder."""
+
+    sha256: str
+    to: str
+    """The folder, as configured."""
+
+
+class DeliveriesLooked(Event, frozen=True, kw_only=True):
+    """The shell has looked whether reports lie where they are to be handed over."""
+
+    delivered: tuple[ReportDelivered, ...] = ()
+    """Those that did not yet, and do now."""
+
+    trouble: str = ""
+    """What could not be delivered, and why; it is tried again. Empty when all is there."""
+
+
 class StoreMarked(Event, frozen=True, kw_only=True):
     """How far the query store has followed the chain."""
 

@@ -79,6 +79,7 @@ AUDIT = StreamSpec(
         "risk.health.>",
         "risk.locate.>",
         "report.made.>",
+        "report.delivered",
         "report.terms",
         "report.uptime",
         "feed.ended",

@@ -166,6 +166,7 @@ SUBJECTS: dict[type[Event], str] = {
     health.SupervisorReported: "report.supervisor",
     reports.ReportsReported: "report.reports",
     reports.ReportMade: "report.made.*",
+    reports.ReportDelivered: "report.delivered",
     reports.TermsDeclared: "report.terms",
     reports.UptimeMeasured: "report.uptime",
 }
@@ -233,6 +234,7 @@ INTERNAL: frozenset[type[Event]] = frozenset(
         reports.ReportWanted,
         reports.ReportWritten,
         reports.ReportsDue,
+        reports.DeliveriesLooked,
         reports.StoreMarked,
         reports.ResultsWanted,
         reports.ResultsWritten,

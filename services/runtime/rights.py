@@ -62,7 +62,7 @@ from schemas.orders import (
     SignalRaised,
 )
 from schemas.reconciliation import BookAdjusted, ReconciliationReported
-from schemas.reports import ReportMade, TermsDeclared, UptimeMeasured
+from schemas.reports import ReportDelivered, ReportMade, TermsDeclared, UptimeMeasured
 from schemas.restrictions import (
     FlattenReported,
     LockRequested,
@@ -174,7 +174,7 @@ _SAYS: dict[str, tuple[type[Event], ...]] = {
         RestrictionsChanged,
     ),
     "recorder": (HaltAcknowledged, LockRequested),
-    "reports": (ReportMade, TermsDeclared, UptimeMeasured, ControlAnswered),
+    "reports": (ReportMade, ReportDelivered, TermsDeclared, UptimeMeasured, ControlAnswered),
 }
 """What each service says beside what everyone may."""
 

@@ -18,6 +18,7 @@ from services.cli.locate import Place
 from tests.e2e.system import System
 
 pytestmark = pytest.mark.req("R-03", "R-04", "R-05")
+DELIVERED = "delivered"
 
 
 class Ended:
@@ -67,7 +68,8 @@ async def measured(system: System) -> SessionsReported:
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
-    system = System(tmp_path_factory.mktemp("asked")).up()
+    system = System(tmp_path_factory.mktemp("asked"))
+    system.up("--set", f'reports.deliver_to=["{system.folder / DELIVERED}"]')
     try:
         system.wait_for_fills(5)
         found = Ended(system)
@@ -199,6 +201,17 @@ def test_each_report_is_verified_from_the_record(ended: Ended, here: Here) -> No
         code, out, error = here.run("report", "verify", str(path))
         assert (code, error) == (0, "")
         assert out.startswith("verified: ")
+
+
+def test_each_report_is_delivered_and_that_is_recorded(ended: Ended, here: Here) -> None:
+    reports = ended.system.data_dir / "reports"
+    made = {str(path.relative_to(reports)): path.read_bytes() for path in report_files(ended)}
+    folder = ended.system.folder / DELIVERED
+    lying = {str(p.relative_to(folder)): p.read_bytes() for p in folder.glob("*/*")}
+    assert lying == made
+    told = "json_extract_string(body, '$.file'), json_extract_string(body, '$.to')"
+    rows = here.json("query", f"SELECT {told} FROM events WHERE type = 'ReportDelivered'")["rows"]
+    assert {tuple(row) for row in rows} == {(f"reports/{name}", str(folder)) for name in made}
 
 
 def test_a_changed_report_is_not_verified(ended: Ended, here: Here, tmp_path: Path) -> None:

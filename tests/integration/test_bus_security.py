@@ -92,7 +92,9 @@ MAY_PUBLISH: dict[str, str] = {
     "control.breaker": "operator",
     "control.result": "strategy gate breaker executor reports",
     "control.report": "operator",
-    **dict.fromkeys(("report.made.orders", "report.terms", "report.uptime"), "reports"),
+    **dict.fromkeys(
+        ("report.made.orders", "report.delivered", "report.terms", "report.uptime"), "reports"
+    ),
     "control.reconcile": "operator",
     "control.prepare": "breaker",
     "control.epoch": "breaker",

@@ -25,6 +25,10 @@ class ReportsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     catch_up_days: Positive = 7
     """Trading days past whose scheduled reports are made up for after a downtime; a count."""
 
+    deliver_to: tuple[str, ...] = ()
+    """Folders, absolute, into which each report is put once it is made: a share, one that is sent
+    on. Below each a folder a day, as below `reports`."""
+
     follow_every_ms: Positive = 1_000
     """How often the query store takes in what was recorded, in ms."""
 

@@ -10,6 +10,7 @@ from schemas.control import ControlAnswered
 from schemas.errors import FieldError
 from schemas.health import AlertRaised, HealthReported, Severity
 from schemas.reports import (
+    DeliveriesLooked,
     ReportAsked,
     ReportMade,
     ReportsDue,
@@ -46,6 +47,7 @@ class ReportsCore:
             ReportsDue,
             ResultsWritten,
             StoreMarked,
+            DeliveriesLooked,
         }
     )
     keeps: frozenset[type[Event]] = frozenset()
@@ -56,6 +58,7 @@ class ReportsCore:
         self._every_ns = uptime_every_s * NS_PER_S
         self._uptime = Uptime()
         self._mark = StoreMarked(at_ns=0, recorded_count=0, lag_bytes=0)
+        self._undelivered = ""
         self._made: deque[ReportMade] = deque(maxlen=MADE_REMEMBERED_MAX)
 
     def why_not_ready(self) -> str:
@@ -75,6 +78,8 @@ class ReportsCore:
                 return [ReportWanted(at_ns=now_ns, request_id="", request=r) for r in requests]
             case ReportWritten():
                 return self._written(event, now_ns)
+            case DeliveriesLooked():
+                return self._delivered(event, now_ns)
             case SessionStateChanged(session=session, state=state) if state in ENDED:
                 return [ResultsWanted(at_ns=now_ns, session=session)]
             case ResultsWritten(session=session, error=error) if error:
@@ -111,6 +116,15 @@ class ReportsCore:
         if not mark.detail or mark.detail == previous.detail:
             return NOTHING
         return [_alert(f"queries do not follow the record: {mark.detail}", now_ns)]
+
+    def _delivered(self, looked: DeliveriesLooked, now_ns: int) -> Sequence[Event]:
+        """Tell what was delivered; alert when something begins to be in the way of it."""
+        previous, self._undelivered = self._undelivered, looked.trouble
+        said: list[Event] = [replace(each, at_ns=now_ns) for each in looked.delivered]
+        if looked.trouble and not previous:
+            what = f"a report was not delivered, and is tried again: {looked.trouble}"
+            said.append(_alert(what, now_ns))
+        return said
 
     def _written(self, written: ReportWritten, now_ns: int) -> Sequence[Event]:
         made, error = written.made, written.error

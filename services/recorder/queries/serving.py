@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -23,6 +24,7 @@ from schemas.reports import (
 from schemas.subjects import QUERY_SQL
 from schemas.wire import decode_request
 from services.recorder.queries.config import ReportsConfig
+from services.recorder.queries.delivering import deliver, refuse_bad_folders
 from services.recorder.queries.keeper import Keeper
 from services.recorder.queries.making import folded_day, made_of, refuse_empty, write
 from services.reports.days import day_named
@@ -58,6 +60,7 @@ class Serving:
     ) -> None:
         self._connect, self._clock, self._config = connect, clock, config
         self._data_dir, self._account = data_dir, account
+        refuse_bad_folders(config.deliver_to, data_dir)
         self._keeper = Keeper(data_dir, config, account)
         self._feeder = ThreadPoolExecutor(1, "feed")
         self._asker = ThreadPoolExecutor(1, "ask")
@@ -108,6 +111,16 @@ class Serving:
                 due = await loop.run_in_executor(self._feeder, self._keeper.due, self._clock())
                 if due:
                     self._post(ReportsDue(at_ns=self._clock(), requests=tuple(due)))
+                await self._deliver()
+
+    async def _deliver(self) -> None:
+        """Hand over what was made, in the thread that makes: half a report is never read."""
+        config, now_ns = self._config, self._clock()
+        if config.deliver_to:
+            days_max = config.catch_up_days + 1  # today's, which somebody asked for, too
+            work = partial(deliver, self._data_dir, config.deliver_to, days_max, now_ns)
+            loop = asyncio.get_running_loop()
+            self._post(await loop.run_in_executor(self._maker, work))
 
     # answer
 
@@ -157,6 +170,7 @@ class Serving:
             written = await loop.run_in_executor(self._maker, self._made, group)
             self._wanted = [each for each in self._wanted if each not in group]
             self._post(*written)
+        await self._deliver()
 
     async def _write_results(self, wanted: ResultsWanted) -> None:
         """Write what a session did, once its last events are recorded too."""
