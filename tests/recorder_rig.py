@@ -42,7 +42,7 @@ class RecorderRig:
             config=config,
             data_dir=folder,
             key=ensure_record_key(folder / "keys"),
-            monitor_url=bus.monitor_url,
+            monitor_urls=bus.monitor_urls,
         )
 
     def post(self, *events: Event) -> None:

@@ -26,7 +26,7 @@ def build(context: Context) -> Service:
         config=config,
         data_dir=settings.data_dir,
         key=ensure_record_key(context.keys or settings.data_dir / "keys"),
-        monitor_url=settings.section("bus", BusConfig).monitor_url,
+        monitor_urls=settings.section("bus", BusConfig).monitor_urls,
     )
     return Service(
         core=core,

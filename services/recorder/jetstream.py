@@ -1,6 +1,7 @@
 """The few requests to JetStream that the recorder makes, as the server's API defines them."""
 
 import urllib.request
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -178,6 +179,14 @@ async def last_seq(connection: Client, stream: str) -> int:
     """
     found = await request(connection, f"STREAM.INFO.{stream}", {})
     return int(found["state"]["last_seq"])
+
+
+def read_servers(monitor_urls: Sequence[str]) -> dict[str, dict[str, Any] | None]:
+    """Return, by address, what each server says of its own configuration; None: it did not say.
+
+    Blocks for up to two seconds each: call it off the event loop.
+    """
+    return {each: read_varz(each) for each in monitor_urls}
 
 
 def read_varz(monitor_url: str) -> dict[str, Any] | None:

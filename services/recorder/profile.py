@@ -1,6 +1,6 @@
 """The durable profile: how each stream must be configured so that nothing recorded can go."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -64,34 +64,52 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
 
 
 def durability(
-    problems: Sequence[str], varz: Mapping[str, Any] | None, *, replicas: int, where: str
+    problems: Sequence[str], servers: Mapping[str, Mapping[str, Any] | None], *, replicas: int
 ) -> Durability:
     """Return the verdict.
 
     Args:
         problems: what the streams have otherwise than they should.
-        varz: the server's own account of its configuration; None if it could not be asked.
+        servers: by the address of its monitoring, each server's own account of its configuration;
+            None if it could not be asked.
         replicas: how many servers keep each stream, as configured.
-        where: the address it was asked at; empty when none is configured.
     """
-    why_not = list(problems)
-    if varz is None:
-        asked = f"did not answer at {where}" if where else "has no address (bus.monitor_url)"
-        why_not.append(f"whether the server syncs every write is not known: its monitoring {asked}")
-    elif not varz.get("jetstream", {}).get("config", {}).get(SYNC_ALWAYS, False):
-        why_not.append(
-            "the server syncs its files every two minutes: set `sync_interval: always` in the "
-            "jetstream section of its configuration"
-        )
-    cluster = "" if varz is None else varz.get("cluster", {}).get("name", "")
+    why_not = [*problems, *_unsynced(servers)]
+    told = [each for each in servers.values() if each is not None]
+    cluster = next((name for each in told if (name := each.get("cluster", {}).get("name"))), "")
     if cluster and replicas < CLUSTER_REPLICAS:
         why_not.append(
             f"the server is one of the cluster {cluster}, and streams are kept by {replicas} of its"
             f" servers: set recorder.replicas to {CLUSTER_REPLICAS} or more"
         )
+    elif cluster and len(servers) < replicas:
+        why_not.append(
+            f"streams are kept by {replicas} servers of the cluster {cluster}, and {len(servers)} "
+            "can be asked whether they sync: name the monitoring of each in bus.monitor_url"
+        )
     if why_not:
         return Durability(is_durable=False, detail="; ".join(why_not))
     return Durability(is_durable=True, detail="every write is on the disk before it counts")
+
+
+def _unsynced(servers: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:
+    """Yield why what a server acknowledges may not be on its disk."""
+    if not servers:
+        yield (
+            "whether the server syncs every write is not known: its monitoring has no address "
+            "(bus.monitor_url)"
+        )
+    for where, varz in servers.items():
+        if varz is None:
+            yield (
+                "whether the server syncs every write is not known: its monitoring did not answer "
+                f"at {where}"
+            )
+        elif not varz.get("jetstream", {}).get("config", {}).get(SYNC_ALWAYS, False):
+            yield (
+                f"the server at {where} syncs its files every two minutes: set `sync_interval: "
+                "always` in the jetstream section of its configuration"
+            )
 
 
 def _plain(value: Any) -> Any:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import heapq
 import shutil
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -65,7 +65,7 @@ class Recording:
         config: RecorderConfig,
         data_dir: Path,
         key: RecordKey,
-        monitor_url: str = "",
+        monitor_urls: Sequence[str] = (),
     ) -> None:
         self._connect = connect
         self._clock = clock
@@ -75,7 +75,7 @@ class Recording:
         self._retire_at_ns = 0
         self._record_dir = data_dir / RECORD_FOLDER
         self._events_dir = data_dir / config.logs_dir / EVENTS_FOLDER
-        self._monitor_url = monitor_url
+        self._monitor_urls = monitor_urls
         self._something = asyncio.Event()
         self._pulls: list[Pull] = []
 
@@ -176,9 +176,8 @@ class Recording:
                     raise
                 problems.append(f"{spec.name} is not kept: {error.fields['found']}")
                 self._recorded = tuple(each for each in self._recorded if each is not spec)
-        varz = await asyncio.to_thread(jetstream.read_varz, self._monitor_url)
-        replicas = self._config.replicas
-        found = durability(problems, varz, replicas=replicas, where=self._monitor_url)
+        servers = await asyncio.to_thread(jetstream.read_servers, self._monitor_urls)
+        found = durability(problems, servers, replicas=self._config.replicas)
         read = DurabilityRead(at_ns=self._clock(), is_durable=found.is_durable, detail=found.detail)
         self._post(read)
 

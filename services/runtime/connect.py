@@ -42,13 +42,15 @@ async def connect(
         BusError: SLU-122 the server was not reached in time; SLU-121 it does not let us in.
         UserError: SLU-100 the address is no address; SLU-102 the key cannot be used.
     """
-    _check_address(bus.url)
+    servers = bus.urls or [bus.url]
+    for each in servers:
+        _check_address(each)
     seed = None if bus.keys_dir is None else load_seed(bus.keys_dir, name)
     connection = BusConnection()
     watch = _Watch(connection)
     opening = asyncio.ensure_future(
         connection.connect(
-            bus.url,
+            servers,
             name=f"{name} {what_for}".strip(),
             inbox_prefix=f"_INBOX.{name}",
             nkeys_seed_str=seed,

@@ -16,10 +16,13 @@ import pytest
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
+from schemas.errors import BusError
 from schemas.streams import STREAMS
 from services.recorder.config import RecorderConfig
-from services.recorder.jetstream import ensure_stream, read_varz, request
+from services.recorder.jetstream import ensure_stream, read_servers, read_varz, request
 from services.recorder.profile import durability
+from services.runtime.config import BusConfig
+from services.runtime.connect import connect
 from services.runtime.supervisor_server import free_port
 
 pytestmark = [pytest.mark.req("R-01", "A-05"), pytest.mark.timeout(90)]
@@ -93,6 +96,14 @@ def until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def port_of(bus: Client) -> int:
+    """Return the port of the server that it is connected to."""
+    url = bus.connected_url
+    assert url is not None
+    assert url.port is not None
+    return url.port
+
+
 async def streams(bus: Client) -> list[str]:
     """Make every stream, and return what is not as it should be; peers come when they are ready."""
     return [
@@ -156,9 +167,11 @@ def test_every_stream_is_kept_by_three_servers_and_one_alone_is_not_durable(
                 assert len(found["cluster"]["replicas"]) == 2, "beside the leader"
 
     asyncio.run(main())
-    varz = read_varz(cluster.monitors[0])
-    assert durability([], varz, replicas=3, where="").is_durable
-    weak = durability([], varz, replicas=1, where="")
+    servers = read_servers(cluster.monitors)
+    assert durability([], servers, replicas=3).is_durable
+    some = dict([*servers.items()][:2])
+    assert "name the monitoring of each" in durability([], some, replicas=3).detail
+    weak = durability([], servers, replicas=1)
     assert (weak.is_durable, weak.detail) == (
         False,
         "the server is one of the cluster C, and streams are kept by 1 of its servers: "
@@ -174,5 +187,39 @@ def test_what_was_acknowledged_is_there_after_the_leader_was_killed(cluster: Clu
             await sent(bus, cluster, leader)
             assert await stored(bus) == [*range(ORDERS_SENT)], "in order, each once"
             assert (await info(bus, "ORDERS"))["cluster"]["leader"] not in ("", leader)
+
+    asyncio.run(main())
+
+
+@pytest.mark.req("O-04")
+def test_a_service_with_all_addresses_outlives_the_server_that_it_is_connected_to(
+    cluster: Cluster,
+) -> None:
+    """Of three addresses one that answers is enough, at the start and after."""
+
+    async def main() -> None:
+        nobody = f"nats://{HOST}:{free_port(HOST, 0)}"
+        bus = await connect("gate", BusConfig(url=", ".join([nobody, *cluster.urls])))
+        other = await connect("gate", BusConfig(url=cluster.urls[0]))
+        ports = [int(url.rpartition(":")[2]) for url in cluster.urls]
+        at = ports.index(port_of(bus))
+        heard = asyncio.Event()
+
+        def take(_subject: str, _data: bytes, _reply: str) -> int:
+            heard.set()
+            return 1
+
+        await bus.take("x", take)
+        cluster.servers[NAMES[at]].kill()
+        deadline_s = time.monotonic() + 30
+        while not heard.is_set():  # the other one may have had the same server
+            assert time.monotonic() < deadline_s, "it never came back"
+            with contextlib.suppress(NatsError, BusError, TimeoutError):
+                other.send("x", b"")
+                await other.flush(1)
+                await bus.flush(1)
+        assert port_of(bus) != ports[at]
+        await other.close()
+        await bus.close()
 
     asyncio.run(main())

@@ -56,7 +56,7 @@ def matches(pattern: str, subject: str) -> bool:
 UNRECORDED = ("control.lease", "control.leased.*", "health.*")
 """Ten a second and of no use afterwards; reports are answers and travel on no subject."""
 
-REPORTED = ("report.made.", "report.terms", "report.uptime")
+REPORTED = ("report.made.", "report.delivered", "report.terms", "report.uptime")
 """Facts of the reports service; all other reports are answers."""
 
 
@@ -92,7 +92,7 @@ def test_each_difference_is_named_with_what_was_found_and_wanted() -> None:
 
 @pytest.mark.req("R-01")
 def test_a_server_that_syncs_every_write_is_durable() -> None:
-    assert durability([], SYNCED, replicas=1, where="http://127.0.0.1:8222") == Durability(
+    assert durability([], {"http://127.0.0.1:8222": SYNCED}, replicas=1) == Durability(
         is_durable=True, detail="every write is on the disk before it counts"
     )
 
@@ -117,5 +117,5 @@ def test_a_server_that_syncs_every_write_is_durable() -> None:
 def test_anything_less_is_not_durable_and_says_why(
     problems: list[str], varz: dict[str, object] | None, where: str, detail: str
 ) -> None:
-    found = durability(problems, varz, replicas=1, where=where)
+    found = durability(problems, {where: varz} if where else {}, replicas=1)
     assert (found.is_durable, detail in found.detail) == (False, True)
