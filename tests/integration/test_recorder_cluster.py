@@ -3,8 +3,6 @@
 import asyncio
 import base64
 import contextlib
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
@@ -19,81 +17,25 @@ from nats.errors import Error as NatsError
 from schemas.errors import BusError
 from schemas.streams import STREAMS
 from services.recorder.config import RecorderConfig
-from services.recorder.jetstream import ensure_stream, read_servers, read_varz, request
+from services.recorder.jetstream import ensure_stream, read_servers, request
 from services.recorder.profile import durability
 from services.runtime.config import BusConfig
 from services.runtime.connect import connect
 from services.runtime.supervisor_server import free_port
+from tests.cluster import HOST, NAMES, Cluster, running_cluster
 
 pytestmark = [pytest.mark.req("R-01", "A-05"), pytest.mark.timeout(90)]
 
 T = TypeVar("T")
-HOST, NAMES = "127.0.0.1", ("one", "two", "three")
 THREE = RecorderConfig(replicas=3)
 SUBJECT = "order.approved.sim.x"
 ORDERS_SENT, KILLED_AT = 120, 40
-CONFIG = """
-server_name: {name}
-listen: "{host}:{port}"
-http: "{host}:{monitor}"
-jetstream {{ store_dir: "{folder}", sync_interval: always }}
-cluster {{ name: C, listen: "{host}:{route}", routes: [{routes}] }}
-"""
-
-
-class Cluster:
-    """Three servers on loopback that keep what they store together."""
-
-    def __init__(self, folder: Path) -> None:
-        ports = [[free_port(HOST, 0) for _ in range(3)] for _ in NAMES]
-        routes = ", ".join(f'"nats-route://{HOST}:{each[2]}"' for each in ports)
-        self.urls = [f"nats://{HOST}:{each[0]}" for each in ports]
-        self.monitors = [f"http://{HOST}:{each[1]}" for each in ports]
-        self.servers: dict[str, subprocess.Popen[bytes]] = {}
-        binary = Path(sys.executable).with_name("nats-server")
-        for name, (port, monitor, route) in zip(NAMES, ports, strict=True):
-            file = folder / f"{name}.conf"
-            file.write_text(
-                CONFIG.format(
-                    name=name,
-                    host=HOST,
-                    port=port,
-                    monitor=monitor,
-                    route=route,
-                    routes=routes,
-                    folder=folder / name,
-                )
-            )
-            command = [str(binary), "-c", str(file), "-l", str(folder / f"{name}.log")]
-            self.servers[name] = subprocess.Popen(command)
-
-    def is_whole(self) -> bool:
-        """Return whether a leader knows all three."""
-        found = [read_varz(each) or {} for each in self.monitors]
-        metas = [each.get("jetstream", {}).get("meta") or {} for each in found]
-        return all(meta.get("leader") and meta.get("cluster_size") == 3 for meta in metas)
-
-    def close(self) -> None:
-        for server in self.servers.values():
-            server.kill()
-            server.wait()
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    found = Cluster(tmp_path)
-    try:
-        until(found.is_whole)
+    with running_cluster(tmp_path) as found:
         yield found
-    finally:
-        found.close()
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < deadline_s, "it never came about"
-        time.sleep(0.05)
 
 
 def port_of(bus: Client) -> int:
