@@ -16,7 +16,7 @@ from schemas.executions import OrderCanceled, OrderFilled
 from schemas.reports import QueryAnswer, QueryRequest, ReportKind, ReportMade, ReportWanted
 from schemas.sessions import SessionState, SessionStateChanged
 from schemas.wire import encode
-from services.cli.export_parquet import as_parquet
+from services.cli.export_parquet import LIMITS, as_parquet
 from services.recorder.chain import Message
 from services.recorder.config import Retention
 from services.recorder.journal import Journal
@@ -348,7 +348,7 @@ def test_a_parquet_file_that_cannot_be_made_ends_with_the_cause(
         rows = list(exported(chain_records(recorded.data_dir / RECORD_FOLDER), Wanted("fills")))
         price = header("fills").index("price")
         bad = [(*row[:price], "x", *row[price + 1 :]) for row in rows]
-        yield from csv_lines("fills", [*bad, *rows * 50_000])
+        yield from csv_lines("fills", [*bad, *rows * 5_000])
 
     with pytest.raises(StateError, match=r"(?s)SLU-149.*CSV Error"):
         list(as_parquet("fills", lines(), beside=tmp_path))
@@ -361,7 +361,7 @@ def test_who_cannot_go_on_writing_a_parquet_file_waits_for_nobody(
 ) -> None:
     """The disk is full, say; and where the record cannot be read, that is what is told."""
     rows = list(exported(chain_records(recorded.data_dir / RECORD_FOLDER), Wanted("events")))
-    pieces = as_parquet("events", csv_lines("events", rows * 20_000), beside=tmp_path)
+    pieces = as_parquet("events", csv_lines("events", rows * 2_000), beside=tmp_path)
     assert next(pieces)
     pieces.close()  # type: ignore[attr-defined]
 
@@ -447,21 +447,22 @@ def test_what_retention_took_from_the_record_is_in_no_table_any_more(tmp_path: P
 
 @pytest.mark.req("R-02")
 def test_a_parquet_file_of_more_than_memory_is_made_in_order(
-    tmp_path: Path, recorded: Recorded
+    tmp_path: Path, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(LIMITS, "memory_limit", "64MiB")
     [row, *_] = exported(chain_records(recorded.data_dir / RECORD_FOLDER), Wanted("events"))
     number, body = header("events").index("record"), header("events").index("body")
     text = 'a line with "quotes", and\na newline; ' + "x" * 2_000
-    rows = ((*row[:number], n, *row[number + 1 : body], text) for n in range(150_000))
+    rows = ((*row[:number], n, *row[number + 1 : body], text) for n in range(50_000))
     target = tmp_path / "events.parquet"
-    with target.open("wb") as file:  # 300 MB of text, where 256 MiB are allowed
+    with target.open("wb") as file:  # 100 MB of text
         for piece in as_parquet("events", csv_lines("events", rows), beside=tmp_path):
             file.write(piece)
     found = duckdb.execute(
         "SELECT count(*), count(DISTINCT body), max(record),"
         f" bool_and(record = file_row_number) FROM read_parquet('{target}', file_row_number = true)"
     ).fetchone()
-    assert found == (150_000, 1, 149_999, True)
+    assert found == (50_000, 1, 49_999, True)
 
 
 def test_a_rebuilt_store_says_what_the_old_one_said(tmp_path: Path) -> None:
