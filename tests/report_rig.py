@@ -17,7 +17,7 @@ from schemas.executions import (
 from schemas.ids import order_id_of
 from schemas.orders import Order, OrderApproved, Outcome, Side, SignalDecided, SignalRaised
 from schemas.reports import TermsDeclared
-from schemas.sessions import SessionCreated
+from schemas.sessions import SessionCreated, SessionState, SessionStateChanged
 from schemas.subjects import subject_of
 from schemas.wire import encode
 from services.recorder.chain import Message
@@ -79,6 +79,16 @@ def created(at_ns: int = BEGIN_NS + 1, session: SessionId = SESSION) -> SessionC
         account=ACCOUNT,
         instruments=(ALPHA,),
         initial_capital=dec("50000"),
+    )
+
+
+def ended(at_ns: int, session: SessionId = SESSION) -> SessionStateChanged:
+    return SessionStateChanged(
+        at_ns=at_ns,
+        session=session,
+        strategy="ema_cross",
+        account=ACCOUNT,
+        state=SessionState.STOPPED,
     )
 
 

@@ -12,9 +12,14 @@ class Named(NamedTuple):
 
 _HELD = """
     SELECT p.*, m.price AS mark,
-           CASE WHEN p.quantity = 0 THEN 0 ELSE p.quantity * m.price * p.multiplier END AS value
+           CASE WHEN p.quantity = 0 THEN 0
+                ELSE TRY((p.quantity * m.price)::DECIMAL(28,10) * p.multiplier)
+           END::DECIMAL(38,10) AS value
     FROM positions p LEFT JOIN prices m USING (instrument)
 """
+"""Each product has twenty digits after the point, and 38 in all: one at a time, and what is too
+large for it is not known."""
+
 _PNL = """
     count(*) FILTER (quantity <> 0) AS holdings, sum(fill_count)::BIGINT AS fills,
     round(sum(realized), 4) AS realized, round(sum(fees), 4) AS fees,

@@ -21,6 +21,14 @@ def first_ns(order: OrderRecord) -> int:
     return next((each for each in (*known, *rest) if each), 0)
 
 
+def _slippage(order: OrderRecord) -> str:
+    """Return the slippage, in basis points; empty also where its numbers make none."""
+    try:
+        return text_of(slippage_bps(order))
+    except ArithmeticError:
+        return ""
+
+
 def order_row(order: OrderRecord, strategy: str, day: str) -> Row:
     """Return the row of one order, in the order of the table's columns."""
     return (
@@ -40,7 +48,7 @@ def order_row(order: OrderRecord, strategy: str, day: str) -> Row:
         text_of(order.average_price),
         str(order.fees),
         *(text_of(each) for each in (order.limit_price, order.stop_price, order.bid, order.ask)),
-        text_of(slippage_bps(order)),
+        _slippage(order),
         order.fill_count,
         "false" if order.is_closed else "true",
         *(order.signal_ns, order.decided_ns, order.submitted_ns, order.accepted_ns),

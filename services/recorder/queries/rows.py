@@ -155,7 +155,10 @@ class Rows:
             [event] = wire.decode(body, subject=record.subject)
         except WireError:
             return
-        fold(record.n, event)
+        try:
+            fold(record.n, event)
+        except (ArithmeticError, ValueError):  # NaN and the like: it is an event, and no more
+            return
 
     def _order(self, n: int, event: Any) -> None:
         order = self.orders.apply(event)
@@ -360,7 +363,7 @@ class Rows:
         number = at_ns // (86_400 * NS_PER_S)
         day = self._days.get(number)
         if day is None:
-            at = datetime.fromtimestamp(min(at_ns, BIGINT_MAX) // NS_PER_S, UTC)
+            at = datetime.fromtimestamp(max(0, min(at_ns, BIGINT_MAX)) // NS_PER_S, UTC)
             day = self._days[number] = at.date().isoformat()
         return day
 

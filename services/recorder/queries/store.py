@@ -135,9 +135,16 @@ class Store:
             return self._connection.cursor()
 
     def values(self, sql: str, *parameters: object) -> list[Row]:
-        """Return the rows of a statement of our own."""
-        with contextlib.closing(self.cursor()) as cursor:
-            return list(cursor.execute(sql, list(parameters)).fetchall())
+        """Return the rows of a statement of our own.
+
+        Raises:
+            StateError: SLU-141 the store does not answer.
+        """
+        try:
+            with contextlib.closing(self.cursor()) as cursor:
+                return list(cursor.execute(sql, list(parameters)).fetchall())
+        except duckdb.Error as error:
+            raise self._failed(error) from error
 
     def close(self) -> None:
         """Let go of the file."""
@@ -181,7 +188,8 @@ class Store:
             try:
                 yield cursor
             except BaseException:
-                cursor.execute("ROLLBACK")
+                with contextlib.suppress(duckdb.Error):  # the first error is the one to be told
+                    cursor.execute("ROLLBACK")
                 raise
             cursor.execute("COMMIT")
 
@@ -207,6 +215,8 @@ class Store:
 
     def _failed(self, error: Exception) -> StateError:
         wanted = "room on the disk, and one reports service for one folder"
+        if isinstance(error, duckdb.DataError | duckdb.ProgrammingError):
+            wanted = "what the tables can hold: please report it with the record's number"
         return StateError("SLU-141", path=self._folder / FILE, found=str(error), wanted=wanted)
 
 
