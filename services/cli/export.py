@@ -55,9 +55,10 @@ def export(
     )
     data_dir = data_dir_of(where)
     count = _Count()
+    beside = path.parent if encrypt_to is None else None
     with writing(path, encrypt_to=encrypt_to) as target:
         pieces = _pieces(data_dir, wanted_rows, count)
-        for piece in pieces if csv else as_parquet(kind, pieces, beside=path.parent):
+        for piece in pieces if csv else as_parquet(kind, pieces, beside=beside):
             target.write(piece)
     output = Output(where.as_json)
     size = path.stat().st_size

@@ -6,10 +6,12 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from schemas.errors import StateError
 
 PIPE_BYTES, LINE_BYTES_MAX = 65_536, 4_000_000
+MEMORY_BYTES_MAX = 1 << 30
 ROWS_AT_ONCE = 8_192
 """Rows of a group; a group is made in memory, and a row of events may be long."""
 
@@ -17,23 +19,37 @@ LIMITS: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "256M
 WANTED = "amounts of at most 18 digits before the point: --csv takes any, and a disk with room"
 
 
-def as_parquet(kind: str, pieces: Iterable[bytes], *, beside: Path) -> Iterator[bytes]:
+def as_parquet(kind: str, pieces: Iterable[bytes], *, beside: Path | None) -> Iterator[bytes]:
     """Yield a Parquet file made of the pieces of a CSV one.
 
     Args:
         kind: of the export; says what the columns are.
         pieces: the CSV file.
-        beside: a folder with room for it; it has no name there, and is gone whatever happens.
+        beside: a folder with room for it; it has no name there, and is gone whatever happens. None:
+            no disk may see it, as what is to be encrypted; then it must fit into memory.
 
     Raises:
-        StateError: SLU-149 a value does not fit its column.
+        StateError: SLU-149 a value does not fit its column, or all of it into memory.
         OSError: the disk did not take it.
     """
-    with tempfile.TemporaryFile(dir=beside) as file:
+    with _unnamed(beside) as file:
         for piece in pieces:
             file.write(piece)
+            if beside is None and file.tell() > MEMORY_BYTES_MAX:
+                found = f"more than {MEMORY_BYTES_MAX >> 20} MiB of rows, and no disk may see them"
+                wanted = "a shorter time (--from, --to), or --csv: that needs no memory"
+                raise StateError("SLU-149", found=found, wanted=wanted)
         file.flush()
         yield from _converted(kind, file.fileno())
+
+
+def _unnamed(beside: Path | None) -> IO[bytes]:
+    if beside is not None:
+        return tempfile.TemporaryFile(dir=beside)
+    if not hasattr(os, "memfd_create"):  # Linux has it
+        found, wanted = "a system without files in memory", "--csv with --encrypt-to"
+        raise StateError("SLU-149", found=found, wanted=wanted)
+    return os.fdopen(os.memfd_create("export"), "w+b")
 
 
 def _converted(kind: str, source: int) -> Iterator[bytes]:

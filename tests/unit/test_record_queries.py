@@ -339,6 +339,22 @@ def test_a_parquet_file_holds_what_the_csv_one_does(tmp_path: Path, recorded: Re
         assert found == (len(rows),)
 
 
+@pytest.mark.req("R-06")
+def test_what_is_to_be_encrypted_is_in_no_file_before(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(**_told: object) -> None:
+        raise AssertionError("a file on the disk")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", forbidden)
+    rows = list(exported(chain_records(recorded.data_dir / RECORD_FOLDER), Wanted("fills")))
+    made = b"".join(as_parquet("fills", csv_lines("fills", rows), beside=None))
+    assert (made[:4], made[-4:]) == (b"PAR1", b"PAR1")
+    monkeypatch.setattr("services.cli.export_parquet.MEMORY_BYTES_MAX", 100)
+    with pytest.raises(StateError, match="SLU-149"):
+        list(as_parquet("fills", csv_lines("fills", rows), beside=None))
+
+
 @pytest.mark.req("R-02")
 @pytest.mark.timeout(60)
 def test_a_parquet_file_that_cannot_be_made_ends_with_the_cause(
