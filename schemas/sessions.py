@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.base import AccountId, Event, InstrumentId, SessionId, SignalId
+from schemas.base import AccountId, Event, InstrumentId, OrderId, SessionId, SignalId
 from schemas.executions import PositionView
 from schemas.orders import Side
 
@@ -119,6 +119,9 @@ class SessionCreated(Event, frozen=True, kw_only=True):
     """In `share_class`; what the session's results are measured against."""
 
     share_class: str = "USDT"
+    capital_unit: Decimal = Decimal(1)
+    """What one unit of the share class was worth when it was made, in the account's currency."""
+
     execution_mode: str = "AUTO"
     parameters: dict[str, Any] = {}
     """The strategy's parameters, with the overrides of the start laid over the configured ones."""
@@ -132,6 +135,11 @@ class SessionCreated(Event, frozen=True, kw_only=True):
 
     config_hash: str = ""
     """Names the configuration of the strategy service that it was made under."""
+
+    @property
+    def capital(self) -> Decimal:
+        """Return the initial capital in the account's currency: what positions are sized by."""
+        return self.initial_capital * self.capital_unit
 
 
 class PositionsAdopted(Event, frozen=True, kw_only=True):
@@ -178,6 +186,9 @@ class SignalBlocked(Event, frozen=True, kw_only=True):
     instrument: InstrumentId
     side: Side
     quantity: Decimal
+    order_id: OrderId = OrderId("")
+    """That the order would have had."""
+
     rule: str
     """The limit that stood against it: `max_positions`, `max_concurrent_trades`, ..."""
 

@@ -42,6 +42,7 @@ UNRULY = (
     "Tries",
     "Sleepy",
     "Loses",
+    "Listens",
 )
 CLASSES = {name.lower(): f"tests.unruly:{name}" for name in UNRULY}
 _E = TypeVar("_E", bound=Event)

@@ -14,6 +14,7 @@ import msgspec
 from schemas.base import AccountId, InstrumentId, SessionId, SignalId
 from schemas.market import QuoteReceived, TradeReceived
 from schemas.orders import Side, SignalRaised
+from schemas.sessions import SignalBlocked
 from services.strategy.interface import Parameters, Strategy
 
 
@@ -36,6 +37,22 @@ class Buys(Strategy[Parameters]):
     def on_stop(self) -> None:
         for each in self.context.instruments:
             self.context.close(each, why="the last word")
+
+
+class Listens(Strategy[Parameters]):
+    """Ask for too much; then for one, and tell what was heard of the first."""
+
+    heard = ""
+
+    def on_quote(self, quote: QuoteReceived) -> None:
+        if not self.heard:
+            self.context.buy(quote.instrument, Decimal(50))
+        else:
+            count = len(self.context.open_orders(quote.instrument))
+            self.context.buy(quote.instrument, Decimal(1), why=f"{self.heard}; {count} open")
+
+    def on_blocked(self, blocked: SignalBlocked) -> None:
+        self.heard = f"{blocked.rule}: {blocked.quantity}, trading {self.context.is_trading}"
 
 
 class Spins(Buys):

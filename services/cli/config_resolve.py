@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -195,15 +196,21 @@ def described(config: Config, found: Mapping[InstrumentId, Instrument]) -> tuple
 def document(
     config: Config, instruments: Sequence[Instrument], account: dict[str, Any], bus: BusConfig
 ) -> dict[str, Any]:
-    """Return what `run/config.json` holds; the services read nothing else."""
+    """Return what `run/config.json` holds; the services read nothing else.
+
+    Raises:
+        ConfigError: an instrument's currency is not worth one of the account's.
+    """
     values = config.merged.values
+    gate = _gate(values["gate"], account)
+    _check_currencies(gate, account, instruments)
     sections = {name: values.get(name, {}) for name in SERVICE_SECTIONS}
     return {
         "bus": bus,
         "account": account,
         INSTRUMENTS: [msgspec.to_builtins(each) for each in instruments],
         **sections,
-        "gate": _gate(values["gate"], account),
+        "gate": gate,
         "recorder": _recorder(values.get("recorder", {})),
         "system": values["system"],
         "metrics": config.metrics,
@@ -271,6 +278,25 @@ def _gate(section: Mapping[str, Any], account: Mapping[str, Any]) -> dict[str, A
         own = {account["currency"]: 1}  # by definition, not by choice
         rows[account["id"]] = {**row, "currency_values": own | row.get("currency_values", {})}
     return {**section, "accounts": rows}
+
+
+def _check_currencies(
+    gate: Mapping[str, Any], account: Mapping[str, Any], instruments: Sequence[Instrument]
+) -> None:
+    """Refuse instruments whose money is worth something else than the account's.
+
+    Cash, equity, profit and all that breakers see are sums in one currency: pounds counted as
+    dollars would halt too late. What nobody has given a value is denied by the gate.
+
+    Raises:
+        ConfigError: an instrument's currency is not worth one of the account's.
+    """
+    values = gate["accounts"].get(account["id"], {}).get("currency_values", {})
+    foreign = [each for each in instruments if Decimal(str(values.get(each.currency, 1))) != 1]
+    if foreign:
+        found = ", ".join(f"{each.id} in {each.currency}" for each in foreign[:10])
+        wanted = f"instruments in {account['currency']} or what is worth one of it: another account"
+        raise ConfigError([FieldError(path="instruments", found=found, wanted=wanted)])
 
 
 def _recorder(section: Mapping[str, Any]) -> dict[str, Any]:

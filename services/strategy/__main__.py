@@ -51,6 +51,7 @@ def build(context: Context) -> Service:
     sources = sources_of(settings)
     account, known, clock = settings.account.id, settings.instruments, context.clock
     catalogue = catalogue_of(config)
+    measured = _measured_by(settings, sources)
     zygote = isolated(catalogue, config, account, known)
     core = ManagerCore(
         config,
@@ -59,6 +60,7 @@ def build(context: Context) -> Service:
         boot_id=context.boot_id,
         catalogue=catalogue,
         real_money=RealMoney(sources.live, sources.environment, account),
+        currency_values=measured.currency_values,
     )
     requests: dict[str, RequestKind] = {
         subject: RequestKind(SessionRequest, _asked(action), action)
@@ -70,7 +72,7 @@ def build(context: Context) -> Service:
     children = Children(zygote, config, account, known, clock)
     records = SessionRecords(sources.repository, settings.data_dir, SERVICE, clock)
     return Service(
-        core=Measured(core, _measured_by(settings, sources)),
+        core=Measured(core, measured),
         requests=requests,
         adapter=Adapters(children, records, reader, days),
         degraded=lambda: "; ".join(filter(None, (records.degraded, children.degraded))),

@@ -56,11 +56,13 @@ class Admission:
             if isinstance(event, SignalRaised):
                 self._unjudged.discard(_order_id(event))
                 out += self._signal(event, now_ns)
-            elif not (isinstance(event, CancelRequested) and self._forgets(event.order_id)):
+            elif isinstance(event, CancelRequested) and (gone := self._forgotten(event.order_id)):
+                out.append(gone)
+            else:
                 out.append(event)
         return out
 
-    def release(self, now_ns: int, *, is_trading: bool = True) -> list[Event]:
+    def release(self, now_ns: int, *, is_trading: bool) -> list[Event]:
         """Return what has waited and may go now; and, as blocked, what has waited too long."""
         out: list[Event] = []
         while self._waiting:
@@ -78,10 +80,10 @@ class Admission:
             self._expect(now_ns + self._execution.execution_timeout_s * NS_PER_S)
         return out
 
-    def overdue(self, now_ns: int) -> list[Event]:
+    def overdue(self, now_ns: int, *, is_trading: bool) -> list[Event]:
         """Return a cancel of each order that takes too long, once each, and what is to be told."""
         self.deadline_ns = None
-        out = self.release(now_ns)
+        out = self.release(now_ns, is_trading=is_trading)
         self._late &= self._book.orders.keys()
         for order in self._sent():
             limit_s = self._limit_s(order)
@@ -95,12 +97,12 @@ class Admission:
             out += [self._cancel(order, now_ns), self._too_long(order, limit_s, now_ns)]
         return out
 
-    def close(self) -> None:
-        """Forget what waits: the session is over, and nobody has heard of it."""
-        for signal in self._waiting:
-            self._book.orders.pop(_order_id(signal), None)
+    def close(self, why: str) -> list[Event]:
+        """Return the end of all that waits: the session is over, and nobody has heard of it."""
+        out: list[Event] = [self._blocked(signal, (QUEUE, why)) for signal in self._waiting]
         self._waiting.clear()
         self.deadline_ns = None
+        return out
 
     def _signal(self, signal: SignalRaised, now_ns: int) -> list[Event]:
         if not self.is_exit(signal):
@@ -148,14 +150,15 @@ class Admission:
         return "max_positions", f"{len(taken)} positions held or entered, at most {most}"
 
     def _too_large(self, signal: SignalRaised) -> Objection | None:
-        if not self._execution.risk_management_enabled:
+        sizes = self._sizes()
+        if not sizes:
             return None
         mark = signal.limit_price or self._mark_of(signal.instrument)
         if mark is None:
             return "position_size_limit", "no price of it is known, so neither is its size"
         worst = self._worst(signal.instrument, signal.side)
         size = abs(worst) * mark * self._book.multiplier(signal.instrument)
-        for name, most in self._sizes():
+        for name, most in sizes:
             if most is None:
                 return name, "the session's equity is not known"
             if size > most:
@@ -163,10 +166,13 @@ class Admission:
         return None
 
     def _sizes(self) -> list[tuple[str, Decimal | None]]:
-        limits = self._limits
-        found: list[tuple[str, Decimal | None]] = [
-            ("position_size_limit", self._execution.position_size_limit)
-        ]
+        """Return each limit on a position's notional; the first holds whatever a start names."""
+        limits, execution = self._limits, self._execution
+        found: list[tuple[str, Decimal | None]] = []
+        if execution.position_size_limit is not None:
+            found.append(("position_size_limit", execution.position_size_limit))
+        if not execution.risk_management_enabled:
+            return found
         if limits.max_position_size is not None:
             found.append(("max_position_size", limits.max_position_size))
         if limits.max_position_size_pct is not None:
@@ -191,17 +197,17 @@ class Admission:
         if self.deadline_ns is None or at_ns < self.deadline_ns:
             self.deadline_ns = at_ns
 
-    def _forgets(self, order_id: OrderId) -> bool:
-        """Return whether it was only waiting, and forget it then: nobody else knows of it."""
+    def _forgotten(self, order_id: OrderId) -> SignalBlocked | None:
+        """Return the end of what was only waiting: there is no order to cancel anywhere."""
         for signal in self._waiting:
             if _order_id(signal) == order_id:
                 self._waiting.remove(signal)
-                self._book.orders.pop(order_id, None)
-                return True
-        return False
+                return self._blocked(signal, (QUEUE, "its strategy took it back while it waited"))
+        return None
 
     def _blocked(self, signal: SignalRaised, objection: Objection) -> SignalBlocked:
-        self._book.orders.pop(_order_id(signal), None)
+        order_id = _order_id(signal)
+        self._book.orders.pop(order_id, None)
         rule, reason = objection
         return SignalBlocked(
             at_ns=signal.at_ns,
@@ -212,6 +218,7 @@ class Admission:
             instrument=signal.instrument,
             side=signal.side,
             quantity=signal.quantity,
+            order_id=order_id,
             rule=rule,
             reason=reason,
         )

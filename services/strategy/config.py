@@ -93,21 +93,22 @@ class ExecutionLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     execution_timeout_s: Positive = 30
     """Longest time until an order is done, or rests at the venue; then it is cancelled."""
 
-    position_size_limit: Decimal = Decimal(1_000_000)
-    """Notional that one position of any session may come to, whatever its start names."""
+    position_size_limit: Decimal | None = Decimal(1_000_000)
+    """Notional that one position of any session may come to, whatever its start names and whether
+    or not its risk is managed; nothing: only the gate's limits hold."""
 
     risk_limits: RiskLimits = RiskLimits()
     monitoring: Monitoring = Monitoring()
 
     def __post_init__(self) -> None:
-        if not (self.position_size_limit.is_finite() and self.position_size_limit > 0):
-            raise ValueError(
-                f"position_size_limit is {self.position_size_limit}: wanted an amount above 0"
-            )
+        most = self.position_size_limit
+        if most is not None and not (most.is_finite() and most > 0):
+            raise ValueError(f"position_size_limit is {most}: wanted an amount above 0, or nothing")
 
 
 UNHELD = ExecutionLimits(
     risk_management_enabled=False,
+    position_size_limit=None,
     max_concurrent_trades=1_000_000,
     execution_timeout_s=86_400,
     timeout_seconds=86_400,

@@ -91,6 +91,11 @@ class Context:
         self._quote_of = quote_of
         self._expiry_ms = expiry_ms
 
+    @property
+    def capital(self) -> Decimal:
+        """The session's initial capital in the account's currency: what positions are sized by."""
+        return self.terms.capital
+
     def position(self, instrument: InstrumentId) -> Decimal:
         """Return the signed quantity this session holds, in the instrument's units."""
         return self._book.portfolio.quantity(instrument)

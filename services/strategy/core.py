@@ -5,6 +5,7 @@ costs two lookups and a direct call of the strategy's own hook.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from schemas.base import AccountId, BootId, Event, InstrumentId, SessionId
@@ -18,7 +19,6 @@ from schemas.control import (
     SessionAsked,
     StartRequest,
 )
-from schemas.errors import FieldError
 from schemas.executions import BookReported, ExecutionEvent
 from schemas.health import GapSeen, LinkChanged, SessionsReported
 from schemas.instruments import Instrument
@@ -33,13 +33,15 @@ from services.prerequisites.config import LiveConfig
 from services.prerequisites.real_money import RealMoney
 from services.strategy.alarms import earliest, moved
 from services.strategy.alerts import SERVICE, not_known, not_made
-from services.strategy.catalogue import STRATEGY, Catalogue, catalogue_of
+from services.strategy.blocking import blocks_told
+from services.strategy.catalogue import Catalogue, catalogue_of
 from services.strategy.commands import STATE_AFTER, STOP, answer, chosen, halted
 from services.strategy.config import StrategyConfig
 from services.strategy.confirmations import WAITING_FACTS
 from services.strategy.confirming import Confirming
 from services.strategy.control_answers import acknowledged, prepared
 from services.strategy.deadlines import Deadlines
+from services.strategy.heard import CONTROL, MISSED
 from services.strategy.holdings import Holdings
 from services.strategy.hours import Hours
 from services.strategy.lanes import Lanes
@@ -48,31 +50,8 @@ from services.strategy.session import OVER, STRATEGY_ENDS, Session, failure
 from services.strategy.starts import Checked, Starts
 from services.strategy.watching import Watching
 
-MISSED = ("exec.", "book.")
-"""Where a hole in a publisher's sequence means that executions were missed, or may have been: what
-the executor said between two books is lost with the first of them."""
-
 RESTARTED = "the strategy service restarted"
 NOT_TRADING = "its session does not trade: a halt, a pause or the end of an epoch"
-CONTROL: frozenset[type[Event]] = frozenset(
-    {
-        PrepareAsked,
-        PrerequisitesRead,
-        EpochStarted,
-        EpochEnded,
-        HaltRequested,
-        RestrictionRequested,
-        SessionAsked,
-        ConfirmAsked,
-        BookReported,
-        GapSeen,
-        LinkChanged,
-        SignalDecided,
-        PositionSettled,
-        AccountHealthReported,
-        *ExecutionEvent.__subclasses__(),
-    }
-)
 
 
 class StrategyCore:
@@ -105,6 +84,7 @@ class StrategyCore:
         boot_id: BootId,
         catalogue: Catalogue | None = None,
         real_money: RealMoney | None = None,
+        currency_values: Mapping[str, Decimal] | None = None,
     ) -> None:
         self._catalogue = catalogue or catalogue_of(config)
         self.hears: frozenset[type[Event]] = CONTROL | self._catalogue.wanted()
@@ -115,7 +95,9 @@ class StrategyCore:
         self._instruments = instruments
         self._boot_id = boot_id
         self._real_money = real_money or RealMoney(LiveConfig(), "", account)
-        self._starts = Starts(config, account, instruments, self._catalogue, self.hears)
+        self._starts = Starts(
+            config, account, instruments, self._catalogue, self.hears, currency_values
+        )
         self._hours = Hours(instruments, config.extended_hours)
         self._lanes = Lanes(self._hours)
         self._watching = Watching()
@@ -137,11 +119,7 @@ class StrategyCore:
         if lane is None:
             return NOTHING
         lane.latest = told
-        said: Sequence[Event] = NOTHING
-        if now_ns >= self._watching.due_ns:
-            said = self._watching.look(self._active(), now_ns)
-            if any(isinstance(each, SessionStateChanged) for each in said):
-                self._set_trading(self.is_trading)
+        said = self._looked(now_ns) if now_ns >= self._watching.due_ns else NOTHING
         if now_ns >= lane.open_until_ns and not lane.is_told(told, now_ns):
             return said
         for session, hook in lane.takers:
@@ -188,6 +166,10 @@ class StrategyCore:
                 session.fold(event)
         self._are_restored = self._holdings.is_behind = bool(self.sessions)
         self.wake_at_ns = 0 if self.sessions else None
+
+    def mark(self, instrument: InstrumentId) -> Decimal | None:
+        """Return what one unit is worth to the sessions now; None while nobody knows."""
+        return self._lanes.mark(instrument)
 
     def describe(self, now_ns: int) -> SessionsReported:
         """Return every session as it stands."""
@@ -237,7 +219,16 @@ class StrategyCore:
         if session is None or not session.book.apply(event) or not session.is_active:
             return NOTHING
         said = self._tell(session, hook, (event,), now_ns)
-        return [*session.released(now_ns), *said]
+        if now_ns >= self._watching.due_ns:  # a fill moves its figures while the market is silent
+            said += self._looked(now_ns)
+        return [*blocks_told(session, session.released(now_ns), self._tell, now_ns), *said]
+
+    def _looked(self, now_ns: int) -> Sequence[Event]:
+        """Return what follows from the sessions' own limits, where it is time to look at them."""
+        said = self._watching.look(self._active(), now_ns)
+        if any(isinstance(each, SessionStateChanged) for each in said):
+            self._set_trading(self.is_trading)
+        return said
 
     def _on_settled(self, settled: PositionSettled) -> None:
         """Let each session settle its own part of the holding."""
@@ -252,13 +243,9 @@ class StrategyCore:
 
     def _draft(self, request: StartRequest, start_id: str, now_ns: int) -> Checked:
         created, errors = self._starts.check(request, start_id, len(self.sessions) + 1, now_ns)
+        at_work = [session.terms.session for session in self._active()]
         errors = [*errors, *self._real_money.errors(request, start_id)]
-        limit = self._config.sessions_max
-        if request.strategy is not None and len(self._active()) >= limit:
-            ids = ", ".join(session.terms.session for session in self._active())
-            wanted = f"fewer than {limit} (strategy.sessions_max): stop one of {ids}"
-            found = f"{len(self._active())} sessions at work"
-            errors = [*errors, FieldError(path=STRATEGY, found=found, wanted=wanted)]
+        errors += self._starts.crowded(request, at_work)
         return (None if errors else created), errors
 
     def _on_epoch(self, event: EpochStarted, now_ns: int) -> Sequence[Event]:
@@ -323,7 +310,7 @@ class StrategyCore:
         if session.is_active:
             said.append(session.change(state, now_ns, reason, operator))
         said += session.waiting.empty(OVER, now_ns)  # its last signals too
-        session.admission.close()
+        said += session.admission.close(OVER)
         self._set_trading(self.is_trading)
         return said
 
@@ -367,7 +354,7 @@ class StrategyCore:
         return self._collect(session) if session.context.is_stirred else []
 
     def _collect(self, session: Session) -> list[Event]:
-        said = session.outgoing()
+        said = blocks_told(session, session.outgoing(), self._tell, session.context.now_ns)
         self.wake_at_ns = moved(session, self.wake_at_ns, self._active)
         return said
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from schemas.base import NS_PER_S, Event
 from schemas.sessions import SessionState
+from services.strategy.blocking import blocks_told
 from services.strategy.confirming import Confirming
 from services.strategy.hours import Hours
 from services.strategy.session import Session
@@ -38,7 +39,7 @@ class Deadlines:
             reason = f"its time of {life_s} s is over"
             return self._end(session, SessionState.COMPLETED, now_ns, reason)
         said = self._confirming.lapsed(session, now_ns)
-        said += session.overdue(now_ns)
+        said += blocks_told(session, session.overdue(now_ns), self._tell, now_ns)
         timer_ns = session.context.timer_ns
         if timer_ns is not None and timer_ns <= now_ns:
             opens_ns = self._hours.next_ns(session.context.instruments, now_ns)

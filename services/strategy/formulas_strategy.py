@@ -6,7 +6,7 @@ its level is set by the candle, and only ever moves towards the market.
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -16,40 +16,22 @@ from schemas.executions import ExecutionEvent
 from schemas.instruments import DataKind, Instrument
 from schemas.market import BarClosed, QuoteReceived, TradeReceived
 from schemas.orders import SignalDecided
+from schemas.sessions import SignalBlocked
 from services.strategy.candles import Candle, Candles
 from services.strategy.context import Context
 from services.strategy.formulas import STATE, Formula, complaints_about
 from services.strategy.formulas_expressions import BEFORE, evaluator_of
 from services.strategy.formulas_indicators import CANDLE_SERIES, Indicator, numbers_of
 from services.strategy.interface import Parameters, Strategy
-from services.strategy.library.seeking import Seeker, lot_complaints, size_of
+from services.strategy.library.seeking import Seeker
+from services.strategy.library.size import Size, SizeParameters, lot_complaints
 from services.strategy.parameters import OVERRIDES
 
 ZERO = Decimal(0)
 
 
-class FormulaParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every formula can be told, beside its own parameters.
-
-    Raises:
-        ValueError: a number is out of its range.
-    """
-
-    quantity: Decimal | None = None
-    """Size of a position where the file has no `size`, in units of the instrument."""
-
-    capital_share: Decimal = Decimal("0.1")
-    """Without `size` and `quantity`: part of the initial capital that one position of every
-    instrument takes together, 0 to 1."""
-
-    retry_ms: Annotated[int, msgspec.Meta(ge=1)] = 1_000
-    """Wait before asking again for what the gate or the venue refused, in milliseconds."""
-
-    def __post_init__(self) -> None:
-        if self.quantity is not None and not self.quantity > 0:
-            raise ValueError(f"quantity above 0: it is {self.quantity}")
-        if not 0 < self.capital_share <= 1:
-            raise ValueError(f"capital_share above 0 and up to 1: it is {self.capital_share}")
+class FormulaParameters(SizeParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every formula can be told, beside its own parameters: sizes, where its file has none."""
 
 
 class _Line:
@@ -61,6 +43,7 @@ class _Line:
         self.instrument = instrument
         self.candles = Candles(formula.candles.interval_s * NS_PER_S)
         self.seeker = Seeker(context, instrument, parameters.retry_ms)
+        self.size = Size(context, instrument, parameters)
         self.stop: float | None = None
         self.held_count = 0
         own = {name: float(getattr(parameters, name)) for name in formula.parameters}
@@ -134,6 +117,10 @@ class FormulaStrategy(Strategy[Any]):
         """Have patience after a rejection."""
         self._lines[decision.instrument].seeker.on_decision(decision)
 
+    def on_blocked(self, blocked: SignalBlocked) -> None:
+        """Have patience: the session's own limits stand against it."""
+        self._lines[blocked.instrument].seeker.on_blocked()
+
     def on_execution(self, event: ExecutionEvent) -> None:
         """Have patience after a refusal."""
         self._lines[event.instrument].seeker.on_execution(event)
@@ -154,13 +141,15 @@ class FormulaStrategy(Strategy[Any]):
     def _on_candle(self, line: _Line, candle: Candle) -> None:
         """Look at every rule, once."""
         line.take(candle)
+        if line.size.is_by_volatility:
+            line.size.see(Decimal(repr(candle.close)), self.context.now_ns)
         held = self.context.position(line.instrument)
         line.held_count = line.held_count + 1 if held else 0
         names = line.names
         names["position"] = float(held)
         names["entry_price"] = float(self.context.entry_price(line.instrument))
         names["candles_held"] = float(line.held_count)
-        names["capital"] = float(self.context.terms.initial_capital)
+        names["capital"] = float(self.context.capital)
         equity = self.context.equity()
         names["equity"] = None if equity is None else float(equity)
         self._decide(line, held)
@@ -193,8 +182,7 @@ class FormulaStrategy(Strategy[Any]):
         """Return the units to hold, in whole lots; 0 where that is none, or not known."""
         expression = self._rules.get("size")
         if expression is None:
-            chosen = self.parameters
-            return size_of(self.context, line.instrument, chosen.quantity, chosen.capital_share)
+            return line.size.wanted()
         value = expression.value(line.evaluator)
         if value is None or value <= 0:
             return ZERO

@@ -17,17 +17,19 @@ class Held:
 
     def __init__(self) -> None:
         self._whole = NOT_STARTED
+        self._epoch = 0
         self._parts: dict[tuple[str, Level], str] = {}
 
     def take(self, event: Event) -> None:
         """Fold one event in; an epoch begins with what is in force then, and nothing else."""
         match event:
-            case EpochStarted(epoch=epoch, restrictions=restrictions):
+            case EpochStarted(epoch=epoch, restrictions=restrictions) if epoch > self._epoch:
+                self._epoch = epoch
                 self._whole = f"epoch {epoch} gave this service no leave to trade: start again"
                 self._parts = {}
                 for each in restrictions:
                     self._add(each)
-            case EpochEnded(epoch=epoch, reason=reason):
+            case EpochEnded(epoch=epoch, reason=reason) if epoch == self._epoch:
                 self._whole = f"epoch {epoch} has ended: {reason}"
             case HaltRequested(reason=reason, operator=operator):
                 self._whole = f"halted: {_said(reason, operator)}"

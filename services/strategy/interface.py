@@ -30,6 +30,7 @@ from schemas.market import (
     TradeReceived,
 )
 from schemas.orders import SignalDecided
+from schemas.sessions import SignalBlocked
 from services.strategy.context import Context
 from services.strategy.provider import EVENTS
 
@@ -98,6 +99,12 @@ class Strategy(Generic[P]):
 
     def on_decision(self, decision: SignalDecided) -> None:
         """Take the gate's word on one of this session's signals."""
+
+    def on_blocked(self, blocked: SignalBlocked) -> None:
+        """Take that the session's own limits kept a signal from the gate; its order is gone.
+
+        Nothing can be raised from here, only later: the limit still stands.
+        """
 
     def on_withdrawn(self, withdrawn: SignalWithdrawn) -> None:
         """Take that a signal which waited for a person never goes out; its order is gone."""

@@ -6,6 +6,7 @@ repository is to hold follows from what was said.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -59,6 +60,7 @@ class ManagerCore(StrategyCore):
         boot_id: BootId,
         catalogue: Catalogue,
         real_money: RealMoney | None = None,
+        currency_values: Mapping[str, Decimal] | None = None,
     ) -> None:
         super().__init__(
             config,
@@ -67,6 +69,7 @@ class ManagerCore(StrategyCore):
             boot_id=boot_id,
             catalogue=catalogue,
             real_money=real_money,
+            currency_values=currency_values,
         )
         self._ours: dict[type[Event], Callable[[Any, int], Sequence[Event]]] = {
             PrepareAsked: self._on_prepare,

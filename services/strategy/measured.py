@@ -22,6 +22,7 @@ from schemas.sessions import SessionCreated, SessionStateChanged
 from services.core import Core
 from services.performance.core import By, Performance
 from services.performance.fold import Terms
+from services.share_class import unit_of
 from services.strategy.core import StrategyCore
 from services.strategy.held import Held
 from services.strategy.measures import Measure, share_of
@@ -57,7 +58,6 @@ class Measured:
         self._terms = terms
         self._whole = self._performance(None)
         self._measures: dict[SessionId, Measure] = {}
-        self._quotes: dict[InstrumentId, QuoteReceived] = {}
         self._pending: dict[SignalId, SignalRaised] = {}
         self._is_reconciled = self._has_difference = False
         self._tick_ns: int | None = None
@@ -75,9 +75,7 @@ class Measured:
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
         """Pass it on, and fold in what it and the answer mean for the figures."""
-        if isinstance(event, QuoteReceived):
-            self._quotes[event.instrument] = event
-        elif isinstance(event, BookReported):
+        if isinstance(event, BookReported):
             self._is_reconciled = event.is_reconciled
             self._has_difference = bool(event.differences)
         elif isinstance(event, ReconciliationReported):
@@ -211,12 +209,9 @@ class Measured:
         return said
 
     def _marks(self, instruments: Sequence[InstrumentId]) -> dict[InstrumentId, Decimal]:
-        quotes = (self._quotes.get(each) for each in instruments)
-        return {
-            quote.instrument: (quote.bid + quote.ask) / 2
-            for quote in quotes
-            if quote is not None and quote.bid > 0 and quote.ask > 0
-        }
+        """Return the core's own marks, so that figures and limits see one and the same price."""
+        marks = ((each, self._sessions.mark(each)) for each in instruments)
+        return {each: mark for each, mark in marks if mark is not None}
 
     def _set_alarm(self, now_ns: int) -> None:
         if self._tick_ns is None and self._measures:
@@ -226,26 +221,16 @@ class Measured:
 
     def _performance(self, created: SessionCreated | None) -> Performance:
         terms = self._terms
-        unit = _unit(created, terms.currency_values)
-        values = {} if unit is None else {k: v / unit for k, v in terms.currency_values.items()}
+        values = terms.currency_values
+        unit = Decimal(1) if created is None else unit_of(created.share_class, values)
+        in_class = {} if unit is None else {key: each / unit for key, each in values.items()}
         return Performance(
             Terms(
                 instruments=terms.instruments,
-                currency_values=values,
+                currency_values=in_class,
                 session=None if created is None else created.session,
                 initial_capital=None,
                 value_every_ns=NS_PER_S,
                 trips_max=0,  # nobody is shown them here; 10,000 a session are 5 MB
             )
         )
-
-
-def _unit(created: SessionCreated | None, values: Mapping[str, Decimal]) -> Decimal | None:
-    """Return what one unit of a session's share class is worth in the account's currency.
-
-    USDT is the share class of dollars: where nobody has said what it is worth, it is one of them.
-    """
-    if created is None:
-        return Decimal(1)
-    known = values.get(created.share_class)
-    return values.get("USD") if known is None and created.share_class == "USDT" else known

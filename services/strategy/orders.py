@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import msgspec
 
-from schemas.base import NS_PER_S, Event, InstrumentId, OrderId
+from schemas.base import NS_PER_S, Event, InstrumentId, OrderId, SignalId
 from schemas.confirmations import SignalAwaiting
 from schemas.executions import (
     ExecutionEvent,
@@ -58,6 +58,7 @@ class OpenOrder(msgspec.Struct, kw_only=True):
     """One order of a session, from its signal until it is closed."""
 
     order_id: OrderId
+    signal_id: SignalId
     instrument: InstrumentId
     side: Side
     leaves: Decimal
@@ -159,6 +160,12 @@ class SessionBook:
             if order_id not in open_at_executor:
                 del self.orders[order_id]
 
+    def drop(self, signal_id: SignalId) -> None:
+        """Forget the orders of a signal that never goes to the gate."""
+        for order in [*self.orders.values()]:
+            if order.signal_id == signal_id:
+                del self.orders[order.order_id]
+
     def _on_signal(self, signal: SignalRaised) -> None:
         order_id = order_id_of(signal.account, signal.session, signal.signal_id, signal.leg)
         if (order := self.orders.get(order_id)) is not None:  # it waited, and was confirmed
@@ -171,6 +178,7 @@ class SessionBook:
             self._forget_lapsed(signal.at_ns)
         self.orders[order_id] = OpenOrder(
             order_id=order_id,
+            signal_id=signal.signal_id,
             instrument=signal.instrument,
             side=signal.side,
             leaves=signal.quantity,

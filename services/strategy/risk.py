@@ -31,7 +31,8 @@ class RiskWatch:
 
     Attributes:
         limits: what it is held to.
-        due_ns: when it wants to look again; looking costs a valuation of the session.
+        due_ns: when it wants to look again; looking costs a valuation of the session. Losses and
+            positions each have an interval of their own.
     """
 
     def __init__(
@@ -47,12 +48,13 @@ class RiskWatch:
         self._terms = terms
         self._book = book
         self._mark_of = mark_of
-        monitoring = execution.monitoring
-        self._every_ns = min(monitoring.risk_s, monitoring.position_s) * NS_PER_S
+        self._monitoring = execution.monitoring
+        self._losses_due_ns = self._positions_due_ns = self.due_ns
         calendar = calendar_of(instruments[0]) if instruments else None
         self._calendar = calendar or calendar_named(ALL_DAY)
         self._marked: SessionMarked | None = None
         self._said: set[str] = set()
+        self._size_max = execution.position_size_limit
 
     def apply(self, marked: SessionMarked) -> None:
         """Fold in the references; a new day may be said anew what the last one was."""
@@ -70,15 +72,29 @@ class RiskWatch:
         What is reached is told once a day, and again only after it was within its limit: a person
         who resumes a session has seen it.
         """
-        self.due_ns = now_ns + self._every_ns
-        marked = self._references(now_ns)
-        found = {breach.limit_name: breach for breach in self.breaches()}
-        news = [breach for name, breach in found.items() if name not in self._said]
-        self._said = set(found)
+        marked: SessionMarked | None = None
+        found: list[SessionBreach] = []
+        kept = set(self._said)
+        if now_ns >= self._losses_due_ns:
+            self._losses_due_ns = now_ns + self._monitoring.risk_s * NS_PER_S
+            marked = self._references(now_ns)
+            found += self._losses()
+            kept.difference_update(PAUSING)
+        if now_ns >= self._positions_due_ns:
+            self._positions_due_ns = now_ns + self._monitoring.position_s * NS_PER_S
+            found += self._sizes()
+            kept.intersection_update(PAUSING)
+        self.due_ns = min(self._losses_due_ns, self._positions_due_ns)
+        reached = {breach.limit_name: breach for breach in found}
+        news = [breach for name, breach in reached.items() if name not in self._said]
+        self._said = kept | set(reached)
         return marked, news
 
     def breaches(self) -> list[SessionBreach]:
         """Return every limit that is reached now (S-04); none that cannot be known."""
+        return [*self._losses(), *self._sizes()]
+
+    def _losses(self) -> list[SessionBreach]:
         equity, marked, limits = self.equity(), self._marked, self.limits
         found: list[SessionBreach] = []
         if equity is not None and marked is not None:
@@ -90,7 +106,14 @@ class RiskWatch:
             if marked.peak_equity > 0:
                 fall = 1 - equity / marked.peak_equity
                 found += _breach("max_drawdown", limits.max_drawdown, fall)
+        return found
+
+    def _sizes(self) -> list[SessionBreach]:
+        equity, limits = self.equity(), self.limits
+        found: list[SessionBreach] = []
+        taken = 0
         for instrument, position in self._book.portfolio.positions.items():
+            taken += bool(position.quantity)
             mark = self._mark_of(instrument)
             if not position.quantity or mark is None:
                 continue
@@ -99,7 +122,8 @@ class RiskWatch:
             if equity is not None and equity > 0:
                 most, percent = limits.max_position_size_pct, size / equity * 100
                 found += _breach("max_position_size_pct", most, percent, instrument)
-        return found
+            found += _breach("position_size_limit", self._size_max, size, instrument)
+        return [*found, *_breach("max_positions", limits.max_positions, Decimal(taken))]
 
     def _references(self, now_ns: int) -> SessionMarked | None:
         equity, marked = self.equity(), self._marked
@@ -108,7 +132,7 @@ class RiskWatch:
         day_ns = self._day_open_ns(now_ns)
         is_same_day = marked is not None and marked.day_open_ns == day_ns
         if marked is None:
-            day_equity = peak = self._terms.initial_capital
+            day_equity = peak = self._terms.capital
         else:
             day_equity, peak = marked.day_equity, marked.peak_equity
         changed = SessionMarked(

@@ -84,7 +84,7 @@ class Session:
         own = {key: instruments[key] for key in terms.instruments if key in instruments}
         self.terms = terms
         self.state = SessionState.CREATED
-        self.book = SessionBook(own, terms.initial_capital)
+        self.book = SessionBook(own, terms.capital)
         self.context = Context(terms, own, self.book, market.quote, config.signal_expiry_ms)
         self.waiting = Waiting(terms, self.book, config.confirmation, market.quote)
         self.strategy: Strategy[Any] | None = None
@@ -183,7 +183,8 @@ class Session:
         due_ns = self.admission.deadline_ns
         if due_ns is None or due_ns > now_ns:
             return []
-        return [*self.waiting.hold(self.admission.overdue(now_ns), now_ns)]
+        said = self.admission.overdue(now_ns, is_trading=self.context.is_trading)
+        return [*self.waiting.hold(said, now_ns)]
 
     def collect(self) -> list[Event]:
         """Return what the strategy said since the last time, in its order."""
@@ -199,8 +200,7 @@ class Session:
 
     def cancels(self, now_ns: int) -> list[Event]:
         """Return a cancel of every order that is not closed, and the end of all that waits."""
-        gone = self.waiting.empty(OVER, now_ns)
-        self.admission.close()
+        gone = [*self.waiting.empty(OVER, now_ns), *self.admission.close(OVER)]
         return [*gone, *(self._cancel(order, now_ns) for order in self.book.orders.values())]
 
     def view(self, now_ns: int) -> SessionView:

@@ -1,7 +1,7 @@
 """Check a start request: everything that is wrong with it, in one answer (S-01)."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ from schemas.errors import FieldError
 from schemas.instruments import Instrument, symbol_of
 from schemas.sessions import SessionCreated
 from services.session_limits import session_limits
+from services.share_class import unit_of
 from services.strategy.catalogue import STRATEGY, Catalogue, Own, slug_of
 from services.strategy.config import StrategyConfig
 from services.strategy.confirmations import MODES
@@ -27,7 +28,17 @@ Checked = tuple[SessionCreated | None, list[FieldError]]
 
 
 class Starts:
-    """What a start may ask for here."""
+    """What a start may ask for here.
+
+    Args:
+        config: the service's own.
+        account: whose sessions these are.
+        instruments: all that are configured, by id.
+        catalogue: every strategy there is.
+        heard: the kinds of events that the service listens to.
+        currency_values: what one unit of each currency is worth in the account's; None where
+            another process has judged the capital.
+    """
 
     def __init__(
         self,
@@ -36,12 +47,14 @@ class Starts:
         instruments: Mapping[InstrumentId, Instrument],
         catalogue: Catalogue,
         heard: frozenset[type[Event]],
+        currency_values: Mapping[str, Decimal] | None = None,
     ) -> None:
         self._config = config
         self._account = account
         self._instruments = instruments
         self._catalogue = catalogue
         self._heard = heard
+        self._values = currency_values
         self._config_hash = hash_of(config)
 
     def check(self, request: StartRequest, start_id: str, number: int, at_ns: int) -> Checked:
@@ -61,7 +74,8 @@ class Starts:
             parameters, wrong = self._parameters(strategy, request, symbols)
             found += wrong
         limits, unfit = session_limits(request.risk_limits)
-        found += [*_capital(request.initial_capital), *_words(request), *unfit]
+        unit, worthless = self._unit(request.share_class)
+        found += [*_capital(request.initial_capital), *_words(request), *worthless, *unfit]
         if found or parameters is None or request.initial_capital is None:
             return None, list(dict.fromkeys(found))
         created = SessionCreated(
@@ -73,6 +87,7 @@ class Starts:
             instruments=tuple(symbols),
             initial_capital=request.initial_capital,
             share_class=request.share_class,
+            capital_unit=unit,
             execution_mode=request.execution_mode,
             parameters=msgspec.to_builtins(parameters),
             strategy_version="" if isinstance(strategy, FieldError) else version_of(strategy),
@@ -81,6 +96,26 @@ class Starts:
             config_hash=self._config_hash,
         )
         return created, []
+
+    def crowded(self, request: StartRequest, at_work: Sequence[SessionId]) -> list[FieldError]:
+        """Return that there are as many sessions at work as there may be, if there are (S-11)."""
+        limit = self._config.sessions_max
+        if request.strategy is None or len(at_work) < limit:
+            return []
+        found = f"{len(at_work)} sessions at work"
+        wanted = f"fewer than {limit} (strategy.sessions_max): stop one of {', '.join(at_work)}"
+        return [FieldError(path=STRATEGY, found=found, wanted=wanted)]
+
+    def _unit(self, share_class: str) -> tuple[Decimal, list[FieldError]]:
+        """Return what the capital's unit is worth: where nobody has said, it is not one."""
+        if self._values is None or share_class not in SHARE_CLASSES:
+            return Decimal(1), []
+        unit = unit_of(share_class, self._values)
+        if unit is not None:
+            return unit, []
+        found = f"{share_class}, of which no value in the account's currency is known"
+        wanted = f"gate.accounts.{self._account}.currency_values.{share_class}, or another class"
+        return Decimal(1), [FieldError(path="$.share_class", found=found, wanted=wanted)]
 
     def _parameters(
         self,

@@ -15,7 +15,8 @@ class Watching:
     """Looks at every session's losses and positions when that is due.
 
     Attributes:
-        due_ns: when that is next; nothing changes while the market is silent.
+        due_ns: when that is next, at the next event of a market or an order: while both are silent
+            nothing changes.
     """
 
     def __init__(self) -> None:
@@ -33,11 +34,12 @@ class Watching:
 
 def _watched(session: Session, now_ns: int) -> list[Event]:
     marked, breaches = session.watch.look(now_ns)
+    is_running = session.state is SessionState.RUNNING  # the first of several breaches pauses it
     said: list[Event] = [] if marked is None else [marked]
     for breach in breaches:
-        is_pausing = breach.limit_name in PAUSING and session.state is SessionState.RUNNING
+        is_pausing = breach.limit_name in PAUSING and is_running
         effect = "it is paused" if is_pausing else "it goes on"
         said.append(reached(session, breach, effect, now_ns))
-        if is_pausing:
+        if is_pausing and session.state is SessionState.RUNNING:
             said.append(session.change(SessionState.PAUSED, now_ns, words(breach)))
     return said

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 import psutil
 import pytest
 
@@ -16,9 +17,9 @@ from schemas.control import HaltRequested
 from schemas.health import AlertRaised
 from schemas.market import TradeReceived
 from schemas.orders import CancelRequested, Side, SignalRaised
-from schemas.sessions import SessionState, StrategyFailed
+from schemas.sessions import SessionState, SignalBlocked, StrategyFailed
 from services.strategy import manager
-from services.strategy.config import Isolation
+from services.strategy.config import UNHELD, Isolation
 from services.strategy.isolated import children as children_module
 from services.strategy.isolated.children import Children
 from services.strategy.isolated.confine import confine
@@ -211,6 +212,22 @@ def test_a_process_reaches_no_bus_writes_no_file_and_signals_nobody(
                 told = (await bought(desk, session)).why
         wanted = "connect: PermissionError; write: PermissionError; signal: PermissionError"
         assert told == f"secrets: []; {wanted}"
+
+    run(main)
+
+
+@pytest.mark.req("S-08")
+def test_a_process_hears_what_its_sessions_limits_have_blocked() -> None:
+    limits = msgspec.structs.replace(UNHELD, position_size_limit=Decimal(1_000))
+
+    async def main() -> None:
+        async with Desk(config(execution=limits)) as desk:
+            session = await desk.start("listens")
+            desk.post(quote())
+            await desk.until(lambda: desk.every(SignalBlocked) != [])
+            signal = await bought(desk, session)
+            assert signal.why == "position_size_limit: 50, trading False; 0 open"
+            assert signal.quantity == 1
 
     run(main)
 

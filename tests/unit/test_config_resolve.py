@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from schemas.base import InstrumentId
+from schemas.errors import FieldError
 from services.cli.config_resolve import (
     Config,
     ConfigError,
@@ -112,6 +113,27 @@ def test_the_gate_gets_a_row_for_this_very_account() -> None:
     assert list(row) == ["paper-20260102T030405"]
     [limits] = row.values()
     assert limits.currency_values == {"USD": Decimal(1)}
+
+
+@pytest.mark.req("B-01", "S-18")
+@pytest.mark.parametrize("value", ["0.0067", "1.08"])
+def test_an_instrument_in_money_that_counts_another_sum_is_refused(value: str) -> None:
+    both = [instrument(), msgspec.structs.replace(instrument(BETA), currency="JPY")]
+    found = config("account.currency=USD")
+    values = found.merged.values["gate"]["accounts"]["default"]["currency_values"]
+    values["ETH"] = "3000"  # a share class, and no instrument's
+    values["JPY"] = "1"
+    document(found, both, account(found), BusConfig())
+    values["JPY"] = value
+    with pytest.raises(ConfigError) as caught:
+        document(found, both, account(found), BusConfig())
+    assert caught.value.errors == [
+        FieldError(
+            path="instruments",
+            found=f"{BETA} in JPY",
+            wanted="instruments in USD or what is worth one of it: another account",
+        )
+    ]
 
 
 def test_an_account_that_nobody_gave_limits_has_none(tmp_path: Path) -> None:

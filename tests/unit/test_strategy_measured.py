@@ -6,9 +6,11 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from schemas.base import BootId
 from schemas.control import EpochEnded, EpochStarted, HaltRequested
 from schemas.executions import BookReported
 from schemas.health import SessionsReported
+from schemas.market import TradeReceived
 from schemas.measures import PaperDayNoted, RiskStatus, SessionMeasure, SessionValued, Share
 from schemas.orders import Outcome, SignalDecided, SignalRaised
 from schemas.reconciliation import Difference, DifferenceKind
@@ -20,11 +22,21 @@ from services.strategy.core import StrategyCore
 from services.strategy.held import NOT_STARTED
 from services.strategy.measured import TICK_NS, Measured, MeasureTerms
 from services.strategy.measures import _day_of
-from tests.builders import ACCOUNT, S_NS, quote
-from tests.strategy_rig import INSTRUMENTS, OWN, StrategyRig, config, decision, every, only
+from tests.builders import ACCOUNT, ALPHA, S_NS, quote
+from tests.strategy_rig import (
+    INSTRUMENTS,
+    OWN,
+    StrategyRig,
+    config,
+    decision,
+    every,
+    only,
+    request,
+)
 
 pytestmark = pytest.mark.req("S-04", "R-03")
 DAY_NS = 86_400 * S_NS
+WATCHING = "tests.strategy_rig:Watching"
 
 
 class MeasuredRig(StrategyRig):
@@ -284,6 +296,61 @@ def test_a_session_that_runs_says_what_holds_it() -> None:
     rig.tell(EpochEnded(at_ns=0, epoch=1, reason="the gate began anew"))
     ended = "; ".join(["epoch 1 has ended: the gate began anew", *parts])
     assert [view.held for view in rig.report().sessions] == [ended]
+
+
+@pytest.mark.req("S-04", "G-09")
+def test_an_epoch_that_is_over_or_was_heard_before_changes_nothing_of_what_holds_it() -> None:
+    rig = MeasuredRig("idle")
+    scope = f"account.{ACCOUNT}"
+    rig.tell(RestrictionRequested(at_ns=0, scope=scope, level=Level.HALT, operator="ann"))
+    held = [f"account.{ACCOUNT} is halted: no reason given, by ann"]
+    rig.tell(EpochStarted(at_ns=0, epoch=1, start_id="start", operator="kim", members={}))
+    assert [view.held for view in rig.report().sessions] == held
+    rig.tell(EpochEnded(at_ns=0, epoch=0, reason="of long ago"))
+    assert [view.held for view in rig.report().sessions] == held
+
+
+def test_what_only_trades_is_valued_by_its_trades() -> None:
+    rig = MeasuredRig("watching", config(classes=OWN | {"watching": WATCHING}))
+    rig.tell(
+        TradeReceived(at_ns=rig.now_ns, instrument=ALPHA, price=Decimal(7), quantity=Decimal(1))
+    )
+    rig.pass_time(TICK_NS)
+    assert every(SessionValued, rig.said)[-1].marks == {ALPHA: Decimal(7)}
+
+
+@pytest.mark.req("S-18")
+def test_a_share_class_is_worth_what_its_unit_is() -> None:
+    values = {"USD": Decimal(1), "ETH": Decimal(2_000)}
+    rig = StrategyRig()
+    rig.core = StrategyCore(
+        rig.config, ACCOUNT, INSTRUMENTS, boot_id=BootId("b"), currency_values=values
+    )
+    session = rig.start(
+        "buy_and_hold",
+        share_class="ETH",
+        config_overrides={"capital_share": "0.5"},
+        initial_capital=Decimal(10),
+    )
+    made = rig.core.sessions[session]
+    assert (made.terms.initial_capital, made.terms.capital) == (Decimal(10), Decimal(20_000))
+    assert made.context.equity() == made.watch.equity() == made.context.capital == Decimal(20_000)
+    assert only(SignalRaised, rig.tell(quote("99", "101"))).quantity == Decimal(100)
+
+
+@pytest.mark.req("S-18", "S-01")
+def test_a_share_class_without_a_value_starts_nothing() -> None:
+    rig = StrategyRig()
+    rig.core = StrategyCore(
+        rig.config, ACCOUNT, INSTRUMENTS, boot_id=BootId("b"), currency_values={"USD": Decimal(1)}
+    )
+    [error] = rig.prepare(request(share_class="ETH")).errors
+    assert (error.path, error.found, error.wanted) == (
+        "$.share_class",
+        "ETH, of which no value in the account's currency is known",
+        f"gate.accounts.{ACCOUNT}.currency_values.ETH, or another class",
+    )
+    assert rig.prepare(request(share_class="USDT")).errors == ()  # dollars
 
 
 @pytest.mark.req("S-04", "S-13")

@@ -70,7 +70,10 @@ def test_all_mistakes_in_overrides_and_configuration_are_named_by_field() -> Non
     overrides = {"fast": "12", "quantity": "many", "can_short": True, "sloww": 1}
     found = errors(request("ema_cross", config_overrides=overrides), settings)
     section = "sluice.toml: strategy.parameters.ema_cross"
-    names = "fast, slow, source, tick_ms, quantity, capital_share, can_short, retry_ms"
+    names = (
+        "quantity, capital_share, target_volatility, volatility_window, volatility_every_s,"
+        " retry_ms, fast, slow, source, tick_ms, can_short"
+    )
     assert found == {
         f"{section}.slow": ("0", "Expected `int` >= 1"),
         f"{section}.fsat": ("fsat", f"{names}; did you mean fast?"),

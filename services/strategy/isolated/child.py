@@ -11,9 +11,10 @@ import msgspec
 from msgspec.structs import replace
 
 from schemas.base import BootId, Event, SessionId
+from schemas.confirmations import SignalWithdrawn
 from schemas.errors import FieldError
 from schemas.orders import CancelRequested, SignalRaised
-from schemas.sessions import SessionCreated, SessionState, StrategyFailed
+from schemas.sessions import SessionCreated, SessionState, SignalBlocked, StrategyFailed
 from schemas.wire import decode_kept
 from services.core import tell
 from services.strategy.catalogue import catalogue_of
@@ -98,7 +99,8 @@ class Host:
                 return self._answer(self._core.hook(self._session, told.hook, (), told.now_ns))
             return self._answer(tell(self._core, None, told.now_ns))
         event = decode_kept(told.event_json, where="the manager")
-        if told.hook == "on_withdrawn":
+        if isinstance(event, SignalBlocked | SignalWithdrawn):
+            self._core.sessions[self._session].book.drop(event.signal_id)
             return self._answer(self._core.hook(self._session, told.hook, (event,), told.now_ns))
         return self._answer(tell(self._core, event, told.now_ns))
 

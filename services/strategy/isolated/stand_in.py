@@ -46,6 +46,10 @@ class StandIn(Own, Strategy[Any]):
         """Hand it on."""
         self.hand_on("on_execution", event)
 
+    def on_blocked(self, blocked: Event) -> None:
+        """Hand it on."""
+        self.hand_on("on_blocked", blocked)
+
     def on_withdrawn(self, withdrawn: Event) -> None:
         """Hand it on."""
         self.hand_on("on_withdrawn", withdrawn)

@@ -16,6 +16,7 @@ from schemas.executions import ExecutionEvent
 from schemas.instruments import AssetClass, DataKind, Instrument
 from schemas.market import FundingPublished, QuoteReceived
 from schemas.orders import Outcome, Side, SignalDecided
+from schemas.sessions import SignalBlocked
 from services.strategy.context import REDUCING, Context
 from services.strategy.interface import Parameters, Strategy
 from services.strategy.library.carry import (
@@ -29,6 +30,8 @@ from services.strategy.library.seeking import NOT_DONE
 
 ZERO = Decimal(0)
 Milliseconds = Annotated[int, msgspec.Meta(ge=1)]
+DOUBLINGS_MAX = 10
+"""How often the wait after a broken leg is doubled at the most; a count."""
 
 
 class BtcBasisParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,8 +72,9 @@ class BtcBasisParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_f
     """Wait before asking again for what the gate or the venue refused, in milliseconds."""
 
     broken_wait_ms: Milliseconds = 10_000
-    """Wait before entering again after a leg had to be mended, in milliseconds: a leg that fails
-    for good must not make the other one trade to and fro."""
+    """Wait before entering again after a leg had to be mended, in milliseconds; twice as long each
+    time in a row, up to 1,024 times: a leg that fails for good must not make the other one trade to
+    and fro."""
 
     def __post_init__(self) -> None:
         for name in ("horizon_days", "funding_interval_h", "hedge_ratio"):
@@ -112,6 +116,8 @@ class BtcBasis(Strategy[BtcBasisParameters]):
         self._funding: Decimal | None = None if parameters.needs_funding else ZERO
         self._quotes: dict[InstrumentId, QuoteReceived] = {}
         self._look_ns = self._enter_ns = 0
+        self._broken_count = 0
+        self._entered_from = ZERO
 
     @classmethod
     def complaints(cls, parameters: Any, instruments: Sequence[Instrument]) -> list[FieldError]:
@@ -141,6 +147,10 @@ class BtcBasis(Strategy[BtcBasisParameters]):
         """Have patience after a rejection."""
         self._heard(is_bad=decision.outcome is Outcome.REJECTED)
 
+    def on_blocked(self, blocked: SignalBlocked) -> None:
+        """Have patience: the session's own limits stand against it."""
+        self._heard(is_bad=True)
+
     def on_execution(self, event: ExecutionEvent) -> None:
         """Have patience after a refusal."""
         self._heard(is_bad=isinstance(event, NOT_DONE))
@@ -162,10 +172,14 @@ class BtcBasis(Strategy[BtcBasisParameters]):
             self._look_ns = context.now_ns + self.parameters.retry_ms * NS_PER_MS
             return  # for news of them; then, or in a while, look again
         if self._mend():
-            self._enter_ns = context.now_ns + self.parameters.broken_wait_ms * NS_PER_MS
+            wait_ms = self.parameters.broken_wait_ms << min(self._broken_count, DOUBLINGS_MAX)
+            self._enter_ns = context.now_ns + wait_ms * NS_PER_MS
+            self._broken_count += 1
             return
         spot, perpetual = self._quotes[self._spot.id], self._quotes[self._perpetual.id]
         held = context.position(self._spot.id)
+        if abs(held) > self._entered_from:
+            self._broken_count = 0  # the last entry came in with both its legs
         if held:
             direction = 1 if held > 0 else -1
             funding = self._funding or ZERO
@@ -196,6 +210,7 @@ class BtcBasis(Strategy[BtcBasisParameters]):
         if lots <= 0:
             return False
         why = f"entering earns {rate:.4f} a year"
+        self._entered_from = abs(self.context.position(self._spot.id))
         sides = (Side.BUY, Side.SELL) if direction > 0 else (Side.SELL, Side.BUY)
         units = self._spot_units(lots)
         self.context.submit(self._spot.id, sides[0], units, why=why)
@@ -234,7 +249,7 @@ class BtcBasis(Strategy[BtcBasisParameters]):
         """Return the whole size of the spot leg."""
         if self.parameters.quantity is not None:
             return self.parameters.quantity
-        return self.context.terms.initial_capital * self.parameters.capital_share / spot.ask
+        return self.context.capital * self.parameters.capital_share / spot.ask
 
     def _whole(self, units: Decimal) -> Decimal:
         """Return how many lots of the perpetual hedge so many units of spot."""

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated, Any
-
-import msgspec
+from typing import Any
 
 from schemas.base import InstrumentId
 from schemas.errors import FieldError
@@ -12,31 +10,17 @@ from schemas.executions import ExecutionEvent
 from schemas.instruments import Instrument
 from schemas.market import QuoteReceived
 from schemas.orders import SignalDecided
-from services.strategy.interface import Parameters, Strategy
-from services.strategy.library.seeking import Seeker, lot_complaints, size_of
+from schemas.sessions import SignalBlocked
+from services.strategy.interface import Strategy
+from services.strategy.library.seeking import Seeker
+from services.strategy.library.size import Size, SizeParameters, lot_complaints
 
 
-class BuyAndHoldParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much is bought of each instrument.
-
-    Raises:
-        ValueError: `quantity` is not above 0.
-    """
-
-    quantity: Decimal | None = None
-    """Size of a position, in units of the instrument; without it, `capital_share` sets it."""
+class BuyAndHoldParameters(SizeParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much is bought of each instrument: see `SizeParameters`."""
 
     capital_share: Decimal = Decimal("0.5")
     """Part of the initial capital that all positions together take, 0 to 1."""
-
-    retry_ms: Annotated[int, msgspec.Meta(ge=1)] = 1_000
-    """Wait before asking again for what the gate or the venue refused, in milliseconds."""
-
-    def __post_init__(self) -> None:
-        if self.quantity is not None and not self.quantity > 0:
-            raise ValueError(f"quantity above 0: it is {self.quantity}")
-        if not 0 < self.capital_share <= 1:
-            raise ValueError(f"capital_share above 0 and up to 1: it is {self.capital_share}")
 
 
 class BuyAndHold(Strategy[BuyAndHoldParameters]):
@@ -47,6 +31,9 @@ class BuyAndHold(Strategy[BuyAndHoldParameters]):
     def on_start(self) -> None:
         """Want nothing yet: without a price there is no size."""
         self._seekers: dict[InstrumentId, Seeker] = {}
+        self._sizes = {
+            each: Size(self.context, each, self.parameters) for each in self.context.instruments
+        }
 
     @classmethod
     def complaints(cls, parameters: Any, instruments: Sequence[Instrument]) -> list[FieldError]:
@@ -59,7 +46,9 @@ class BuyAndHold(Strategy[BuyAndHoldParameters]):
         if seeker is None:
             if not (quote.bid and quote.ask):
                 return
-            seeker = self._begin(quote.instrument)
+            seeker = self._begin(quote)
+            if seeker is None:
+                return
         if seeker.is_seeking:
             seeker.seek()
 
@@ -68,16 +57,28 @@ class BuyAndHold(Strategy[BuyAndHoldParameters]):
         if seeker := self._seekers.get(decision.instrument):
             seeker.on_decision(decision)
 
+    def on_blocked(self, blocked: SignalBlocked) -> None:
+        """Have patience: the session's own limits stand against it."""
+        if seeker := self._seekers.get(blocked.instrument):
+            seeker.on_blocked()
+
     def on_execution(self, event: ExecutionEvent) -> None:
         """Have patience after a refusal."""
         if seeker := self._seekers.get(event.instrument):
             seeker.on_execution(event)
 
-    def _begin(self, instrument: InstrumentId) -> Seeker:
-        seeker = Seeker(self.context, instrument, self.parameters.retry_ms)
-        self._seekers[instrument] = seeker
+    def _begin(self, quote: QuoteReceived) -> Seeker | None:
+        """Return what buys the instrument, if it is not held; None while its size is not known."""
+        instrument, wanted = quote.instrument, Decimal(0)
         if not self.context.position(instrument):
-            wanted = self.parameters
-            size = size_of(self.context, instrument, wanted.quantity, wanted.capital_share)
-            seeker.want(size, "buy and hold")
+            size = self._sizes[instrument]
+            size.see((quote.bid + quote.ask) / 2, quote.at_ns)
+            wanted = size.wanted()
+            if not wanted:
+                return None
+        seeker = self._seekers[instrument] = Seeker(
+            self.context, instrument, self.parameters.retry_ms
+        )
+        if wanted:
+            seeker.want(wanted, "buy and hold")
         return seeker

@@ -12,20 +12,22 @@ from schemas.executions import ExecutionEvent
 from schemas.instruments import DataKind, Instrument
 from schemas.market import BarClosed, QuoteReceived
 from schemas.orders import SignalDecided
+from schemas.sessions import SignalBlocked
 from services.strategy.context import Context
-from services.strategy.interface import Parameters, Strategy
+from services.strategy.interface import Strategy
 from services.strategy.library.ema import FlatEmas
-from services.strategy.library.seeking import Seeker, lot_complaints, size_of
+from services.strategy.library.seeking import Seeker
+from services.strategy.library.size import Size, SizeParameters, lot_complaints
 
 Period = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class EmaCrossParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EmaCrossParameters(SizeParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Averages, and how much is traded when they cross.
 
     Raises:
-        ValueError: `fast` is not below `slow`, or `quantity` is not above 0.
+        ValueError: `fast` is not below `slow`, or a size is out of its range.
     """
 
     fast: Period = 12
@@ -41,31 +43,19 @@ class EmaCrossParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_f
     tick_ms: Milliseconds = 1_000
     """Time between two inputs, in milliseconds; for `source = "tick"` only."""
 
-    quantity: Decimal | None = None
-    """Size of a position, in units of the instrument; without it, `capital_share` sets it."""
-
-    capital_share: Decimal = Decimal("0.1")
-    """Part of the initial capital that one position of every instrument takes together, 0 to 1."""
-
     can_short: bool = True
     """Whether it goes short below the slow average; otherwise it goes flat."""
 
-    retry_ms: Milliseconds = 1_000
-    """Wait before asking again for what the gate or the venue refused, in milliseconds."""
-
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.fast >= self.slow:
             raise ValueError(f"fast below slow: fast is {self.fast}, slow is {self.slow}")
-        if self.quantity is not None and not self.quantity > 0:
-            raise ValueError(f"quantity above 0: it is {self.quantity}")
-        if not 0 < self.capital_share <= 1:
-            raise ValueError(f"capital_share above 0 and up to 1: it is {self.capital_share}")
 
 
 class _Line:
     """One instrument: its two averages, which is above, and what is to be held because of it."""
 
-    __slots__ = ("averages", "instrument", "is_above", "seeker")
+    __slots__ = ("averages", "instrument", "is_above", "seeker", "size")
 
     def __init__(
         self, instrument: InstrumentId, context: Context, parameters: EmaCrossParameters
@@ -73,6 +63,7 @@ class _Line:
         self.instrument = instrument
         self.averages = FlatEmas(parameters.fast, parameters.slow)
         self.seeker = Seeker(context, instrument, parameters.retry_ms)
+        self.size = Size(context, instrument, parameters)
         self.is_above: bool | None = None
 
 
@@ -84,6 +75,7 @@ class EmaCross(Strategy[EmaCrossParameters]):
     def __init__(self, context: Context, parameters: EmaCrossParameters) -> None:
         super().__init__(context, parameters)
         self._is_per_quote = parameters.source == "quote"
+        self._is_by_volatility = parameters.target_volatility is not None
         self._lines = {
             instrument: _Line(instrument, context, parameters) for instrument in context.instruments
         }
@@ -108,6 +100,8 @@ class EmaCross(Strategy[EmaCrossParameters]):
     def on_quote(self, quote: QuoteReceived) -> None:
         """Average the middle of the market, unless one side of it is not quoted."""
         line = self._lines[quote.instrument]
+        if self._is_by_volatility and quote.bid and quote.ask:
+            line.size.see((quote.bid + quote.ask) / 2, quote.at_ns)
         if self._is_per_quote:
             bid, ask = quote.bid, quote.ask
             if bid and ask:
@@ -119,7 +113,10 @@ class EmaCross(Strategy[EmaCrossParameters]):
     def on_bar(self, bar: BarClosed) -> None:
         """Average the close."""
         if self.parameters.source == "bar":
-            self._add(self._lines[bar.instrument], float(bar.close))
+            line = self._lines[bar.instrument]
+            if self._is_by_volatility:
+                line.size.see(bar.close, bar.at_ns)
+            self._add(line, float(bar.close))
 
     def on_timer(self) -> None:
         """Average the latest middle of every instrument's market."""
@@ -132,6 +129,10 @@ class EmaCross(Strategy[EmaCrossParameters]):
     def on_decision(self, decision: SignalDecided) -> None:
         """Have patience after a rejection."""
         self._lines[decision.instrument].seeker.on_decision(decision)
+
+    def on_blocked(self, blocked: SignalBlocked) -> None:
+        """Have patience: the session's own limits stand against it."""
+        self._lines[blocked.instrument].seeker.on_blocked()
 
     def on_execution(self, event: ExecutionEvent) -> None:
         """Have patience after a refusal."""
@@ -157,7 +158,7 @@ class EmaCross(Strategy[EmaCrossParameters]):
         if not is_cross:
             return
         wanted = self.parameters
-        size = size_of(self.context, line.instrument, wanted.quantity, wanted.capital_share)
+        size = line.size.wanted()
         below = -size if wanted.can_short else Decimal(0)
         crossed = "above" if is_above else "below"
         why = f"ema {wanted.fast} crossed {crossed} ema {wanted.slow}"

@@ -17,6 +17,7 @@ from schemas.executions import ExecutionEvent
 from schemas.instruments import AssetClass, DataKind, Instrument
 from schemas.market import QuoteReceived
 from schemas.orders import Outcome, SignalDecided
+from schemas.sessions import SignalBlocked
 from services.strategy.context import Context
 from services.strategy.interface import Parameters, Strategy
 from services.strategy.library.seeking import NOT_DONE
@@ -115,6 +116,10 @@ class PureLending(Strategy[PureLendingParameters]):
         """Go on soon; after a rejection, only in a while."""
         self._heard(is_bad=decision.outcome is Outcome.REJECTED)
 
+    def on_blocked(self, blocked: SignalBlocked) -> None:
+        """Have patience: the session's own limits stand against it."""
+        self._heard(is_bad=True)
+
     def on_execution(self, event: ExecutionEvent) -> None:
         """Go on soon; after a refusal, only in a while."""
         self._heard(is_bad=isinstance(event, NOT_DONE))
@@ -172,7 +177,7 @@ class PureLending(Strategy[PureLendingParameters]):
         quote = self.context.quote(instrument)
         if quote is None or not quote.ask or self._health(instrument) is None:
             return
-        capital = self.context.terms.initial_capital * self.parameters.capital_share
+        capital = self.context.capital * self.parameters.capital_share
         missing = self.context.whole_lots(instrument, capital / quote.ask - held)
         if missing > 0 and not held:
             rate = self._rate(instrument)

@@ -1,10 +1,8 @@
 """Bring a position to a wanted size: one order in flight, and patience after a refusal."""
 
-from collections.abc import Sequence
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 
 from schemas.base import NS_PER_MS, InstrumentId
-from schemas.errors import FieldError
 from schemas.executions import (
     ExecutionEvent,
     OrderCanceled,
@@ -12,7 +10,6 @@ from schemas.executions import (
     OrderRefused,
     OrderRejected,
 )
-from schemas.instruments import Instrument
 from schemas.orders import Outcome, Side, SignalDecided
 from services.strategy.context import Context
 
@@ -73,6 +70,10 @@ class Seeker:
         if decision.outcome is Outcome.REJECTED:
             self._wait()
 
+    def on_blocked(self) -> None:
+        """Look again in a while: the session's own limits stand against what was asked."""
+        self._wait()
+
     def on_execution(self, event: ExecutionEvent) -> None:
         """Look again at the next chance; after what was not done, only in a while."""
         self._retry_ns = 0
@@ -81,45 +82,3 @@ class Seeker:
 
     def _wait(self) -> None:
         self._retry_ns = self._context.now_ns + self._retry_ms * NS_PER_MS
-
-
-def lot_complaints(quantity: Decimal | None, instruments: Sequence[Instrument]) -> list[FieldError]:
-    """Return each instrument whose lots `quantity` is not a whole number of."""
-    return [
-        FieldError(
-            path="$.config_overrides.quantity",
-            found=f"{quantity} of {each.id}",
-            wanted=f"a multiple of its lot size, {each.lot_size}",
-        )
-        for each in instruments
-        if quantity is not None and quantity % each.lot_size
-    ]
-
-
-def size_of(
-    context: Context, instrument: InstrumentId, quantity: Decimal | None, capital_share: Decimal
-) -> Decimal:
-    """Return how much to hold: `quantity`, or what a share of the session's capital buys.
-
-    The share is divided equally among the session's instruments, at the middle of the market,
-    rounded down to whole lots.
-
-    Raises:
-        ValueError: the capital buys less than one lot, or there is no price.
-    """
-    if quantity is not None:
-        return quantity
-    quote = context.quote(instrument)
-    if quote is None or not (quote.bid and quote.ask):
-        raise ValueError(f"{instrument} has no price to size a position by")
-    made = context.instruments[instrument]
-    capital = context.terms.initial_capital * capital_share / len(context.instruments)
-    price = (quote.bid + quote.ask) / 2 * made.multiplier
-    lots = (capital / price / made.lot_size).to_integral_value(ROUND_DOWN)
-    if not lots:
-        raise ValueError(
-            f"{capital_share} of the initial capital {context.terms.initial_capital}, for each of "
-            f"{len(context.instruments)} instruments, buys less than one lot ({made.lot_size}) of "
-            f"{instrument} at {price}: raise initial_capital, capital_share, or set quantity"
-        )
-    return lots * made.lot_size
