@@ -39,6 +39,7 @@ from schemas.restrictions import (
     scopes_over,
 )
 from services.core import NOTHING
+from services.tellers import Executors
 
 LEASE_NS = NS_PER_S
 """A yes is good for this long, from the time it was asked for."""
@@ -62,6 +63,7 @@ class ControlGuard:
         restrictions: what is forbidden beside a halt, by scope and level; it is replaced and
             never changed, for a core reads it on another thread.
         restriction_count: restrictions heard since this process started.
+        executors: whose word on orders and positions counts.
         is_locked: whether the arbiter said last that a person must unlock; for people to see.
     """
 
@@ -95,6 +97,7 @@ class ControlGuard:
         self.restrictions: Mapping[tuple[str, Level], Restriction] = {}
         self.restriction_count = 0
         self.is_locked = False
+        self.executors = Executors()
         self._heard: dict[tuple[str, Level], int] = {}  # as the how-manieth
         self._lease_ns = lease_ns
         self._has_been_leased = False
@@ -116,6 +119,13 @@ class ControlGuard:
         if now_ns >= self.lease_until_ns:
             return "no lease"
         return ""
+
+    def is_stranger(self, teller: str, now_ns: int) -> bool:
+        """Return whether it is another executor than the one whose word counts.
+
+        Without a lease nothing can be sent, and the epoch may be over: then any may be the next.
+        """
+        return self.executors.is_stranger(teller, is_in_force=not self.permits(now_ns))
 
     def trading_state(self, now_ns: int) -> TradingState:
         """Return the state word for people; a lapsed lease shows as ARMED."""
@@ -249,6 +259,7 @@ class ControlGuard:
         member = event.members.get(self.component)
         if event.epoch <= highest:
             return NOTHING
+        self.executors.name(event)
         if member is None or member.boot_id != self.boot_id or member.halts != self.halts:
             self._end_epoch(self.epoch)  # a newer one that is not ours ends the one we serve
             self._heard.clear()  # it was decided with what there was to be told

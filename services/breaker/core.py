@@ -39,6 +39,7 @@ from services.breaker.valuation import AccountTerms, Valuation
 from services.breaker.watch import Roster
 from services.calendars.named import calendar_named
 from services.core import NOTHING, earliest
+from services.tellers import Executors
 
 _LIVE = Roster()
 _SAID_HERE: frozenset[type[Event]] = frozenset({EpochStarted, EpochEnded})
@@ -105,6 +106,7 @@ class BreakerCore:
             )
         )
         self._quotes = self._valuation.quotes
+        self._executors = Executors()
         self._mark_every_ns = config.mark_every_ms * NS_PER_MS
         self._publish_every_ns = config.publish_every_ms * NS_PER_MS
         self._marked_ns = -self._mark_every_ns
@@ -135,6 +137,8 @@ class BreakerCore:
         if type(event) in self._is_for_panel:
             return self._hear_for_panel(event, now_ns)
         match event:
+            case OrderFilled() | PositionSettled() | BookReported() if self._is_stranger(event):
+                return NOTHING
             case OrderFilled() | PositionSettled():
                 if self._valuation.on_fill(event):
                     self._mark_soon(now_ns)
@@ -202,6 +206,11 @@ class BreakerCore:
         """Return what a reset would re-base now, in words with numbers, breaker by breaker."""
         return self._panel.rebases(now_ns)
 
+    def _is_stranger(self, event: Event) -> bool:
+        """Return whether another executor tells this than the one that the epoch names."""
+        in_force = self._arbiter.state.epoch is not None
+        return self._executors.is_stranger(event.src, is_in_force=in_force)
+
     def _hear_for_panel(self, event: Event, now_ns: int) -> Sequence[Event]:
         """Let the breakers hear what concerns nobody else here: each order and rejection."""
         facts = self._panel.hear(event, now_ns)
@@ -242,6 +251,9 @@ class BreakerCore:
         for fact in said:
             match fact:
                 case EpochStarted() | EpochEnded():
+                    if isinstance(fact, EpochStarted):
+                        self._executors.name(fact)
+                        self._valuation.compare_teller(self._executors.named)
                     found += self._respond(self._panel.hear(fact, now_ns), now_ns)
                 case BreakerStateChanged() | RestrictionsChanged():
                     if self._panel.fold(fact):  # what a reset measures anew, it measures now

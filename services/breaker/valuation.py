@@ -42,6 +42,7 @@ class Valuation:
         self._portfolio = Portfolio(account.instruments, account.initial_cash)
         self.quotes: dict[InstrumentId, QuoteReceived] = {}
         self.is_book_known = False
+        self._teller = ""
         self._held: tuple[InstrumentId, ...] = ()
 
     @property
@@ -67,6 +68,7 @@ class Valuation:
         """Take the executor's whole book for ours; return whether it is our account's."""
         if book.account != self.account.id:
             return False
+        self._teller = book.src
         folio = self._portfolio
         folio.cash, folio.fees = book.cash, book.fees
         folio.positions.clear()
@@ -77,6 +79,11 @@ class Valuation:
         known = self.account.instruments
         self.is_book_known = all(v.instrument in known or not v.quantity for v in book.positions)
         return True
+
+    def compare_teller(self, executor: str) -> None:
+        """Forget a book that another executor told than the one that trades from now on."""
+        if self._teller and self._teller != executor:
+            self.forget_book()
 
     def forget_book(self) -> None:
         """Executions may have been missed: the equity is unknown until a book is reported."""

@@ -120,8 +120,21 @@ class Account:
         teller, heard_ns = self._heard
         if teller != event.src or event.at_ns > heard_ns:
             self._heard = (event.src, event.at_ns)
-        booker, booked_ns = self._book
-        return not _is_same(booker, event.src) or event.at_ns >= booked_ns
+        _booker, booked_ns = self._book
+        if self.compare_teller(event.src):
+            return True
+        return event.at_ns >= booked_ns
+
+    def compare_teller(self, teller: str) -> bool:
+        """Doubt the book that is known if another executor told it; return whether that is so.
+
+        Each knows only what it was there for: of two, one has missed something.
+        """
+        booker, _ = self._book
+        if _is_same(booker, teller):
+            return False
+        self.doubt = f"its book is {booker}'s, and {teller} speaks now"
+        return True
 
     def submitted(self, event: OrderSubmitted, ids: IdMemory) -> None:
         """Note that an approval arrived; count in full an order that is none of ours."""
@@ -184,6 +197,11 @@ class Account:
         if self.is_stale(book):
             return False
         return (self.doubt != "" and book.is_reconciled) or self._differs(book)
+
+    def agree(self, book: BookReported) -> None:
+        """Take a newer book that tells what is known here for the one that is known."""
+        if not self.is_stale(book) and not self._differs(book):
+            self._heard = self._book = (book.src, book.at_ns)
 
     def adopt(self, book: BookReported, ids: IdMemory) -> None:
         """Put the book in the place of what is known.

@@ -7,7 +7,7 @@ import msgspec
 
 from schemas.base import NS_PER_S, Event, InstrumentId
 from schemas.control import BookWanted, HaltRequested, PrepareAsked
-from schemas.executions import BookAdopted, BookReported
+from schemas.executions import BookAdopted, BookReported, ExecutionEvent
 from schemas.health import GapSeen, GateReported, LinkChanged
 from schemas.ids import order_id_of
 from schemas.instruments import Instrument
@@ -121,6 +121,7 @@ class GateCore:
         self._asks_at_ns: int | None = None
         self._judge = Judge(self.checks, self.state)
         self._answers: dict[type[Event], Callable[[Any, int], Sequence[Event]]] = {
+            **dict.fromkeys(EXECUTIONS, self._on_execution),
             SignalRaised: self._on_signal,
             CancelRequested: self._on_cancel,
             BookReported: self._on_book,
@@ -206,6 +207,8 @@ class GateCore:
             if self._guard.restrictions
             else None
         )
+        if account is not None and account.compare_teller(self._guard.executors.named):
+            self._asks_at_ns = now_ns  # what is known is another executor's: deny, and ask
         refusal = self._refusal(now_ns)
         case = Case(signal, order_id, now_ns, refusal, state, account, restriction)
         readings, denial = self._judge.judge(case)
@@ -267,7 +270,15 @@ class GateCore:
             return [passed, uncounted(passed, error)]
         return [passed]
 
+    def _on_execution(self, event: ExecutionEvent, now_ns: int) -> Sequence[Event]:
+        """Fold it in, unless another executor tells it than the one that the epoch names."""
+        if not self._guard.is_stranger(event.src, now_ns):
+            self.state.apply(event, now_ns)
+        return NOTHING
+
     def _on_book(self, book: BookReported, now_ns: int) -> Sequence[Event]:
+        if self._guard.is_stranger(book.src, now_ns):
+            return NOTHING
         said: list[Event] = []
         self.state.apply(book, now_ns)
         account = self.state.accounts.get(book.account)
@@ -275,6 +286,8 @@ class GateCore:
             adopted = BookAdopted(at_ns=now_ns, book=book)
             self.state.apply(adopted, now_ns)
             said.append(adopted)
+        elif account is not None:
+            account.agree(book)
         said += self._preparation.booked(book, now_ns)
         return said
 

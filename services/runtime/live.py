@@ -17,6 +17,7 @@ from services.runtime.outbound import Outbox
 from services.runtime.requests import REPLY_PREFIX, RequestKind, Requests
 from services.runtime.sequence import Sequences
 from services.runtime.step import Adapter, Journal, Post, Stepper
+from services.tellers import teller_of
 
 __all__ = ["Adapter", "Journal", "Live", "Post", "RequestKind"]
 
@@ -48,7 +49,7 @@ class Live:
         journal: Journal | None = None,
         requests: Mapping[str, RequestKind] | None = None,
     ) -> None:
-        src = f"{name}-{boot_id}"
+        src = teller_of(name, boot_id)
         self.received_count = self.dead_letter_count = 0
         self.age_ns_max: int | None = None
         self.outbox, self.sequences = Outbox(connection, src), Sequences(is_listening=False)

@@ -54,7 +54,8 @@ class Outbox:
                 self._publish_frame(subject, frame, is_more_coming=left_count > 0)
 
     def reply(self, to: str, event: Event) -> None:
-        """Send one event to whoever asked; it is counted on no subject."""
+        """Send one event to whoever asked, signed like the rest; it is counted on no subject."""
+        force_setattr(event, "src", self._src)
         self._send(to, encode(event), 1, False)
 
     def alert(

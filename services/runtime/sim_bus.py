@@ -9,6 +9,7 @@ from schemas.base import Event
 from schemas.subjects import subject_of
 from services.runtime.sim_host import Host
 from services.runtime.sim_world import World
+from services.tellers import teller_of
 
 Deliver = Callable[[Host, Sequence[Event]], None]
 """Tell a process some events, as one step; or keep them for it while it stands still."""
@@ -33,7 +34,7 @@ class Bus:
         subject = subject_of(event)
         seq = host.said_counts.get(subject, 0) + 1
         host.said_counts[subject] = seq
-        force_setattr(event, "src", host.boot_id)
+        force_setattr(event, "src", teller_of(host.process.name, host.boot_id))
         force_setattr(event, "seq", seq)
         kind = type(event)
         for peer in world.hearers(kind):
@@ -90,6 +91,7 @@ class Bus:
             return
         now_ns = asked.local_ns(world.now_ns)
         report = asked.body.cores[-1].describe(now_ns)
+        force_setattr(report, "src", teller_of(asked.process.name, asked.boot_id))
         world.observe(asked, report, now_ns, is_said=True)
         at_ns = world.in_order((asked.key, asker.key, BUS), world.arrival_ns())
         world.book(at_ns, partial(self._arrive_report, asker, asker.life, report))

@@ -49,6 +49,7 @@ from services.strategy.orders import ORDER_FACTS
 from services.strategy.session import OVER, STRATEGY_ENDS, Session, failure
 from services.strategy.starts import Checked, Starts
 from services.strategy.watching import Watching
+from services.tellers import Executors
 
 RESTARTED = "the strategy service restarted"
 NOT_TRADING = "its session does not trade: a halt, a pause or the end of an epoch"
@@ -59,6 +60,7 @@ class StrategyCore:
 
     Attributes:
         sessions: every session there ever was, by id, oldest first.
+        mark: what one unit of an instrument is worth to the sessions now; None while nobody knows.
         is_trading: whether signals may be raised at all; False from a halt to the next epoch.
     """
 
@@ -100,11 +102,13 @@ class StrategyCore:
         )
         self._hours = Hours(instruments, config.extended_hours)
         self._lanes = Lanes(self._hours)
+        self.mark = self._lanes.mark
         self._watching = Watching()
         self._markets = self._lanes.by_kind
         self._holdings = Holdings(account)
         self._confirming = Confirming(self.sessions, self._tell)
         self._deadlines = Deadlines(self._hours, self._confirming, self._tell, self._end)
+        self._executors = Executors()
         self._halts = 0
         self._epoch = 0
         self._are_restored = False
@@ -167,10 +171,6 @@ class StrategyCore:
         self._are_restored = self._holdings.is_behind = bool(self.sessions)
         self.wake_at_ns = 0 if self.sessions else None
 
-    def mark(self, instrument: InstrumentId) -> Decimal | None:
-        """Return what one unit is worth to the sessions now; None while nobody knows."""
-        return self._lanes.mark(instrument)
-
     def describe(self, now_ns: int) -> SessionsReported:
         """Return every session as it stands."""
         views = tuple(session.view(now_ns) for session in self.sessions.values())
@@ -216,7 +216,12 @@ class StrategyCore:
     def _on_order(self, event: Any, hook: str, now_ns: int) -> Sequence[Event]:
         """Fold what became of an order in, then tell its strategy; a repeat is no news."""
         session = self.sessions.get(event.session)
-        if session is None or not session.book.apply(event) or not session.is_active:
+        if (
+            session is None
+            or self._is_stranger(event)
+            or not session.book.apply(event)
+            or not session.is_active
+        ):
             return NOTHING
         said = self._tell(session, hook, (event,), now_ns)
         if now_ns >= self._watching.due_ns:  # a fill moves its figures while the market is silent
@@ -250,6 +255,7 @@ class StrategyCore:
 
     def _on_epoch(self, event: EpochStarted, now_ns: int) -> Sequence[Event]:
         """Make the epoch's session, and let all trade; not on behalf of another process."""
+        self._executors.name(event)
         member = event.members.get(SERVICE)
         is_news = event.epoch > self._epoch
         self._epoch = max(self._epoch, event.epoch)
@@ -314,7 +320,14 @@ class StrategyCore:
         self._set_trading(self.is_trading)
         return said
 
+    def _is_stranger(self, event: Event) -> bool:
+        """Return whether another executor tells this than the one that the epoch names."""
+        is_executors = isinstance(event, ExecutionEvent | BookReported)
+        return is_executors and self._executors.is_stranger(event.src, is_in_force=self.is_trading)
+
     def _on_book(self, report: BookReported, now_ns: int) -> Sequence[Event]:
+        if not report.request_id and self._is_stranger(report):  # a start asks whom it will name
+            return NOTHING
         adopted, contested = self._holdings.compare(report, [*self.sessions.values()], now_ns)
         said: list[Event] = [*adopted]
         for session in contested:

@@ -25,6 +25,7 @@ from services.control import ControlGuard
 from services.executor.core import ExecutorCore
 from services.executor.last_check import LastCheck
 from services.executor.orders import Record
+from services.gate.account import Account
 from services.gate.core import GateCore
 from services.runtime.sim_faults import Faults
 from services.runtime.sim_world import Moment
@@ -39,6 +40,10 @@ from tests.sim.invariants import check, first_violation, under
 
 SEEDS = range(60)
 UNSTORED_SEED = 711_383
+REPLACED_SEED = 203
+REPLACED = under(
+    msgspec.structs.replace(CHAOS, doubles_per_s=0.1, pauses_per_s=0.1, loss_probability=0.02), 0.3
+)
 REPEATS = msgspec.structs.replace(CHAOS, repeat_probability=0.2)
 CRASHES = msgspec.structs.replace(
     CHAOS, crash_probability=0.01, repeat_probability=0.2, late_ns_max=2 * NS_PER_S
@@ -286,6 +291,17 @@ def test_without_the_members_word_a_restriction_nobody_stored_is_forgotten(
     check(simulate(UNSTORED_SEED))
     monkeypatch.setattr(ControlGuard, "unconfirmed", lambda _self: ())
     assert simulate(UNSTORED_SEED).invariant == "kept"
+
+
+@pytest.mark.req("G-09", "O-04")
+def test_without_knowing_the_epochs_executor_a_replaced_one_gives_exposure_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was stopped, and another took over; when it wakes up it tells its book of then."""
+    check(simulate(REPLACED_SEED, REPLACED))
+    monkeypatch.setattr(ControlGuard, "is_stranger", lambda *_: False)
+    monkeypatch.setattr(Account, "compare_teller", lambda *_: False)
+    assert simulate(REPLACED_SEED, REPLACED).invariant == "I8"
 
 
 @pytest.mark.req("G-09")

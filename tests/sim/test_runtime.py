@@ -154,7 +154,7 @@ def test_an_urgent_event_is_not_held_up_by_others() -> None:
         simulation.publish("feed", event)
     simulation.publish("feed", HaltRequested(at_ns=0))
     simulation.run(5 * NS_PER_S)
-    assert ear.heard.index(HaltRequested(at_ns=0, src="feed-1", seq=1)) < 50
+    assert ear.heard.index(HaltRequested(at_ns=0, src="feed-feed-1", seq=1)) < 50
 
 
 def wired(faults: Faults) -> tuple[Ear, Ear, Simulation]:

@@ -127,7 +127,7 @@ def test_an_instrument_in_money_that_counts_another_sum_is_refused(value: str) -
     values["JPY"] = value
     with pytest.raises(ConfigError) as caught:
         document(found, both, account(found), BusConfig())
-    assert caught.value.errors == [
+    assert list(caught.value.errors) == [
         FieldError(
             path="instruments",
             found=f"{BETA} in JPY",
