@@ -12,11 +12,13 @@ from tests.e2e.system import System
 
 SYMBOL = "sim:ALPHA"
 SCOPE = "symbol.sim.ALPHA"
+ETHER = '[gate.accounts.default.currency_values]\nETH = "2000"\n'
 pytestmark = pytest.mark.req("G-09", "O-05", "B-05")
 
 
 @pytest.fixture
 def trading(tmp_path: Path) -> Iterator[System]:
+    (tmp_path / "sluice.toml").write_text(ETHER)
     system = System(tmp_path).up()
     try:
         system.wait_for_fills(3)
@@ -85,7 +87,7 @@ def share_classes(system: System) -> dict[str, str]:
 def test_an_emergency_stop_ends_one_session_for_good_and_no_other(trading: System) -> None:
     [first] = sessions_of(trading.status())
     what = ("--strategy", "ema_cross", "--symbols", "sim:ALPHA,sim:BETA")
-    asked = (*what, "--capital", "10000", "--share-class", "ETH")
+    asked = (*what, "--capital", "10", "--share-class", "ETH")
     started = trading.run("start", *asked)
     assert started.returncode == 0, started.stdout + started.stderr
     status = trading.wait_until(lambda s: len(s["sessions"]) == 2)
