@@ -65,6 +65,7 @@ class Scopes:
         self._resets: dict[str, tuple[tuple[str, Level], int]] = {}
         self._cleared_ns: dict[tuple[str, Level], int] = {}
         self._told_ns: dict[tuple[str, int], int] = {}
+        self._own: list[tuple[RestrictionRequested, int]] = []
 
     def rows(self) -> Rows:
         """Return what it wants to see."""
@@ -75,6 +76,7 @@ class Scopes:
             (EXECUTOR, True, OrderPlaced): self._on_sent,
             (VENUE, False, OrderPlaced): self._on_arrived,
             (BREAKER, False, RestrictionRequested): self._on_asked,
+            (BREAKER, True, RestrictionRequested): self._on_own,
             (BREAKER, True, EpochStarted): self._on_epoch,
             (BREAKER, True, EpochProposed): self._on_proposal,
             (BREAKER, True, LeaseAnswered): self._on_list,
@@ -162,6 +164,10 @@ class Scopes:
         """Note when the arbiter knew of it: a server that is slow may store it after its reset."""
         self._told_ns.setdefault((event.src, event.seq), moment.true_ns)
 
+    def _on_own(self, event: RestrictionRequested, moment: Moment) -> None:
+        """Note when the arbiter asked for it itself; the event is signed after this moment."""
+        self._own.append((event, moment.true_ns))
+
     def _on_reset(self, event: ResetAsked, moment: Moment) -> None:
         """Note that it may be cleared: an arbiter that dies before it answers may have done it."""
         key = self._numbered.get(event.request.halt)
@@ -177,6 +183,8 @@ class Scopes:
     def _check_kept(self, started: EpochStarted) -> None:
         """Require it of what is announced: what was stored may not have known of the newest."""
         given = {(each.scope, each.level): None for each in started.restrictions}
+        self._told_ns |= {(asked.src, asked.seq): at_ns for asked, at_ns in self._own}
+        self._own.clear()
         for record in self._stored():
             asked = record.event
             if isinstance(asked, EpochProposed) and asked.start.epoch == started.epoch:
