@@ -1,5 +1,11 @@
-"""One stream as the recorder drinks it: asked for in portions, taken in the read path, in order."""
+"""One stream as the recorder drinks it: asked for in portions, taken in the read path, in order.
 
+Several requests stand at a time, and the server serves the oldest first. Each has an inbox of its
+own, so that a word that ends one is not taken for the end of another: an old one that expires just
+after a new one was sent would look like a server that nobody answers for.
+"""
+
+from collections import deque
 from collections.abc import Callable
 
 import msgspec
@@ -16,6 +22,18 @@ ACKNOWLEDGED = b"+ACK"
 DELIVERED = "$JS.ACK."
 _SHORT_TOKENS = 9
 """A delivery's reply subject without domain and account: $JS.ACK.stream.consumer.5 numbers."""
+
+
+class _Request:
+    """One that stands: its number, when it was sent, and how many messages it still brings."""
+
+    __slots__ = ("asked_ns", "is_served", "left_count", "number")
+
+    def __init__(self, number: int, asked_ns: int, wanted: int) -> None:
+        self.number = number
+        self.asked_ns = asked_ns
+        self.left_count = wanted
+        self.is_served = False
 
 
 class Pull:
@@ -46,13 +64,14 @@ class Pull:
         self._on_message = on_message
         self._held: list[Message] = []
         self._newest_seq = 0  # 0: none came yet, and the first may be any
-        self._due_count = 0  # of the requests that stand
+        self._requests: deque[_Request] = deque()
+        self._asked_count = 0
         self._asked_ns = 0
         self._newest_reply = self._taken_reply = ""
 
     async def open(self) -> None:
         """Listen for what the server will send."""
-        self._subscription = await self._connection.take(self._inbox, self._take)
+        self._subscription = await self._connection.take(f"{self._inbox}.*", self._take)
 
     async def close(self) -> None:
         """Listen no more."""
@@ -66,13 +85,16 @@ class Pull:
         """
         is_lost = now_ns - self._asked_ns > (EXPIRES_S + 1) * NS_PER_S
         if is_lost:
-            self._due_count = 0
-        if self._due_count > self._batch_max // 2:
+            self._requests.clear()
+        due_count = sum(each.left_count for each in self._requests)
+        if due_count > self._batch_max // 2:
             return
-        wanted = self._batch_max - self._due_count
-        self._due_count, self._asked_ns = self._batch_max, now_ns
+        wanted = self._batch_max - due_count
+        self._asked_count += 1
+        self._asked_ns = now_ns
+        self._requests.append(_Request(self._asked_count, now_ns, wanted))
         body = msgspec.json.encode({"batch": wanted, "expires": EXPIRES_S * NS_PER_S})
-        self._connection.send(self._subject, body, reply=self._inbox)
+        self._connection.send(self._subject, body, reply=f"{self._inbox}.{self._asked_count}")
 
     def take_held(self) -> list[Message]:
         """Return what came since the last time, in the stream's order."""
@@ -95,8 +117,7 @@ class Pull:
         now_ns = self._clock()
         self._on_message()
         if not reply.startswith(DELIVERED):  # a word about the request itself: it is over
-            self.is_broken |= now_ns - self._asked_ns < QUICK_NS and self._is_unanswered
-            self._due_count = 0
+            self._end(int(subject.rpartition(".")[2]), now_ns)
             return 1
         tokens = reply.split(".")
         at = 2 if len(tokens) == _SHORT_TOKENS else 4
@@ -105,9 +126,21 @@ class Pull:
         if not self.is_broken:
             self._newest_seq, self._newest_reply = seq, reply
             self._held.append(Message(self.stream, seq, subject, stored_ns, data, now_ns))
-        self._due_count = max(0, self._due_count - 1)
+        self._count()
         return 1
 
-    @property
-    def _is_unanswered(self) -> bool:
-        return self._due_count == self._batch_max
+    def _count(self) -> None:
+        """Count a message as one of the oldest request that still brings any."""
+        if self._requests:
+            oldest = self._requests[0]
+            oldest.is_served = True
+            oldest.left_count -= 1
+            if not oldest.left_count:
+                self._requests.popleft()
+
+    def _end(self, number: int, now_ns: int) -> None:
+        """Forget a request that the server ended, and those before it."""
+        while self._requests and self._requests[0].number <= number:
+            ended = self._requests.popleft()
+            is_quick = now_ns - ended.asked_ns < QUICK_NS
+            self.is_broken |= ended.number == number and is_quick and not ended.is_served

@@ -17,6 +17,7 @@ class Wire(BusConnection):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[int] = []
+        self.asked_count = 0
         self.acknowledged: list[str] = []
 
     def send(
@@ -25,7 +26,9 @@ class Wire(BusConnection):
         if data == ACKNOWLEDGED:
             self.acknowledged.append(subject)
             return
-        assert (subject, reply) == ("$JS.API.CONSUMER.MSG.NEXT.ORDERS.c1", INBOX)
+        self.asked_count += 1
+        wanted = ("$JS.API.CONSUMER.MSG.NEXT.ORDERS.c1", f"{INBOX}.{self.asked_count}")
+        assert (subject, reply) == wanted
         self.asked.append(msgspec.json.decode(data)["batch"])
 
 
@@ -58,8 +61,9 @@ class Drinker:
             reply = f"$JS.ACK.ORDERS.c1.1.{seq}.{seq}.{seq * 10}.0"
             self.pull._take("order.sim.paper", b"{}", reply)
 
-    def status(self) -> None:
-        self.pull._take(INBOX, b"", "")
+    def status(self, number: int = 1) -> None:
+        """The server ends a request: it expired, or nobody answers it."""
+        self.pull._take(f"{INBOX}.{number}", b"", "")
 
 
 def test_a_portion_is_asked_for_once() -> None:
@@ -113,6 +117,23 @@ def test_a_request_that_is_ended_at_once_breaks_the_pull() -> None:
     drinker = Drinker()
     drinker.ask()
     drinker.status()
+    assert drinker.pull.is_broken
+
+
+@pytest.mark.req("R-01")
+def test_an_old_request_that_expires_just_after_a_new_one_breaks_nothing() -> None:
+    drinker = Drinker()
+    drinker.ask()
+    drinker.deliver(1, 2, 3, 4, 5)
+    drinker.now_ns += EXPIRES_S * NS_PER_S
+    assert drinker.ask() == [5]
+    drinker.status(1)  # five of the first never came, and five are asked for
+    assert not drinker.pull.is_broken
+    assert drinker.ask() == [5]
+    drinker.deliver(6)
+    drinker.status(2)
+    assert (drinker.pull.is_broken, drinker.ask()) == (False, [5])
+    drinker.status(3)  # at once, and with nothing: nobody is there
     assert drinker.pull.is_broken
 
 
