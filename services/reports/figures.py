@@ -117,6 +117,7 @@ class FiguresFold:
     def __init__(self, account: AccountId) -> None:
         self.account = account
         self.book: Performance | None = None
+        self._parts: Performance | None = None
         self.sessions: dict[SessionId, Performance] = {}
         self.strategies: dict[str, Performance] = {}
         self.days: dict[str, DayFigures] = {}
@@ -150,8 +151,8 @@ class FiguresFold:
         }
 
     def attribution(self, by: By) -> dict[str, Share]:
-        """Return where the profit of the account came from."""
-        return {} if self.book is None else self.book.attribution(by)
+        """Return where the profit of all sessions came from, at the prices that they were told."""
+        return {} if self._parts is None else self._parts.attribution(by)
 
     def safety(self) -> Safety:
         """Return what O-07 asks for."""
@@ -177,6 +178,7 @@ class FiguresFold:
         if self.book is None:
             self._terms = self._made_terms(event)
             self.book = Performance(self._terms)
+            self._parts = Performance(msgspec.structs.replace(self._terms, initial_capital=None))
             early, self._early = self._early, []
             for each in early:
                 self._fold(each)
@@ -221,7 +223,10 @@ class FiguresFold:
     def _update(self, event: Event) -> None:
         if isinstance(event, SessionCreated) and event.account == self.account:
             self._create(event)
-        for fold in (*self._wholes(), *self.sessions.values()):
+        assert self.book is not None, "terms come first"
+        assert self._parts is not None, "terms come first"
+        whole = (self.book, self._parts)
+        for fold in (*whole, *self.strategies.values(), *self.sessions.values()):
             fold.update(event)
 
     def _create(self, event: SessionCreated) -> None:
@@ -236,10 +241,6 @@ class FiguresFold:
             self._traded[event.session] = event.instruments
         if event.strategy not in self.strategies:
             self.strategies[event.strategy] = _Strategy(own, event.strategy)
-
-    def _wholes(self) -> list[Performance]:
-        assert self.book is not None, "terms come first"
-        return [self.book, *self.strategies.values()]
 
     def _quote(
         self,
@@ -263,10 +264,15 @@ class FiguresFold:
         quote = QuoteReceived(
             at_ns=at_ns, instrument=instrument, bid=bid, bid_size=ZERO, ask=ask, ask_size=ZERO
         )
-        for fold in self._wholes():
+        assert self.book is not None, "terms come first"
+        assert self._parts is not None, "terms come first"
+        self.book.update(quote)
+        if not is_for_sessions:
+            return
+        for fold in (self._parts, *self.strategies.values()):
             fold.update(quote)
         for session, fold in self.sessions.items():
-            if is_for_sessions and instrument in self._traded[session]:
+            if instrument in self._traded[session]:
                 fold.update(quote)
 
     def _hold(self, event: Event) -> None:
