@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from schemas.base import Event
-from schemas.control import PrepareAsked, Prepared, StartRequest
+from schemas.control import BookWanted, PrepareAsked, Prepared
 from schemas.errors import FieldError
 from schemas.executions import BookReported
 from schemas.instruments import symbol_of
@@ -32,25 +32,31 @@ class Preparation:
         self._guard = guard
         self._asked: PrepareAsked | None = None
         self._book: BookReported | None = None
+        self._is_overtaken = False
 
     def asked(self, event: PrepareAsked, now_ns: int) -> Sequence[Event]:
         """Take the arbiter's question; an older one that is still open is forgotten."""
-        self._asked = event
+        self._asked, self._is_overtaken = event, False
         return self._answer(now_ns)
 
     def booked(self, book: BookReported, now_ns: int) -> Sequence[Event]:
         """Take a book that was reported for a start, after it was folded."""
-        if book.request_id:
+        if book.request_id or self._is_overtaken:
             self._book = book
         return self._answer(now_ns)
 
     def _answer(self, now_ns: int) -> Sequence[Event]:
         asked, book = self._asked, self._book
-        if asked is None or book is None or book.request_id != asked.start_id:
+        if asked is None or book is None:
             return NOTHING
+        if book.request_id != asked.start_id and not self._is_overtaken:
+            return NOTHING
+        account = self._state.accounts.get(book.account)
+        if account is not None and account.is_stale(book):
+            return self._again(book, now_ns)
         self._asked = self._book = None
         guard = self._guard
-        errors = tuple({each.path: each for each in self._errors(asked.request, book)}.values())
+        errors = tuple({each.path: each for each in self._errors(asked, book)}.values())
         prepared = Prepared(
             at_ns=now_ns,
             start_id=asked.start_id,
@@ -66,8 +72,19 @@ class Preparation:
         )
         return [prepared]
 
-    def _errors(self, request: StartRequest, book: BookReported) -> Iterator[FieldError]:
+    def _again(self, book: BookReported, now_ns: int) -> Sequence[Event]:
+        """Ask for a newer book, once: an execution came between the question and the answer.
+
+        The next book that is news is taken for the answer: it is younger than the question.
+        """
+        if self._is_overtaken:
+            return NOTHING
+        self._is_overtaken = True
+        return [BookWanted(at_ns=now_ns, account=book.account)]
+
+    def _errors(self, asked: PrepareAsked, book: BookReported) -> Iterator[FieldError]:
         """Yield everything that would make the gate deny what this start asks for."""
+        request = asked.request
         own, wrong = session_limits(request.risk_limits)
         yield from wrong
         account = self._state.accounts.get(book.account)
@@ -75,10 +92,7 @@ class Preparation:
             path = f"gate.accounts.{book.account}"
             yield FieldError(path=path, found="nothing", wanted="a row of limits for the account")
             return
-        if account.is_stale(book):
-            found = "older than what the executor told since"
-            yield FieldError(path="the executor's book", found=found, wanted="try the start again")
-        elif account.doubt:
+        if account.doubt:
             yield FieldError(
                 path="the executor's book",
                 found=account.doubt,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schemas.control import PrepareAsked, Prepared, StartRequest
+from schemas.control import BookWanted, PrepareAsked, Prepared, StartRequest
 from schemas.errors import FieldError
 from schemas.executions import BookAdopted
 from schemas.sessions import SessionLimits
@@ -84,14 +84,20 @@ def test_an_unreconciled_book_says_so_and_what_is_wrong() -> None:
     assert only(Prepared, said) == prepared(error, is_reconciled=False)
 
 
-def test_a_book_older_than_later_news_asks_for_another_try() -> None:
+@pytest.mark.req("S-02", "G-11")
+def test_a_book_that_executions_overtook_is_asked_for_again() -> None:
+    """Sessions trade on while another one is started."""
     rig = Rig()
     rig.tell(asked())
     rig.tell(filled(resting("o"), "1", "e1", at_ns=NOW_NS + 2))
-    found = "older than what the executor told since"
-    error = FieldError(path="the executor's book", found=found, wanted="try the start again")
     late = book(request_id="start-1", at_ns=NOW_NS + 1)
-    assert rig.tell(late) == [prepared(error)]
+    assert rig.tell(late) == [BookWanted(at_ns=NOW_NS, account=ACCOUNT)]
+    assert rig.tell(late) == []  # once, and it is still old news
+    said = rig.tell(book(held={ALPHA: "1"}, at_ns=NOW_NS + 3))
+    assert said == [prepared()]
+    assert rig.gate.state.accounts[ACCOUNT].lanes[ALPHA].position == 1
+    rig.tell(asked("start-2"))  # a new question has an answer of its own
+    assert rig.tell(book(held={ALPHA: "1"}, at_ns=NOW_NS + 4)) == []
 
 
 @pytest.mark.parametrize("symbol", ["sim:ALPHA", "ALPHA"])
