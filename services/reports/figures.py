@@ -25,6 +25,7 @@ from services.performance.core import By, Performance, Share
 from services.performance.fold import Terms
 from services.portfolio import Portfolio
 from services.reports.days import TradingDay, day_at
+from services.share_class import unit_of
 
 ZERO, ONE = Decimal(0), Decimal(1)
 LOSS_MAX = Decimal("0.02")
@@ -330,11 +331,6 @@ class FiguresFold:
 
 
 def in_share_class(values: Mapping[str, Decimal], share_class: str) -> Mapping[str, Decimal]:
-    """Return what currencies are worth in a share class; empty where nobody has said.
-
-    USDT is the share class of dollars: where nobody has said what it is worth, it is one of them.
-    """
-    unit = values.get(share_class)
-    if unit is None and share_class == "USDT":
-        unit = values.get("USD")
+    """Return what currencies are worth in a share class; empty where nobody has said."""
+    unit = unit_of(share_class, values)
     return {} if unit is None else {name: value / unit for name, value in values.items()}
