@@ -17,6 +17,7 @@ from schemas.reconciliation import Difference, DifferenceKind
 from schemas.restrictions import Level, RestrictionRequested
 from schemas.results import PaperDay
 from schemas.sessions import SessionState
+from services.cli.session_command import HEARTBEAT_TIMEOUT_S, health_of
 from services.strategy.config import ExecutionLimits, RiskLimits, StrategyConfig
 from services.strategy.core import StrategyCore
 from services.strategy.held import NOT_STARTED
@@ -360,3 +361,17 @@ def test_after_a_restart_a_session_is_held_until_a_start() -> None:
     assert [view.held for view in rig.report().sessions] == [NOT_STARTED]
     rig.tell(EpochStarted(at_ns=0, epoch=9, start_id="s9", operator="ann", members={}))
     assert [view.held for view in rig.report().sessions] == [""]
+
+
+@pytest.mark.parametrize(
+    ("age_ns", "word"),
+    [(0, "healthy"), (300 * S_NS, "healthy"), (300 * S_NS + 1, "unhealthy"), (None, "unhealthy")],
+)
+def test_a_session_without_a_heartbeat_for_its_timeout_is_unhealthy(
+    age_ns: int | None, word: str
+) -> None:
+    now_ns = 1_000 * S_NS
+    heartbeat_ns = None if age_ns is None else now_ns - age_ns
+    measure = msgspec.structs.replace(MeasuredRig("idle").measure(), heartbeat_ns=heartbeat_ns)
+    age_s = None if age_ns is None else age_ns / S_NS
+    assert health_of(measure, now_ns, HEARTBEAT_TIMEOUT_S) == (word, age_s)
