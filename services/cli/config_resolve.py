@@ -232,7 +232,7 @@ def account_of(
     currencies = sorted({each.currency for each in instruments})
     if not choice.currency and len(currencies) != 1:
         wanted = (
-            "account.currency, and in gate.accounts.default.currency_values what others are worth"
+            "account.currency, and in gate.accounts.default.currency_values that others count 1"
         )
         found = "instruments in " + ", ".join(currencies)
         raise ConfigError([FieldError(path="account.currency", found=found, wanted=wanted)])
