@@ -12,7 +12,7 @@ from schemas.base import NS_PER_S
 from schemas.errors import BusError
 from schemas.streams import StreamSpec
 from services.recorder.config import RecorderConfig
-from services.recorder.profile import differences, stream_config
+from services.recorder.profile import differences, stream_config, weaknesses
 
 REQUEST_S = 2.0
 NOT_FOUND = 404
@@ -63,7 +63,7 @@ async def request(connection: Client, call: str, body: dict[str, Any]) -> dict[s
 
 
 async def ensure_stream(connection: Client, spec: StreamSpec, config: RecorderConfig) -> list[str]:
-    """Make the stream if it is missing; return what it has otherwise than it should.
+    """Make the stream if it is missing; return in what it is weaker than it should be.
 
     It is not mended here: whoever records what is done must not be able to change what is kept.
 
@@ -76,7 +76,7 @@ async def ensure_stream(connection: Client, spec: StreamSpec, config: RecorderCo
     if found is None:
         answer = await request(connection, f"STREAM.CREATE.{spec.name}", wanted)
         found = answer["config"]
-    return differences(found, wanted)
+    return weaknesses(found, wanted)
 
 
 async def found_stream(connection: Client, spec: StreamSpec) -> dict[str, Any] | None:

@@ -6,13 +6,17 @@ from typing import Any
 import msgspec
 
 from schemas.base import NS_PER_S
-from schemas.streams import MARKET, STREAMS, StreamSpec
+from schemas.streams import CONTROL, MARKET, STREAMS, StreamSpec
 from services.recorder.config import RecorderConfig
 
 NO_LIMIT = -1
 SYNC_ALWAYS = "sync_always"
 """Where the server's monitoring says that `sync_interval` is `always`."""
 
+STREAM_DAYS_MIN = 31
+"""Days that a stream keeps what is to be recorded, however short the record itself is kept."""
+
+DAY_NS = 86_400 * NS_PER_S
 CLUSTER_REPLICAS = 3
 """Servers of a cluster that must keep each stream: one may be lost with its disk."""
 
@@ -36,7 +40,7 @@ def stream_config(spec: StreamSpec, config: RecorderConfig) -> dict[str, Any]:
         "max_msgs": NO_LIMIT,
         "max_msgs_per_subject": NO_LIMIT,
         "max_bytes": (config.market_bytes_max or NO_LIMIT) if is_limited else NO_LIMIT,
-        "max_age": config.market_age_s_max * NS_PER_S if is_limited else 0,
+        "max_age": _age_ns(spec, config),
         "num_replicas": config.replicas,
         "no_ack": not spec.is_acknowledging,
         "deny_delete": True,
@@ -61,6 +65,26 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
         for field, value in wanted.items()
         if _plain(found.get(field)) != _plain(value)
     ]
+
+
+def weaknesses(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Return the differences that make a stream less durable: what is kept longer is not less."""
+    age_ns, found_ns = wanted["max_age"], found.get("max_age") or 0
+    is_kept_longer = age_ns and (not found_ns or found_ns > age_ns)
+    return differences(found, {**wanted, "max_age": found_ns} if is_kept_longer else wanted)
+
+
+def _age_ns(spec: StreamSpec, config: RecorderConfig) -> int:
+    """Return when the server lets a message go; 0 is never.
+
+    Copies go with their originals in the record (R-06), but a recorder that is away for a while
+    must find all that it missed. Who may trade is said by the newest of CONTROL, however old.
+    """
+    if spec.is_limited:
+        return config.market_age_s_max * NS_PER_S
+    if spec is CONTROL:
+        return 0
+    return max(config.retention.record_days, STREAM_DAYS_MIN) * DAY_NS
 
 
 def durability(

@@ -4,7 +4,7 @@ import pytest
 
 from schemas.streams import AUDIT, CONTROL, FILLS, MARKET, ORDERS, STREAMS, StreamSpec
 from schemas.subjects import EPOCH_RECORD, SUBJECTS
-from services.recorder.config import RecorderConfig
+from services.recorder.config import RecorderConfig, Retention
 from services.recorder.profile import (
     Durability,
     differences,
@@ -12,6 +12,7 @@ from services.recorder.profile import (
     recorded_streams,
     stream_config,
     wanted_streams,
+    weaknesses,
 )
 
 CONFIG = RecorderConfig()
@@ -25,13 +26,37 @@ def test_no_stream_lets_a_message_be_deleted_or_purged(spec: StreamSpec) -> None
     assert (found["deny_delete"], found["deny_purge"], found["storage"]) == (True, True, "file")
 
 
-def test_only_market_data_ever_leaves_its_stream() -> None:
+@pytest.mark.req("R-06")
+@pytest.mark.parametrize(("record_days", "days"), [(2_557, 2_557), (7, 31)])
+def test_copies_in_streams_go_with_the_record_but_never_before_it(
+    record_days: int, days: int
+) -> None:
+    config = RecorderConfig(retention=Retention(record_days=record_days))
     limits = {
-        s.name: (stream_config(s, CONFIG)["max_age"], stream_config(s, CONFIG)["max_bytes"])
+        s.name: (stream_config(s, config)["max_age"], stream_config(s, config)["max_bytes"])
         for s in STREAMS
     }
-    assert limits.pop("MARKET") == (86_400 * 10**9, 2 * 1024**3)
-    assert set(limits.values()) == {(0, -1)}
+    day_ns = 86_400 * 10**9
+    assert limits == {
+        "CONTROL": (0, -1),
+        "ORDERS": (days * day_ns, -1),
+        "FILLS": (days * day_ns, -1),
+        "AUDIT": (days * day_ns, -1),
+        "MARKET": (day_ns, 2 * 1024**3),
+    }
+
+
+@pytest.mark.parametrize(
+    ("age_days", "is_weaker"), [(0, False), (3_000, False), (2_557, False), (2_556, True)]
+)
+def test_a_stream_that_keeps_longer_is_otherwise_and_not_weaker(
+    age_days: int, is_weaker: bool
+) -> None:
+    wanted = stream_config(ORDERS, CONFIG)
+    found = {**wanted, "max_age": age_days * 86_400 * 10**9}
+    assert bool(weaknesses(found, wanted)) is is_weaker
+    assert bool(differences(found, wanted)) is (age_days != 2_557)
+    assert weaknesses({**found, "deny_purge": False}, wanted)[-1].startswith("ORDERS.deny_purge")
 
 
 def test_market_data_is_kept_as_configured() -> None:
