@@ -10,7 +10,7 @@ import duckdb
 import msgspec
 import pytest
 
-from schemas.base import ExecutionId
+from schemas.base import ExecutionId, SessionId
 from schemas.errors import StateError, UserError
 from schemas.executions import OrderCanceled, OrderFilled
 from schemas.reports import QueryAnswer, QueryRequest, ReportKind, ReportMade, ReportWanted
@@ -54,6 +54,7 @@ from tests.report_rig import (
     Recorded,
     a_day,
     created,
+    ended,
     marked,
     terms,
 )
@@ -422,7 +423,9 @@ def test_what_is_told_of_an_order_of_long_ago_does_not_take_its_row_away(tmp_pat
 @pytest.mark.req("R-06")
 def test_what_retention_took_from_the_record_is_in_no_table_any_more(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path)
-    recorded.add(terms(), created(), *a_day())
+    over = SessionId("over")
+    gone = created(session=over), ended(BEGIN_NS + 2, over)
+    recorded.add(terms(), created(), *gone, *a_day())
     keeper = Keeper(tmp_path, CONFIG, ACCOUNT)
     keeper.is_wanted = True
     assert keeper.feed(0).detail == ""
@@ -450,13 +453,22 @@ def test_what_retention_took_from_the_record_is_in_no_table_any_more(tmp_path: P
     after = {name: asked(keeper, counted.format(name)).rows[0] for name in ("fills", "orders")}
     assert {name: row[1] for name, row in before.items()} == {"fills": 1, "orders": 1}
     assert after["fills"] == (0, last_n + 1)
+    counts = "SELECT * FROM counts WHERE name IS NOT NULL ORDER BY key"
+    left = asked(keeper, counts).rows
+    sessions = "SELECT session, state FROM sessions ORDER BY session"
+    assert asked(keeper, sessions).rows == ((SESSION, "created"),)  # it holds something
     held = asked(keeper, "SELECT quantity FROM positions").rows
     keeper.close()
+    unwanted = Keeper(tmp_path, CONFIG, ACCOUNT)
+    unwanted.feed(0)  # nobody asks: it is opened to be emptied all the same
+    assert unwanted.feed(0).recorded_count > 0
+    unwanted.close()
     (tmp_path / STORE_FOLDER / REBUILD).touch()
     again = Keeper(tmp_path, CONFIG, ACCOUNT)
     again.is_wanted = True
     assert again.feed(0).detail == ""
     assert {n: asked(again, counted.format(n)).rows[0] for n in ("fills", "orders")} == after
+    assert asked(again, counts).rows == left != ()
     assert len(held) == 1
     again.close()
 

@@ -37,6 +37,11 @@ class Counts:
         row[6] = count + 1
         self._changed[key] = None
 
+    def forget(self, keys: Iterable[str]) -> None:
+        """Forget these: their day is over and gone."""
+        for key in keys:
+            self._counts.pop(key, None)
+
     def take(self) -> list[Row]:
         """Return the rows that changed since the last time."""
         changed, self._changed = self._changed, {}

@@ -160,7 +160,8 @@ class Keeper:
 
     def _is_due_to_open(self) -> bool:
         is_asked = self.is_wanted or (self._folder / REBUILD).exists()
-        return is_asked or _size_bytes(self._data_dir) > OPEN_AT_BYTES
+        is_behind = self._folder.exists() and self._record_begins() > self._begins_n
+        return is_asked or is_behind or _size_bytes(self._data_dir) > OPEN_AT_BYTES
 
     def _opened(self) -> "tuple[Store, Tail]":
         from services.recorder.queries.store import Store, remove
@@ -197,11 +198,14 @@ class Keeper:
 
     def _forget_retired(self, store: "Store") -> None:
         """Remove what the record does not hold any more: its policy is for copies too (R-06)."""
-        first = next(iter(segments(self._data_dir / RECORD_FOLDER)), None)
-        begins_n = 1 if first is None else first_n(first)
+        begins_n = self._record_begins()
         if begins_n > self._begins_n:
             store.forget(min(begins_n - 1, store.n))
             self._begins_n = begins_n
+
+    def _record_begins(self) -> int:
+        first = next(iter(segments(self._data_dir / RECORD_FOLDER)), None)
+        return 1 if first is None else first_n(first)
 
     def _made(self, store: "Store") -> set[tuple[str, str]]:
         sql = (

@@ -97,6 +97,12 @@ class Rows:
             self.orders.is_repeat(ExecutionId(execution_id))
         self._sessions = {SessionId(row[0]): row for row in sessions}
 
+    def forget(self, *, sessions: Iterable[str], counts: Iterable[str]) -> None:
+        """Forget sessions and counts that are no longer in the tables."""
+        for each in sessions:
+            self._sessions.pop(SessionId(each), None)
+        self.counts.forget(counts)
+
     def add(self, record: Record) -> int:
         """Fold one record in; return how many rows of events it became."""
         self.n = record.n

@@ -53,6 +53,16 @@ _BATCH = "batch"
 _PLACE = "CREATE TABLE IF NOT EXISTS place (form INTEGER, n BIGINT)"
 
 
+_HOLDS = "SELECT session FROM positions WHERE quantity IS NULL OR quantity <> 0"
+_ORDERS_ENDED = "DELETE FROM orders WHERE NOT is_open AND closed_ns <= ?"
+_DAYS_PAST = "DELETE FROM counts WHERE day < (SELECT min(day) FROM events) RETURNING key"
+_SESSIONS_ENDED = (
+    "DELETE FROM sessions WHERE state IN ('stopped', 'completed', 'failed') AND changed_ns <= ?"
+    f" AND session NOT IN ({_HOLDS}) RETURNING session"
+)
+"""What ends with the records of its time; the parameter is that of the last one, ns."""
+
+
 class Store:
     """The query store of one folder. One thread feeds it; cursors of others only read.
 
@@ -112,8 +122,8 @@ class Store:
     def forget(self, last_n: int) -> None:
         """Remove what is of records up to `last_n`, which retention took away.
 
-        Orders that had ended by then go with them. Positions and sessions stay: what is held now
-        began some time.
+        Orders and sessions that had ended by then go with them, and counts of days before. What is
+        held now stays, and the sessions that hold it: it began some time.
 
         Raises:
             StateError: SLU-141 the disk did not take it; nothing is removed.
@@ -124,10 +134,13 @@ class Store:
                 [until_ns] = connection.execute(newest, [last_n]).fetchone() or (None,)
                 for table in TABLES:
                     connection.execute(f"DELETE FROM {table} WHERE record <= ?", [last_n])
-                ended = "DELETE FROM orders WHERE NOT is_open AND closed_ns <= ?"
-                connection.execute(ended, [until_ns or 0])
+                until = [until_ns or 0]
+                connection.execute(_ORDERS_ENDED, until)
+                days = connection.execute(_DAYS_PAST).fetchall()
+                sessions = connection.execute(_SESSIONS_ENDED, until).fetchall()
         except duckdb.Error as error:
             raise self._failed(error) from error
+        self.rows.forget(sessions=[each[0] for each in sessions], counts=[each[0] for each in days])
 
     def cursor(self) -> "duckdb.DuckDBPyConnection":
         """Return a connection for one reader, to be closed by it."""
