@@ -695,6 +695,23 @@ def test_results_have_what_was_told_after_the_end_too(tmp_path: Path) -> None:
     keeper.close()
 
 
+@pytest.mark.req("R-02")
+def test_results_have_what_was_told_just_before_a_restart(tmp_path: Path) -> None:
+    recorded, ended_ns = Recorded(tmp_path), BEGIN_NS + DAY_NS
+    recorded.add(terms(), created(), *a_day(), ended(ended_ns))
+    counts = []
+    for late_ns in (ended_ns, ended_ns + S_NS, ended_ns + 2 * LATE_NS):
+        keeper = Keeper(tmp_path, CONFIG, ACCOUNT)  # what was told is in the store before it asks
+        keeper.is_wanted = True
+        keeper.follow_all()
+        assert keeper.feed(late_ns).detail == ""
+        counts.append(len(results_file(tmp_path, SESSION).read_text().splitlines()))
+        keeper.close()
+        told = [each for each in a_day() if isinstance(each, OrderCanceled)]
+        recorded.add(*(msgspec.structs.replace(each, at_ns=late_ns) for each in told))
+    assert counts == [17, 18, 18]
+
+
 def test_no_second_process_can_open_the_store(tmp_path: Path) -> None:
     import subprocess
     import sys

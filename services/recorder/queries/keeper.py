@@ -222,14 +222,16 @@ class Keeper:
     def _write_results(self, store: "Store", now_ns: int) -> None:
         """Write `results/<session>/events.csv` of each session whose end nobody saw to.
 
-        And again where something was told of it since, as what became of its last orders.
+        And again where something was told of it since, as what became of its last orders; once more
+        after a restart that comes so soon that nobody knows what the file holds.
         """
         sql = f"SELECT session, changed_ns FROM sessions WHERE state IN {ENDED}"
         for session, changed_ns in store.values(sql):
             known_n = self._resulted.get(session)
-            if known_n is None and results_file(self._data_dir, session).exists():
+            is_settled = now_ns - (changed_ns or 0) > LATE_NS
+            if known_n is None and is_settled and results_file(self._data_dir, session).exists():
                 known_n = self._resulted[session] = store.n
-            if known_n is not None and now_ns - (changed_ns or 0) > LATE_NS:
+            if known_n is not None and is_settled:
                 continue
             found = "SELECT min(record) FROM events WHERE session = ? AND record > ?"
             [[first_of_it]] = store.values(found, session, known_n or 0)
