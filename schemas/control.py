@@ -248,6 +248,9 @@ class ControlRecordRead(Event, frozen=True, kw_only=True):
     """One record of the CONTROL stream, told in order and once: a halt, or an epoch's start."""
 
     stream_seq: int
+    stored_ns: int = 0
+    """When the server stored it: with its place, what tells it from any other; 0: not known."""
+
     halt: HaltRequested | None = None
     """Its `at_ns` is when the server stored it."""
 

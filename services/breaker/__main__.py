@@ -50,7 +50,7 @@ def build(context: Context) -> Service:
         context.connection,
         context.connect,
         clock=context.clock,
-        position=lambda: core.control_seq,
+        position=lambda: core.control_place,
         data_dir=settings.data_dir,
         store_ms_max=config.store_ms_max,
     )

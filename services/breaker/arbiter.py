@@ -341,7 +341,7 @@ class Arbiter:
 
     def _on_record(self, record: ControlRecordRead, now_ns: int) -> list[Event]:
         """Take in one record of the control stream: what nobody told us of, or an epoch."""
-        before = self.state.locks
+        before, why_lost = self.state.locks, self.state.why_rewritten(record)
         said = self._fold(record, now_ns)
         if self.state.locks != before:
             said += self._locked(record.locks[-1], now_ns)
@@ -350,19 +350,17 @@ class Arbiter:
         if is_foreign and not self._starts.is_storing(record.epoch):
             reason = f"record {record.stream_seq} of the control stream starts another epoch"
             said += self.state.end_epoch(f"{reason}, {record.epoch}", now_ns)
-        return said
+        return [*said, *self._lost_tail(why_lost, now_ns)]
+
+    def _lost_tail(self, why: str, now_ns: int) -> list[Event]:
+        """Lock for that reason, if there is one, once: what is gone may have been a halt."""
+        is_known = any(each.code == LOST_TAIL for each in self.state.locks)
+        return [] if is_known or not why else self._lock(LOST_TAIL, why, now_ns)
 
     def _on_sequence(self, read: ControlSequenceRead, now_ns: int) -> list[Event]:
         """Answer what waited for this read; a stream that became shorter locks."""
         self.watch.disk_free_bytes = read.disk_free_bytes
-        said: list[Event] = []
-        is_known = any(each.code == LOST_TAIL for each in self.state.locks)
-        if read.last_seq < self.state.seq_max and not is_known:
-            why = (
-                f"the control stream ends at record {read.last_seq}, and record "
-                f"{self.state.seq_max} was seen: its tail is lost"
-            )
-            said += self._lock(LOST_TAIL, why, now_ns)
+        said = self._lost_tail(self.state.why_shorter(read), now_ns)
         said += self._leases.on_read(read, now_ns)
         said += self._starts.on_read(read, now_ns)
         said += self._resets.on_read(read, now_ns)

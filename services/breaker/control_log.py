@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from schemas.base import BootId, Event
 from schemas.control import (
     ControlRecordRead,
@@ -16,6 +18,7 @@ from schemas.health import HealthReported
 from schemas.restrictions import LockRequested, RestrictionRequested
 from services.core import NOTHING
 
+_Record = HaltRequested | RestrictionRequested | LockRequested | int
 DISK_FREE_BYTES = 1 << 62
 """In one process nothing is written that could fill a disk."""
 
@@ -34,14 +37,15 @@ class ControlLog:
 
     def __init__(self) -> None:
         self.wake_at_ns: int | None = None
-        self._records: list[HaltRequested | RestrictionRequested | LockRequested | int] = []
+        self._records: list[_Record] = []
+        self._stored_ns: list[int] = []
         self._told_count = 0
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
         """Store what forbids; an epoch unless the log has moved; tell what is new, in order."""
         match event:
             case HaltRequested() | RestrictionRequested() | LockRequested():
-                self._records.append(event)
+                self._append(event, now_ns)
             case EpochProposed(start=start, expected_last_seq=expected):
                 last = len(self._records)
                 if last != expected:
@@ -49,7 +53,7 @@ class ControlLog:
                         f"it ends at record {last}, and record {expected} was the last one seen"
                     )
                     return [EpochRefused(at_ns=now_ns, epoch=start.epoch, detail=detail)]
-                self._records.append(start.epoch)
+                self._append(start.epoch, now_ns)
                 return [EpochStored(at_ns=now_ns, epoch=start.epoch, stream_seq=last + 1)]
             case ControlSequenceAsked(read_id=read_id):
                 return self._read(read_id, now_ns)
@@ -78,10 +82,15 @@ class ControlLog:
             is_ready=True,
         )
 
+    def _append(self, record: _Record, now_ns: int) -> None:
+        self._records.append(record)
+        self._stored_ns.append(now_ns)
+
     def _read(self, read_id: int, now_ns: int) -> list[Event]:
         said: list[Event] = []
         for seq in range(self._told_count + 1, len(self._records) + 1):
-            said.append(self._record(seq, now_ns))
+            record = self._record(seq, now_ns)
+            said.append(msgspec.structs.replace(record, stored_ns=self._stored_ns[seq - 1]))
         self._told_count = len(self._records)
         newest = self._records[-1] if self._records else 0
         said.append(

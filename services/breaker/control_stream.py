@@ -56,7 +56,7 @@ class ControlStream:
         connect: Callable[[str], Awaitable[BusConnection]],
         *,
         clock: Callable[[], int],
-        position: Callable[[], int],
+        position: Callable[[], tuple[int, int]],
         data_dir: Path,
         store_ms_max: int,
     ) -> None:
@@ -67,7 +67,7 @@ class ControlStream:
                 so that it comes in its place among them.
             connect: opens a connection of the breaker service; its argument says what for.
             clock: returns now, in ns since the epoch.
-            position: returns the record that the core was told last.
+            position: returns the record that the core was told last, and when it was stored.
             data_dir: where the journals are, whose disk must have room.
             store_ms_max: how long a write may take, in milliseconds.
         """
@@ -87,7 +87,7 @@ class ControlStream:
         await self._main.take(BOOK_INBOX, self._take_book)
         self._connection = await self._connect("control stream")
         self._stream = self._connection.jetstream(timeout=REQUEST_S)
-        self._at = self._position()
+        self._at, self._at_ns = self._position()
         self._something.set()
         self._task = asyncio.create_task(self._serve())
 
@@ -133,6 +133,8 @@ class ControlStream:
         last_seq = 0 if newest is None or newest.seq is None else newest.seq
         if last_seq < self._at:  # the tail is lost: the newest of what is left is told again
             self._at = max(0, last_seq - 1)
+        elif await self._is_rewritten(newest, last_seq):
+            self._at -= 1
         for seq in range(self._at + 1, last_seq):
             self._tell(seq, await self._record(seq))
         if newest is not None and self._at < last_seq:
@@ -155,6 +157,13 @@ class ControlStream:
             await self._stream.stream_info(CONTROL.name)  # raises if it is the stream that is not
             return None
 
+    async def _is_rewritten(self, newest: RawStreamMsg | None, last_seq: int) -> bool:
+        """Return whether the record that was told last is another one now."""
+        if not self._at or not self._at_ns:
+            return False
+        record = newest if last_seq == self._at else await self._record(self._at)
+        return record is None or _stored_ns(record) not in (0, self._at_ns)
+
     async def _record(self, seq: int) -> RawStreamMsg | None:
         try:
             return await self._stream.get_msg(CONTROL.name, seq=seq)
@@ -166,11 +175,12 @@ class ControlStream:
         if record is None:
             told = unreadable(seq, "it is missing", now_ns=now_ns)
         else:
-            stored_ns = now_ns if record.time is None else int(record.time.timestamp() * 1e9)
+            stored_ns = _stored_ns(record) or now_ns
             told = record_from(
                 seq, record.subject or "", record.data or b"", stored_ns=stored_ns, now_ns=now_ns
             )
-        self._at = seq
+            told = msgspec.structs.replace(told, stored_ns=_stored_ns(record))
+        self._at, self._at_ns = seq, told.stored_ns
         self._post(told)
 
     async def _store(self, proposal: EpochProposed) -> None:
@@ -210,6 +220,11 @@ class ControlStream:
             return shutil.disk_usage(self._data_dir).free
         except OSError:
             return -1
+
+
+def _stored_ns(record: RawStreamMsg) -> int:
+    """Return when the server stored it, in ns since the epoch; 0 where it does not say."""
+    return 0 if record.time is None else int(record.time.timestamp() * 1e9)
 
 
 def _epoch_of(record: RawStreamMsg | None) -> int:

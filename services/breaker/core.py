@@ -123,9 +123,12 @@ class BreakerCore:
         self._is_for_panel = self._panel.hears - self._arbiter.hears - _RESYNCHRONISING - own
 
     @property
-    def control_seq(self) -> int:
-        """The record of the CONTROL stream that was taken in last: where to read on."""
-        return self._arbiter.state.seq_read
+    def control_place(self) -> tuple[int, int]:
+        """The record of the CONTROL stream that was taken in last, and when it was stored.
+
+        The time is in ns since the epoch; 0: not known.
+        """
+        return self._arbiter.state.seq_read, self._arbiter.state.read_ns
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
         """Take one event in; a quote is stored and costs no more than that."""

@@ -8,6 +8,7 @@ from schemas.control import (
     BreakerStateChanged,
     BreakerTripped,
     ControlRecordRead,
+    ControlSequenceRead,
     EpochEnded,
     EpochProposed,
     EpochStarted,
@@ -71,6 +72,7 @@ class ControlState:
         epoch_last: number of the epoch announced last.
         epoch_max: highest epoch ever seen anywhere (I12).
         seq_read: the record of the CONTROL stream that was read last.
+        read_ns: when the server stored that record; 0 where nobody knows.
         seq_max: the highest that was ever there; a stream that ends below it lost its tail.
         seq_leased: the record up to which, from the epoch's own on, there are restrictions only.
     """
@@ -89,6 +91,7 @@ class ControlState:
         self.epoch_last = 0
         self.epoch_max = 0
         self.seq_read = 0
+        self.read_ns = 0
         self.seq_max = 0
         self.seq_leased = 0
         self._heard: list[tuple[_Key, int]] = []  # with no record yet, and when they were heard
@@ -119,6 +122,20 @@ class ControlState:
                 self._begin(event)
             case EpochEnded():
                 self.epoch, self.ending = None, ()
+
+    def why_rewritten(self, record: ControlRecordRead) -> str:
+        """Return that it has the place of the record that was read last, and is another one."""
+        if record.stream_seq != self.seq_read or self.read_ns in (0, record.stored_ns):
+            return ""
+        place = f"record {record.stream_seq} of the control stream"
+        return f"{place} is another than was read there: its tail is lost, and was written anew"
+
+    def why_shorter(self, read: ControlSequenceRead) -> str:
+        """Return that the stream ends before a record that was there."""
+        if read.last_seq >= self.seq_max:
+            return ""
+        ends = f"the control stream ends at record {read.last_seq}"
+        return f"{ends}, and record {self.seq_max} was seen: its tail is lost"
 
     @property
     def is_resetting(self) -> bool:
@@ -190,7 +207,7 @@ class ControlState:
 
     def _read(self, record: ControlRecordRead) -> None:
         is_next = record.stream_seq == self.seq_leased + 1
-        self.seq_read = record.stream_seq
+        self.seq_read, self.read_ns = record.stream_seq, record.stored_ns
         self.seq_max = max(self.seq_max, record.stream_seq)
         self.epoch_max = max(self.epoch_max, record.epoch)
         stored = (record.halt, record.restriction, *record.locks)
@@ -251,6 +268,7 @@ class ControlState:
         self.locks = changed.locks
         if changed.control_seq >= 0:  # a person has looked: a lost tail is accepted
             self.seq_read = self.seq_max = changed.control_seq
+            self.read_ns = 0
 
     def _clear(self) -> None:
         self.word = BreakerState.NORMAL

@@ -232,9 +232,9 @@ class System:
             said = f"its session holds {ours} {instrument}, the account {theirs}"
             require(ours == theirs, "I11", said)
 
-    def _position(self) -> int:
+    def _position(self) -> tuple[int, int]:
         core = None if self._simulation is None else self._simulation.core("breaker")
-        return core.control_seq if isinstance(core, BreakerCore) else 0
+        return core.control_place if isinstance(core, BreakerCore) else (0, 0)
 
     def _is_disk_full(self) -> bool:
         return self._simulation is not None and self._simulation.is_disk_full

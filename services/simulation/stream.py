@@ -43,12 +43,23 @@ class StoredLog(ControlLog):
 
     def lose(self, count: int) -> None:
         """Forget the newest records."""
-        del self._records[self.count - count :]
-        self.resume(self._told_count)
+        told_ns = self._stored_ns[self._told_count - 1] if self._told_count else 0
+        left = self.count - count
+        del self._records[left:], self._stored_ns[left:]
+        self.resume(self._told_count, told_ns)
 
-    def resume(self, seq: int) -> None:
-        """Tell what comes after record `seq`; where that is gone, the newest of what is left."""
-        self.rewind(seq if seq <= self.count else self.count - 1)
+    def resume(self, seq: int, stored_ns: int) -> None:
+        """Tell what comes after record `seq`, which was stored at this time.
+
+        Where that is gone, the newest of what is left is told again; where another one has its
+        place, that one.
+        """
+        if seq > self.count:
+            self.rewind(self.count - 1)
+        elif seq and stored_ns not in (0, self._stored_ns[seq - 1]):
+            self.rewind(seq - 1)
+        else:
+            self.rewind(seq)
 
 
 class Stream:
@@ -56,7 +67,7 @@ class Stream:
 
     Args:
         log: the records.
-        position: returns the control record that the breaker was told last.
+        position: returns the control record that the breaker was told last, and when it was stored.
         is_disk_full: whether nothing can be stored now.
 
     Attributes:
@@ -66,7 +77,10 @@ class Stream:
     keeps: frozenset[type[Event]] = frozenset()
 
     def __init__(
-        self, log: StoredLog, position: Callable[[], int], is_disk_full: Callable[[], bool]
+        self,
+        log: StoredLog,
+        position: Callable[[], tuple[int, int]],
+        is_disk_full: Callable[[], bool],
     ) -> None:
         self.hears = log.hears | {LinkChanged}
         self.wake_at_ns: int | None = None
@@ -82,7 +96,7 @@ class Stream:
         if isinstance(event, LinkChanged):
             if not event.is_up:
                 return ()
-            self._log.resume(self._position())
+            self._log.resume(*self._position())
             return self._read(ControlSequenceAsked(at_ns=now_ns, read_id=0), now_ns)
         if self._is_disk_full():
             return _no_room(event, now_ns)

@@ -121,7 +121,7 @@ class Arbiter:
             self.own,
             lambda what: connect("breaker", self.server.bus, what_for=what),
             clock=time.time_ns,
-            position=lambda: core.control_seq,
+            position=lambda: core.control_place,
             data_dir=self.folder,
             store_ms_max=CONFIG.store_ms_max,
         )
@@ -443,6 +443,39 @@ def test_an_unreadable_record_on_the_control_stream_is_a_halt(
             lease = await rig.lease()
             assert "record 2 of the control stream cannot be read" in lease.reason
             await other.close()
+
+    run(scenario())
+
+
+@pytest.mark.req("B-06", "G-09")
+def test_a_record_that_took_the_place_of_one_that_was_lost_locks(tmp_path: Path) -> None:
+    """The stream is as long as it was: only the time of its newest record tells."""
+    first = GuardedServer(tmp_path / "bus")
+    port = int(first.url.rpartition(":")[2])
+
+    async def scenario() -> None:
+        async with arbiter(tmp_path, first) as rig:
+            await rig.ask(START)
+            assert (await rig.lease()).is_granted
+            first.stop()
+            shutil.rmtree(tmp_path / "bus" / "nats")
+            second = GuardedServer(tmp_path / "bus", port=port)
+            try:
+                await rig.back()
+                await rig.make_stream()
+                rig.say("recorder", health("recorder"))
+                await rig.halt(b'{"reason": "stop", "operator": "lee"}')
+                assert (await rig.stored())[0] == HALT
+                assert not (await rig.lease()).is_granted
+                [lock] = (await rig.report()).locks
+                assert (lock.code, lock.reason) == (
+                    "SLU-154",
+                    "record 1 of the control stream is another than was read there:"
+                    " its tail is lost, and was written anew",
+                )
+            finally:
+                await rig.close()
+                second.stop()
 
     run(scenario())
 

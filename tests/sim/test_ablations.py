@@ -40,6 +40,7 @@ from tests.sim.invariants import check, first_violation, under
 
 SEEDS = range(60)
 UNSTORED_SEED = 711_383
+REWRITTEN_SEED = 1_911_011
 REPLACED_SEED = 203
 REPLACED = under(
     msgspec.structs.replace(CHAOS, doubles_per_s=0.1, pauses_per_s=0.1, loss_probability=0.02), 0.3
@@ -302,6 +303,17 @@ def test_without_knowing_the_epochs_executor_a_replaced_one_gives_exposure_back(
     monkeypatch.setattr(ControlGuard, "is_stranger", lambda *_: False)
     monkeypatch.setattr(Account, "compare_teller", lambda *_: False)
     assert simulate(REPLACED_SEED, REPLACED).invariant == "I8"
+
+
+@pytest.mark.req("G-09", "B-06")
+def test_without_the_time_of_the_newest_record_an_epoch_is_stored_over_a_lost_halt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Seed 1911011: the server lost its newest record with the power, and gave its number anew."""
+    check(simulate(REWRITTEN_SEED))
+    resume = StoredLog.resume
+    monkeypatch.setattr(StoredLog, "resume", lambda log, seq, _stored_ns: resume(log, seq, 0))
+    assert simulate(REWRITTEN_SEED).invariant == "I4"
 
 
 @pytest.mark.req("G-09")

@@ -243,7 +243,7 @@ def test_the_core_tells_where_to_read_the_control_stream_on() -> None:
     rig.tell(halt())
     rig.ask()
     rig.restart()
-    assert rig.core.control_seq == 2
+    assert rig.core.control_place[0] == 2
 
 
 def test_an_epoch_record_of_a_lost_journal_still_counts() -> None:

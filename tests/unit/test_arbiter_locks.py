@@ -1,9 +1,11 @@
 """Locks: nothing is reset or started until a person took the newest away, by number and reason."""
 
+import msgspec
 import pytest
 
 from schemas.control import (
     BreakerState,
+    ControlRecordRead,
     ControlSequenceRead,
     HaltRequested,
     TradingState,
@@ -279,6 +281,27 @@ def test_a_lost_tail_locks_once_however_often_it_is_read() -> None:
     assert [each.code for each in report(rig).locks] == ["SLU-154"]
 
 
+@pytest.mark.req("B-06", "G-09")
+def test_another_record_in_the_place_of_the_newest_locks_once_and_after_a_restart_too() -> None:
+    rig = running()
+    assert rig.ask().is_granted  # it has read its own epoch's record
+    seq, stored_ns = rig.core.control_place
+    assert (seq, stored_ns) == (1, rig.now_ns)
+    same = ControlRecordRead(at_ns=0, stream_seq=seq, stored_ns=stored_ns, epoch=1)
+    assert kinds(rig.tell(same)) == []
+    rig.restart()
+    other = ControlRecordRead(at_ns=0, stream_seq=seq, stored_ns=stored_ns + 1, halt=halt("lost"))
+    said = rig.tell(other)
+    assert kinds(said).count("LockRequested") == 1
+    [lock] = report(rig).locks
+    assert (lock.code, lock.reason) == (
+        "SLU-154",
+        "record 1 of the control stream is another than was read there:"
+        " its tail is lost, and was written anew",
+    )
+    assert rig.tell(msgspec.structs.replace(other, stored_ns=stored_ns + 2)) == []
+
+
 def test_an_unlock_accepts_a_stream_that_is_empty_now() -> None:
     rig = running()
     rig.log = type(rig.log)()
@@ -287,7 +310,7 @@ def test_an_unlock_accepts_a_stream_that_is_empty_now() -> None:
     rig.tell(unlock(2))
     said = rig.tell(shorter())
     assert rig.answer_of(said).is_ok
-    assert rig.core.control_seq == 0
+    assert rig.core.control_place[0] == 0
     assert rig.tell(shorter()) == [], "what was accepted does not lock again"
 
 
