@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from schemas.base import SessionId
+from schemas.errors import BusError
 from schemas.orders import SignalRaised
 from schemas.sessions import SessionState
 from services.bench import sessions
@@ -86,9 +87,28 @@ def tell(text: str) -> None:
 def test_every_start_runs_and_every_session_answers_every_quote_over_the_bus(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name, few in (("STARTS", 2), ("SESSIONS", 3), ("QUOTES", 2), ("EVERY_S", 0.05)):
+    for name, few in (("STARTS", 2), ("SESSIONS", 4), ("QUOTES", 2), ("EVERY_S", 0.05)):
         monkeypatch.setattr(sessions, name, few)
     result = sessions.run(1)
     assert result.failure == ""
-    assert set(result.ratio) == {"p50", "p99"}
-    assert set(result.value) >= {"start_max_ms", "isolated_start_max_ms", "signal_p99_ms"}
+    assert set(result.ratio) == {"p50", "p99", "isolated_p50", "isolated_p99"}
+    kinds = {"start", "first_signal", "full_start", "signal"}
+    figures = {f"{kind}_{each}_ms" for kind in kinds for each in ("p50", "p99", "max")}
+    figures |= {"refused_count", "runner_mb"}
+    isolated = {f"isolated_{each}" for each in figures | {"processes", "processes_mb"}}
+    assert set(result.value) == figures | isolated | {"spread_start_p50_ms"}
+    assert result.value["isolated_processes"] == 4
+    assert result.value["start_p50_ms"] < result.value["first_signal_p50_ms"]
+
+
+@pytest.mark.bench
+@pytest.mark.req("S-11")
+def test_there_is_no_figure_where_sessions_said_to_be_apart_share_the_service_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, few in (("STARTS", 1), ("SESSIONS", 3), ("QUOTES", 1), ("EVERY_S", 0.05)):
+        monkeypatch.setattr(sessions, name, few)
+    shared = sessions.settings_of(Isolation.OWN_CODE)  # this program's own code runs inside
+    monkeypatch.setattr(sessions, "settings_of", lambda _: shared)
+    with pytest.raises(BusError, match="0 processes of sessions"):
+        asyncio.run(sessions.figures_of("isolated_", Isolation.ALL))
