@@ -65,6 +65,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     refusals: dict[str, int] = {}
     """Signals that the gate rejected, by the rule that did."""
 
+    blocked: dict[str, int] = {}
+    """Signals that a session's own limits kept from the gate, by the limit that did; the gate never
+    heard of them, so that they are none of `signal_count`."""
+
 
 class StrategyTerms(msgspec.Struct, frozen=True, kw_only=True):
     """What was run: enough to run the same again."""

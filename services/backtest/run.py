@@ -14,7 +14,7 @@ from schemas.errors import FieldError
 from schemas.instruments import Instrument
 from schemas.market_rules import MarketRuleInvoked
 from schemas.results import BacktestResult, Figures, StrategyTerms
-from schemas.sessions import SessionCreated, StrategyFailed
+from schemas.sessions import SessionCreated, SignalBlocked, StrategyFailed
 from schemas.wire import encode
 from services.backtest.data import DataTerms, needed_by, nothing_played, played, source_of
 from services.backtest.lookahead import Sealed
@@ -39,9 +39,10 @@ KEPT: tuple[type[Event], ...] = (
     BreakerWarned,
     MarketRuleInvoked,
     StrategyFailed,
+    SignalBlocked,
 )
 NOTED_MAX = 1_000
-"""Trips, warnings and halts kept to show; a count."""
+"""Trips, warnings and halts kept to show, and of signals that were blocked as many; a count."""
 
 Progress = Callable[[int, int], None]
 """Told the time (ns since the epoch) and the count of events, now and then."""
@@ -90,6 +91,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Breakers that tripped or warned, halts of markets, and a strategy that failed; the first."""
 
     noted_count: int
+    blocked: tuple[SignalBlocked, ...] = ()
+    """Signals that the session's own limits kept from the gate, the first; `figures.blocked` counts
+    all of them."""
+
     failure: str = ""
     """Why the strategy ended early; empty if it did not."""
 
@@ -107,6 +112,8 @@ class _Witness:
         self.digest = hashlib.sha256()
         self.event_count = self.noted_count = 0
         self.noted: list[Event] = []
+        self.blocked: list[SignalBlocked] = []
+        self.failed: StrategyFailed | None = None
         self.session: SessionCreated | None = None
 
     def __call__(self, event: Event) -> None:
@@ -114,11 +121,21 @@ class _Witness:
         self.performance.update(event)
         self.digest.update(encode(event) + b"\n")
         if isinstance(event, KEPT):
-            self.noted_count += 1
-            if len(self.noted) < NOTED_MAX:
-                self.noted.append(event)
+            self._keep(event)
         elif isinstance(event, SessionCreated):
             self.session = event
+
+    def _keep(self, event: Event) -> None:
+        """Keep it, if not too many are; a strategy that is blocked at every quote hides no trip."""
+        if isinstance(event, SignalBlocked):
+            if len(self.blocked) < NOTED_MAX:
+                self.blocked.append(event)
+            return
+        self.noted_count += 1
+        if len(self.noted) < NOTED_MAX:
+            self.noted.append(event)
+        if isinstance(event, StrategyFailed):
+            self.failed = event
 
 
 def run(plan: Plan, progress: Progress | None = None) -> Outcome:
@@ -223,7 +240,7 @@ def _outcome(plan: Plan, witness: _Witness, feed: _Feed, catalogue: Catalogue) -
         figures=performance.figures(feed.last_ns),
         seed=plan.venue.seed,
     )
-    failed = [each for each in witness.noted if isinstance(each, StrategyFailed)]
+    failed = witness.failed
     return Outcome(
         result=result,
         journal_hash=witness.digest.hexdigest(),
@@ -233,5 +250,6 @@ def _outcome(plan: Plan, witness: _Witness, feed: _Feed, catalogue: Catalogue) -
         points=tuple(performance.curve.ended(performance.equity(), feed.last_ns).points),
         noted=tuple(witness.noted),
         noted_count=witness.noted_count,
-        failure=f"{failed[0].error} (at {failed[0].where})" if failed else "",
+        blocked=tuple(witness.blocked),
+        failure="" if failed is None else f"{failed.error} (at {failed.where})",
     )

@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.base import NS_PER_S
 from services.backtest.run import Outcome, Plan
-from services.cli.backtest_view import figure_rows, noted_rows
+from services.cli.backtest_view import figure_rows, noted_rows, refused
 from services.cli.output import shown, time_of
 from services.performance.core import By
 from services.performance.curve import Point
@@ -46,7 +46,7 @@ def page_of(plan: Plan, outcome: Outcome) -> str:
             for name, s in shares
         ],
         noted=noted_rows(outcome),
-        refusals=sorted(figures.refusals.items(), key=lambda each: (-each[1], each[0])),
+        refused=list(refused(figures)),
         trips=[_trip_row(trip) for trip in reversed(outcome.trips)],
         left_out=figures.trade_count - len(outcome.trips),
         made_from=_made_from(plan, outcome),

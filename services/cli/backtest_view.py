@@ -68,6 +68,16 @@ def figure_rows(figures: Figures) -> Iterator[tuple[str, str]]:
         yield title, figure_text(name, getattr(figures, name))
 
 
+def refused(figures: Figures) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    """Yield who refused signals, and how many by which rule, the most first; nobody who did not."""
+    for title, counts in (
+        ("Refused by the gate", figures.refusals),
+        ("Blocked by own limits", figures.blocked),
+    ):
+        if counts:
+            yield title, sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+
+
 def noted_rows(outcome: Outcome) -> list[tuple[str, str, str]]:
     """Return what breakers and markets did: time, who, and why; warnings left out."""
     rows: list[tuple[str, str, str]] = []
@@ -97,6 +107,7 @@ def document_of(plan: Plan, outcome: Outcome, result_id: str) -> dict[str, Any]:
             for each in outcome.noted
             if not isinstance(each, BreakerWarned)
         ],
+        "blocked": outcome.blocked,
         "trips": outcome.trips,
     }
 
@@ -107,9 +118,8 @@ def show(plan: Plan, outcome: Outcome, output: Output, assumed: Sequence[str]) -
     begin, end = time_of(result.from_ns), time_of(result.to_ns)
     output.line(f"{plan.strategy} on {', '.join(plan.symbols[:SHOWN_MAX])}: {begin} to {end}")
     output.table("", ("figure", "value"), figure_rows(outcome.figures))
-    refusals = sorted(outcome.figures.refusals.items(), key=lambda each: (-each[1], each[0]))
-    if refusals:
-        output.table("refused by the gate", ("rule", "signals"), refusals)
+    for title, counts in refused(outcome.figures):
+        output.table(title.lower(), ("rule", "signals"), counts)
     noted = noted_rows(outcome)
     if noted:
         output.table("breakers and halts", ("when", "what", "why"), noted[:SHOWN_MAX])

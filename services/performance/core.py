@@ -95,6 +95,7 @@ class Performance(Fold):
             order_count=tally.order_count,
             fill_count=tally.fill_count,
             refusals=dict(sorted(tally.refusals.items())),
+            blocked=dict(sorted(tally.blocked.items())),
         )
 
     def attribution(self, by: By) -> dict[str, Share]:

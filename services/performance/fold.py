@@ -22,7 +22,7 @@ from schemas.ids import order_id_of
 from schemas.instruments import Instrument
 from schemas.market import BarClosed, QuoteReceived, TradeReceived
 from schemas.orders import Outcome, Side, SignalDecided, SignalRaised
-from schemas.sessions import PositionsAdopted, SessionCreated
+from schemas.sessions import PositionsAdopted, SessionCreated, SignalBlocked
 from schemas.settlement import PositionSettled
 from services.performance.curve import Curve
 from services.performance.lines import Line, Trip
@@ -144,6 +144,7 @@ class Fold:
             PositionsAdopted: self._adopted,
             SignalRaised: self._raised,
             SignalDecided: self._decided,
+            SignalBlocked: self._blocked,
             OrderSubmitted: self._submitted,
             OrderFilled: self._filled,
             PositionSettled: self._settled,
@@ -194,6 +195,10 @@ class Fold:
         if event.outcome is Outcome.REJECTED and self._is_ours(event.account, event.session):
             self.tally.refuse(event.rule)
             self._arrivals.pop(event.order_id, None)
+
+    def _blocked(self, event: SignalBlocked) -> None:
+        if self._is_ours(event.account, event.session):
+            self.tally.block(event.rule)
 
     def _submitted(self, event: OrderSubmitted) -> None:
         if self._is_ours(event.account, event.session):

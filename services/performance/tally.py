@@ -18,6 +18,7 @@ class Tally:
         trip_count: all of them.
         signal_count, order_count, fill_count: raised, sent, executed.
         refusals: signals that the gate rejected, by the rule that did.
+        blocked: signals that a session's own limits kept from the gate, by the limit that did.
         traded: value of all executions, in the share class; None once one could not be converted.
     """
 
@@ -25,6 +26,7 @@ class Tally:
         self.trips: deque[Trip] = deque(maxlen=trips_max)
         self.trip_count = self.signal_count = self.order_count = self.fill_count = 0
         self.refusals: dict[str, int] = {}
+        self.blocked: dict[str, int] = {}
         self.traded: Decimal | None = ZERO
         self._won: Decimal | None = ZERO
         self._lost = ZERO
@@ -53,6 +55,10 @@ class Tally:
     def refuse(self, rule: str) -> None:
         """Count a signal that the gate rejected."""
         self.refusals[rule] = self.refusals.get(rule, 0) + 1
+
+    def block(self, limit: str) -> None:
+        """Count a signal that a session's own limits kept from the gate."""
+        self.blocked[limit] = self.blocked.get(limit, 0) + 1
 
     def hold(self, is_holding: bool, now_ns: int) -> None:
         """Note whether anything is held from now on."""

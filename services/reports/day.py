@@ -17,7 +17,7 @@ from schemas.instruments import Instrument
 from schemas.orders import SignalDecided
 from schemas.reconciliation import BookAdjusted
 from schemas.reports import TermsDeclared, UptimeMeasured
-from schemas.sessions import SessionCreated
+from schemas.sessions import SessionCreated, SignalBlocked
 from schemas.settlement import PositionSettled
 from services.portfolio import Portfolio, Position
 from services.reports.execution import Execution, measure
@@ -28,6 +28,8 @@ IMPACT_AFTER_NS, IMPACT_UNTIL_NS = NS_PER_S, 60 * NS_PER_S
 """The price by which an order's impact is measured is the first one known within this time."""
 
 MINUTE_NS = 60 * NS_PER_S
+OF_DAY = (HaltRequested, BreakerTripped, UptimeMeasured, SignalBlocked)
+"""What happened before the day is of no use to it."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +83,7 @@ class DayFold:
         high, low: highest and lowest recorded equity of the day.
         equity_by_minute: the last recorded one of each minute since the day began.
         decided_count, rejections: decisions of the day, and of these the denials by rule.
+        blocked: signals of the day that sessions' own limits kept from the gate, by limit.
         halts, trips: what stopped trading on the day.
         up_ns, measured_ns: uptime, and how much of the day it was measured in.
         adjustments, settlements: what changed the book without a trade.
@@ -113,6 +116,7 @@ class DayFold:
         self.low: Decimal | None = None
         self.decided_count = self.up_ns = self.measured_ns = self.last_n = 0
         self.rejections: dict[str, int] = {}
+        self.blocked: dict[str, int] = {}
         self.halts: list[HaltRequested] = []
         self.trips: list[BreakerTripped] = []
         self.adjustments: list[BookAdjusted] = []
@@ -124,17 +128,7 @@ class DayFold:
         self._waiting: dict[InstrumentId, dict[OrderId, OrderRecord]] = {}
         self._portfolio = Portfolio({}, ZERO)
         self._has_begun = self._is_known = False
-        self._folds: dict[type[Event], Callable[[int, Any], None]] = {
-            TermsDeclared: self._declared,
-            SessionCreated: self._created,
-            AccountMarked: self._marked,
-            BookReported: self._book,
-            BookAdjusted: self._adjusted,
-            PositionSettled: self._settled,
-            UptimeMeasured: self._measured,
-            HaltRequested: lambda n, event: self.halts.append(event),
-            BreakerTripped: lambda n, event: self.trips.append(event),
-        }
+        self._folds = self._table()
 
     def apply(self, n: int, event: Event) -> None:
         """Fold one event of record `n` in."""
@@ -147,7 +141,7 @@ class DayFold:
         fold = self._folds.get(kind)
         if fold is not None:
             is_of_day = event.at_ns >= self.from_ns
-            if is_of_day or kind not in (HaltRequested, BreakerTripped, UptimeMeasured):
+            if is_of_day or kind not in OF_DAY:
                 fold(n, event)
         elif kind in self._fold.hears and getattr(event, "account", self.account) == self.account:
             self._order(n, event)
@@ -173,6 +167,20 @@ class DayFold:
             price_at_end=self._at_end.get(order.order_id),
         )
 
+    def _table(self) -> dict[type[Event], Callable[[int, Any], None]]:
+        return {
+            TermsDeclared: self._declared,
+            SessionCreated: self._created,
+            AccountMarked: self._marked,
+            BookReported: self._book,
+            BookAdjusted: self._adjusted,
+            PositionSettled: self._settled,
+            UptimeMeasured: self._measured,
+            SignalBlocked: self._signal_blocked,
+            HaltRequested: lambda n, event: self.halts.append(event),
+            BreakerTripped: lambda n, event: self.trips.append(event),
+        }
+
     def _declared(self, n: int, event: TermsDeclared) -> None:
         if event.account != self.account:
             return
@@ -188,6 +196,10 @@ class DayFold:
 
     def _created(self, n: int, event: SessionCreated) -> None:
         self.sessions.setdefault(event.session, event)
+
+    def _signal_blocked(self, n: int, event: SignalBlocked) -> None:
+        if event.account == self.account:
+            self.blocked[event.rule] = self.blocked.get(event.rule, 0) + 1
 
     def _order(self, n: int, event: Event) -> None:
         is_of_day = event.at_ns >= self.from_ns

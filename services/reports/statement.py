@@ -66,6 +66,9 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     orders_count: int
     decided_count: int
     rejections: dict[str, int]
+    blocked: dict[str, int]
+    """By limit: signals that sessions' own limits kept from the gate."""
+
     halts: tuple[HaltRequested, ...]
     trips: tuple[BreakerTripped, ...]
     uptime: Decimal | None
@@ -88,7 +91,6 @@ def statement_of(day: DayFold, name: str) -> Statement:
     profit = _less(_less(closing.equity, opening.equity), adjusted)
     realized = _sum(trade.realized for trade in day.trades)
     fees = closing.fees - opening.fees
-    change = _less(profit, realized)
     return Statement(
         day=name,
         account=day.account,
@@ -98,7 +100,7 @@ def statement_of(day: DayFold, name: str) -> Statement:
         closing=closing,
         profit=profit,
         realized=realized,
-        unrealized=None if change is None else change + fees - settled,
+        unrealized=_less(_less(profit, realized), settled - fees),
         fees=fees,
         settled=settled,
         adjusted=adjusted,
@@ -112,6 +114,7 @@ def statement_of(day: DayFold, name: str) -> Statement:
         orders_count=sum(each.status is not None for each in day.orders.values()),
         decided_count=day.decided_count,
         rejections=dict(sorted(day.rejections.items())),
+        blocked=dict(sorted(day.blocked.items())),
         halts=tuple(day.halts),
         trips=tuple(day.trips),
         uptime=_part(Decimal(day.up_ns), Decimal(day.measured_ns)),

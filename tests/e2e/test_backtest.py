@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -80,6 +81,28 @@ def test_people_get_figures_refusals_and_where_the_profit_came_from(
     ):
         assert part in said
     assert "\x1b" not in said, "no bar and no colour where nobody looks"
+
+
+@pytest.mark.req("S-08")
+def test_what_own_limits_blocked_is_shown_beside_what_the_gate_refused(
+    spy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["backtest", "buy_and_hold", "--data", spy, "--from", "2008-01-01"]
+    words += ["--to", "2008-02-29", "--set", "quantity=10000", "--capital", "10000000"]
+    assert run([*words, "--html", "page.html"]) == Exit.OK
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    title = lines.index("blocked by own limits")
+    assert lines[title + 2].split() == ["rule", "signals"]
+    assert lines[title + 4].split() == ["position_size_limit", "41"]
+    page = (tmp_path / "page.html").read_text()
+    section = page.split("<h2>Blocked by own limits</h2>")[1].split("</table>")[0]
+    assert re.findall("<td[^>]*>(.*?)</td>", section) == ["position_size_limit", "41"]
+    assert "Refused by the gate" not in page
+    assert run([*words, "--json"]) == Exit.OK
+    document = json.loads(capsys.readouterr().out)
+    assert document["result"]["figures"]["blocked"] == {"position_size_limit": 41}
+    assert {each["rule"] for each in document["blocked"]} == {"position_size_limit"}
+    assert len(document["blocked"]) == 41
 
 
 def test_the_page_needs_nothing_else_and_believes_nobody(

@@ -3,17 +3,26 @@
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from schemas.base import InstrumentId, SessionId, SignalId
+from schemas.control import BreakerTripped
 from schemas.errors import UserError
+from schemas.ids import order_id_of
 from schemas.market import BarClosed, MarketEvent, QuoteReceived, TradeReceived
 from schemas.market_rules import ClosingPricePublished
+from schemas.orders import Side
+from schemas.sessions import SignalBlocked, StrategyFailed
+from services.backtest import run as backtest
 from services.backtest.data import DataTerms, played, source_of, with_hours
 from services.backtest.lookahead import LookAheadError, Sealed
 from services.backtest.run import run
+from services.performance.core import Performance
+from services.performance.fold import Terms
 from tests.backtest_rig import day, plan_of
 from tests.market_rig import at
 from tests.peeking import Peek
@@ -101,6 +110,65 @@ def test_a_bar_is_told_when_it_has_closed_and_never_before(spy: Path) -> None:
     run(plan_of("peek", spy, from_ns=day("2020-01-01"), parameters={"way": "bar"}))
     assert len(Peek.found) > 300
     assert min(delay for delay in Peek.found if delay is not None) >= 0
+
+
+@pytest.mark.req("S-08")
+def test_what_a_sessions_own_limits_block_is_counted_and_kept(spy: Path) -> None:
+    plan = plan_of(
+        "buy_and_hold",
+        spy,
+        from_ns=day("2008-01-01"),
+        to_ns=day("2008-01-04"),
+        capital=10_000_000,
+        parameters={"quantity": "10000"},
+    )
+    outcome = run(plan)
+    figures = outcome.figures
+    assert (figures.blocked, figures.refusals) == ({"position_size_limit": 2}, {})
+    assert (figures.signal_count, figures.order_count, outcome.noted) == (0, 0, ())
+    assert len(outcome.blocked) == 2
+    session, signal_id = SessionId("buy_and_hold-1"), SignalId("buy_and_hold-1-1")
+    assert outcome.blocked[0] == SignalBlocked(
+        at_ns=at("2008-01-02 09:30"),
+        session=session,
+        account=plan.account,
+        strategy="buy_and_hold",
+        signal_id=signal_id,
+        instrument=InstrumentId("usa:SPY"),
+        side=Side.BUY,
+        quantity=Decimal(10_000),
+        order_id=order_id_of(plan.account, session, signal_id, 0),
+        rule="position_size_limit",
+        reason="a position of 1465350.000 with it, at most 1000000",
+    )
+
+
+@pytest.mark.req("S-08")
+def test_signals_that_are_blocked_at_every_quote_hide_no_trip_and_no_failure(
+    spy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backtest, "NOTED_MAX", 2)
+    plan = plan_of(
+        "buy_and_hold",
+        spy,
+        from_ns=day("2008-01-01"),
+        to_ns=day("2008-01-31"),
+        parameters={"quantity": "10000"},
+    )
+    outcome = run(plan)
+    blocked = outcome.blocked
+    assert outcome.figures.blocked["position_size_limit"] > 2
+    assert len(blocked) == 2
+    performance = Performance(Terms(instruments={}, currency_values={}))
+    witness = backtest._Witness(performance)
+    tripped = BreakerTripped(at_ns=9, breaker="drawdown", reason="it fell", value="", limit="")
+    failed = StrategyFailed(
+        at_ns=9, session=SessionId("s"), strategy="peek", error="KeyError", where="mine.py:3"
+    )
+    for event in (*blocked, *blocked, tripped, tripped, failed):
+        witness(event)
+    assert (witness.blocked, witness.noted) == ([*blocked], [tripped, tripped])
+    assert (witness.noted_count, witness.failed) == (3, failed)
 
 
 def test_only_the_runtime_is_handed_what_comes_next() -> None:

@@ -10,7 +10,7 @@ from schemas.executions import PositionView
 from schemas.instruments import AssetClass
 from schemas.orders import Outcome, Side, SignalDecided
 from schemas.results import Figures
-from schemas.sessions import PositionsAdopted
+from schemas.sessions import PositionsAdopted, SignalBlocked
 from schemas.settlement import PositionSettled, SettlementKind
 from services.performance.core import By, Performance, Share, days_per_year
 from services.performance.curve import DAY_NS, POINTS_MAX, Curve
@@ -320,6 +320,49 @@ def test_refusals_of_the_gate_are_counted_by_rule() -> None:
             )
         )
     assert rig.told.figures(0).refusals == {"hours": 1, "rate": 2}
+
+
+@pytest.mark.req("S-08")
+def test_signals_that_own_limits_kept_from_the_gate_are_counted_by_limit() -> None:
+    rig = Rig()
+    other = SessionId("other")
+    told = (
+        ("max_positions", SESSION),
+        ("max_position_size", SESSION),
+        ("max_positions", SESSION),
+        ("max_positions", other),
+    )
+    for number, (rule, session) in enumerate(told):
+        rig.told.update(blocked(rule, session, number))
+    only = Performance(Terms(instruments=KNOWN, currency_values={"USD": Decimal(1)}, session=other))
+    for number, (rule, session) in enumerate(told):
+        only.update(blocked(rule, session, number))
+    assert rig.told.figures(0) == Figures(
+        initial_capital=dec(1_000),
+        final_value=dec(1_000),
+        drawdown_max=0.0,
+        drawdown_ns_max=0,
+        turnover=0.0,
+        slippage=dec(0),
+        total_return=0.0,
+        blocked={"max_position_size": 1, "max_positions": 3},
+    )
+    assert only.figures(0).blocked == {"max_positions": 1}
+
+
+def blocked(rule: str, session: SessionId, number: int) -> SignalBlocked:
+    return SignalBlocked(
+        at_ns=0,
+        session=session,
+        account=ACCOUNT,
+        strategy="idea",
+        signal_id=SignalId(f"b{number}"),
+        instrument=ALPHA,
+        side=Side.BUY,
+        quantity=dec(1),
+        rule=rule,
+        reason="too much",
+    )
 
 
 def test_after_ruin_no_return_is_known() -> None:

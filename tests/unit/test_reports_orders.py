@@ -5,12 +5,13 @@ import random
 import pytest
 from msgspec.structs import replace
 
-from schemas.base import Event
+from schemas.base import AccountId, Event, SignalId
 from schemas.errors import UserError
 from schemas.executions import BookReported, OrderStatus, PositionView
 from schemas.health import HealthReported
 from schemas.orders import Outcome, Side
 from schemas.reports import ReportKind, UptimeMeasured
+from schemas.sessions import SignalBlocked
 from services.recorder.queries.uptime import ORDER_PATH, Uptime
 from services.reports.day import DayFold
 from services.reports.days import day_named, days_ended
@@ -219,6 +220,41 @@ def test_an_audit_report_names_what_it_has_no_data_for() -> None:
     assert (first["buyer"], first["executing_entity"]) == ("not available", "not available")
     assert (first["price"], first["quantity"], first["net_amount"]) == ("101", "6", "-607")
     assert first["time_utc"] == "2026-11-25T12:00:00.000015000Z"
+
+
+@pytest.mark.req("R-05", "S-08")
+def test_a_statement_counts_what_own_limits_blocked_on_its_day_by_limit() -> None:
+    told = [
+        blocked("max_positions", at_ns=BEGIN_NS - S_NS),  # of the day before
+        blocked("max_positions"),
+        blocked("position_size_limit"),
+        blocked("max_positions"),
+        replace(blocked("max_positions"), account=AccountId("other")),
+        blocked("max_positions", at_ns=BEGIN_NS + DAY_NS),
+    ]
+    day = day_of(terms(), created(), *a_day(), *told)
+    assert day.blocked == {"max_positions": 2, "position_size_limit": 1}
+    row = "<tr><td>Blocked before the gate by sessions' own limits"
+    counts = ": max_positions (2), position_size_limit (1)"
+    page = render(ReportKind.STATEMENT, day, DAY).decode()
+    assert f'{row}{counts}</td><td class="n">3</td></tr>' in page
+    page = render(ReportKind.STATEMENT, day_of(terms(), created(), *a_day()), DAY).decode()
+    assert f'{row}</td><td class="n">0</td></tr>' in page
+
+
+def blocked(rule: str, at_ns: int = NOON_NS) -> SignalBlocked:
+    return SignalBlocked(
+        at_ns=at_ns,
+        session=SESSION,
+        account=ACCOUNT,
+        strategy="idea",
+        signal_id=SignalId("b"),
+        instrument=ALPHA,
+        side=Side.BUY,
+        quantity=dec(1),
+        rule=rule,
+        reason="too much",
+    )
 
 
 @pytest.mark.req("R-05")

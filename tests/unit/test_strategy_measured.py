@@ -165,6 +165,18 @@ def test_a_limit_that_is_reached_is_a_breach_and_says_by_how_much() -> None:
     )
 
 
+@pytest.mark.req("S-08")
+def test_a_signal_that_its_own_limits_blocked_is_told_by_limit() -> None:
+    limits = RiskLimits(max_position_size=Decimal(250), max_daily_loss=None, max_drawdown=None)
+    settings = config(classes=OWN, execution=ExecutionLimits(risk_limits=limits))
+    rig = MeasuredRig(settings=settings)
+    for _ in range(4):
+        rig.trade("100.00", "100.00")
+    figures = rig.measure().figures
+    counts = (figures.signal_count, figures.fill_count, figures.refusals, figures.blocked)
+    assert counts == (2, 2, {}, {"max_position_size": 2})
+
+
 # days on paper
 
 
