@@ -25,3 +25,13 @@ class Flip(Strategy[FlipParameters]):
             return
         trade = context.sell if context.position(instrument) > 0 else context.buy
         trade(instrument, self.parameters.quantity, AT_MARKET, why="flip")
+
+
+class Answers(Flip):
+    """Trade at every quote of every instrument; `why` is the time of the quote it answers."""
+
+    def on_quote(self, quote: QuoteReceived) -> None:
+        """Buy one where none is held, else sell it."""
+        is_held = self.context.position(quote.instrument) > 0
+        trade = self.context.sell if is_held else self.context.buy
+        trade(quote.instrument, Decimal(1), AT_MARKET, why=str(quote.at_ns))
