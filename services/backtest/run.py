@@ -82,6 +82,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256 over the bytes of every event, fed or said, in order."""
 
     event_count: int
+    read: dict[str, int]
+    """Events of the recording, by kind: how much of it there was."""
+
     attribution: dict[By, dict[str, Share]]
     trips: tuple[Trip, ...]
     """The last round trips."""
@@ -185,15 +188,18 @@ class _Feed:
     ) -> None:
         self.first_ns: int | None = None
         self.last_ns = 0
+        self.counts: dict[str, int] = {}
         self._plan, self._known, self._progress = plan, known, progress
 
     def __iter__(self) -> Any:
-        plan, progress = self._plan, self._progress
+        plan, progress, counts = self._plan, self._progress, self.counts
         events = played(source_of(plan.data), plan.data, self._known)
         for count, event in enumerate(events, start=1):
             if self.first_ns is None:
                 self.first_ns = event.at_ns
             self.last_ns = event.at_ns
+            kind = type(event).__name__
+            counts[kind] = counts.get(kind, 0) + 1
             if progress is not None and count % TICK_EVERY == 0:
                 progress(event.at_ns, count)
             yield event
@@ -245,6 +251,7 @@ def _outcome(plan: Plan, witness: _Witness, feed: _Feed, catalogue: Catalogue) -
         result=result,
         journal_hash=witness.digest.hexdigest(),
         event_count=witness.event_count,
+        read=dict(sorted(feed.counts.items())),
         attribution={by: performance.attribution(by) for by in By},
         trips=tuple(performance.tally.trips),
         points=tuple(performance.curve.ended(performance.equity(), feed.last_ns).points),

@@ -41,6 +41,17 @@ TITLES = {
     "fill_count": "fills",
 }
 
+READ = {
+    "BarClosed": "bars",
+    "BookChanged": "changes of books",
+    "ClosingPricePublished": "closing prices",
+    "FundingPublished": "funding rates",
+    "InstrumentStatusChanged": "changes of an instrument's status",
+    "QuoteReceived": "quotes",
+    "TradeReceived": "trades",
+}
+"""Events of a recording, for people; of other kinds the name says it."""
+
 
 def figure_text(name: str, value: Any) -> str:
     """Return one figure for people."""
@@ -100,6 +111,7 @@ def document_of(plan: Plan, outcome: Outcome, result_id: str) -> dict[str, Any]:
         "result": outcome.result,
         "journal_hash": outcome.journal_hash,
         "events": outcome.event_count,
+        "read": outcome.read,
         "failure": outcome.failure,
         "attribution": outcome.attribution,
         "breakers_and_halts": [
@@ -134,6 +146,8 @@ def show(plan: Plan, outcome: Outcome, output: Output, assumed: Sequence[str]) -
     output.table("where the profit came from", columns, rows)
     for line in assumed:
         output.line(f"assumed: {line}")
+    read = (f"{count:,} {READ.get(kind, kind)}" for kind, count in outcome.read.items())
+    output.line("read: " + ", ".join(read))
     output.line(f"journal: {outcome.event_count} events, sha256 {outcome.journal_hash}")
 
 

@@ -94,6 +94,7 @@ def test_what_own_limits_blocked_is_shown_beside_what_the_gate_refused(
     title = lines.index("blocked by own limits")
     assert lines[title + 2].split() == ["rule", "signals"]
     assert lines[title + 4].split() == ["position_size_limit", "41"]
+    assert "read: 41 bars, 41 closing prices, 82 quotes, 41 trades" in lines
     page = (tmp_path / "page.html").read_text()
     section = page.split("<h2>Blocked by own limits</h2>")[1].split("</table>")[0]
     assert re.findall("<td[^>]*>(.*?)</td>", section) == ["position_size_limit", "41"]
@@ -103,6 +104,7 @@ def test_what_own_limits_blocked_is_shown_beside_what_the_gate_refused(
     assert document["result"]["figures"]["blocked"] == {"position_size_limit": 41}
     assert {each["rule"] for each in document["blocked"]} == {"position_size_limit"}
     assert len(document["blocked"]) == 41
+    assert sum(document["read"].values()) == 205
 
 
 def test_the_page_needs_nothing_else_and_believes_nobody(

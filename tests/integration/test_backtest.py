@@ -126,6 +126,12 @@ def test_what_a_sessions_own_limits_block_is_counted_and_kept(spy: Path) -> None
     figures = outcome.figures
     assert (figures.blocked, figures.refusals) == ({"position_size_limit": 2}, {})
     assert (figures.signal_count, figures.order_count, outcome.noted) == (0, 0, ())
+    assert outcome.read == {
+        "BarClosed": 2,
+        "ClosingPricePublished": 2,
+        "QuoteReceived": 4,
+        "TradeReceived": 2,
+    }
     assert len(outcome.blocked) == 2
     session, signal_id = SessionId("buy_and_hold-1"), SignalId("buy_and_hold-1-1")
     assert outcome.blocked[0] == SignalBlocked(
