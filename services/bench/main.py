@@ -8,7 +8,17 @@ from typing import Any
 import msgspec
 
 from schemas.errors import SluiceError, UserError
-from services.bench import chain, footprint, fused, gate, halt, record, recover, sessions
+from services.bench import (
+    chain,
+    footprint,
+    fused,
+    gate,
+    halt,
+    record,
+    recover,
+    sessions,
+    throughput,
+)
 from services.bench.result import Result, machine
 
 
@@ -22,6 +32,7 @@ def _queries(rounds: int) -> Result:
 BENCHMARKS: dict[str, Callable[[int], Result]] = {
     "chain": chain.run,
     "gate": gate.run,
+    "throughput": throughput.run,
     "fused": fused.run,
     "halt": halt.run,
     "recover": recover.run,

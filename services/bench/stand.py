@@ -23,6 +23,7 @@ from schemas.subjects import QUERY, RESET, START
 from schemas.wire import decode
 from services.bench.gate import ACCOUNT, gate_config, instruments
 from services.bench.server import nats_server
+from services.gate.config import GateConfig
 from services.strategy.config import UNHELD
 
 SERVICES = ("recorder", "venue", "breaker", "executor", "gate", "strategy")
@@ -104,13 +105,17 @@ class Stand:
 
 @contextlib.asynccontextmanager
 async def stand(
-    symbols: int, services: Sequence[str] = SERVICES, strategy: Mapping[str, Any] | None = None
+    symbols: int,
+    services: Sequence[str] = SERVICES,
+    strategy: Mapping[str, Any] | None = None,
+    gate: GateConfig | None = None,
 ) -> AsyncIterator[Stand]:
-    """Yield a stand with these services up, HALTED; `strategy` is that section's settings."""
+    """Yield a stand with these services up, HALTED; `strategy` and `gate` are their sections."""
     with nats_server() as url, TemporaryDirectory(prefix="sluice-stand-") as name:
         folder = Path(name)
         config = folder / "config.json"
-        config.write_bytes(_config(url, folder, symbols, strategy or {"execution": UNHELD}))
+        sections = {"gate": gate or gate_config(), "strategy": strategy or {"execution": UNHELD}}
+        config.write_bytes(_config(url, folder, symbols, sections))
         bus = await nats.connect(url)
         found = Stand(url, folder, bus)
         try:
@@ -134,16 +139,15 @@ def _spawn(service: str, folder: Path, config: Path) -> "subprocess.Popen[bytes]
         return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
 
-def _config(url: str, folder: Path, symbols: int, strategy: Mapping[str, Any]) -> bytes:
+def _config(url: str, folder: Path, symbols: int, sections: Mapping[str, Any]) -> bytes:
     listed = list(instruments(symbols).values())
     made: dict[str, Any] = {
         "bus": {"url": url},
         "account": {"id": ACCOUNT, "currency": "USD", "initial_cash": "1000000000"},
         "instruments": listed,
         "paths": {"data_dir": str(folder / "var")},
-        "gate": gate_config(),
         "breaker": {"levels": {name: [] for name in UNWATCHED}},
-        "strategy": strategy,
+        **sections,
     }
     empty = ("feed", "executor", "venue", "breaker", "recorder")
     return msgspec.json.encode({key: {} for key in empty} | made)

@@ -1,10 +1,12 @@
 """A stand-in for the arbiter, for benchmarks of the order path alone: it only ever says yes."""
 
 import asyncio
+from collections.abc import Sequence
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from schemas.base import Event
 from schemas.control import (
     EpochStarted,
     LeaseAnswered,
@@ -26,8 +28,8 @@ TRIES = 50
 class StandIn:
     """Prepares the members, announces an epoch, and grants every lease that is asked for."""
 
-    def __init__(self, bus: Client, clock: Clock) -> None:
-        self._bus, self._clock = bus, clock
+    def __init__(self, bus: Client, clock: Clock, members: Sequence[str] = MEMBERS) -> None:
+        self._bus, self._clock, self._members = bus, clock, members
         self._prepared: dict[str, Prepared] = {}
         self._tries = 0
 
@@ -45,6 +47,7 @@ class StandIn:
         else:
             said = {name: each.errors for name, each in self._prepared.items()}
             raise BusError("SLU-151", found=said, wanted="every member prepared")
+        strategy = self._prepared.get("strategy")
         epoch = EpochStarted(
             at_ns=self._clock(),
             epoch=1,
@@ -54,24 +57,31 @@ class StandIn:
                 name: Member(boot_id=each.boot_id, halts=each.halts)
                 for name, each in self._prepared.items()
             },
-            session=self._prepared["strategy"].session,
+            session=strategy.session if strategy is not None else None,
             request=request,
             gate_token=1,
         )
-        await self._bus.publish(subject_of(epoch), encode(epoch))
+        await self.say(epoch)
         await self._bus.flush()
+
+    async def ask(self, start_id: str, request: StartRequest) -> None:
+        """Ask every member whether this start may be."""
+        await self.say(PrepareAsked(at_ns=self._clock(), start_id=start_id, request=request))
+
+    async def say(self, event: Event) -> None:
+        """Publish an event where its kind belongs."""
+        await self._bus.publish(subject_of(event), encode(event))
 
     async def _is_prepared(self, request: StartRequest) -> bool:
         self._tries += 1
         self._prepared.clear()
-        asked = PrepareAsked(at_ns=self._clock(), start_id=f"bench-{self._tries}", request=request)
-        await self._bus.publish(subject_of(asked), encode(asked))
+        await self.ask(f"bench-{self._tries}", request)
         for _ in range(20):
             await asyncio.sleep(0.01)
-            if len(self._prepared) == len(MEMBERS):
+            if len(self._prepared) == len(self._members):
                 break
         found = self._prepared.values()
-        return len(found) == len(MEMBERS) and not any(each.errors for each in found)
+        return len(found) == len(self._members) and not any(each.errors for each in found)
 
     async def _on_prepared(self, message: Msg) -> None:
         for event in decode(message.data, subject=message.subject):
@@ -89,4 +99,4 @@ class StandIn:
                     asked_ns=event.at_ns,
                     is_granted=True,
                 )
-                await self._bus.publish(subject_of(yes), encode(yes))
+                await self.say(yes)

@@ -85,7 +85,7 @@ def test_what_venue_and_executor_disagree_about_is_lost_and_what_is_there_twice_
 def test_an_unknown_benchmark_is_named_with_those_there_are() -> None:
     with pytest.raises(UserError) as caught:
         main.run(["speed"])
-    names = "chain, gate, fused, halt, recover, footprint, sessions, queries, record"
+    names = "chain, gate, throughput, fused, halt, recover, footprint, sessions, queries, record"
     assert caught.value.fields["wanted"] == f"one of {names}"
 
 
