@@ -55,18 +55,33 @@ def judged(facts: Facts, config: LiveConfig) -> tuple[Check, ...]:
 
 
 def counted(days: Sequence[PaperDay], version: str, config: LiveConfig) -> set[str]:
-    """Return the days that count; a day of two sessions counts once.
+    """Return the days that count: the sessions of this version ran long enough together.
 
-    Of this version, run long enough, and reconciled without a difference on that very day.
+    A session that was never reconciled adds no time; one difference in any spoils the whole day.
     """
+    by_day: dict[str, list[PaperDay]] = {}
+    for each in days:
+        if each.terms.strategy_version == version:
+            by_day.setdefault(each.day, []).append(each)
     return {
-        each.day
-        for each in days
-        if each.terms.strategy_version == version
-        and each.up_ns >= config.paper_up_s_min * NS_PER_S
-        and each.reconciled_count > 0
-        and each.difference_count == 0
+        day
+        for day, rows in by_day.items()
+        if not any(row.difference_count for row in rows)
+        and _up_ns([row for row in rows if row.reconciled_count])
+        >= config.paper_up_s_min * NS_PER_S
     }
+
+
+def _up_ns(rows: Sequence[PaperDay]) -> int:
+    """Return how long any of these sessions ran: hours at the same time are the same hours."""
+    total_ns = up_ns = from_ns = until_ns = 0
+    for row in sorted(rows, key=lambda row: row.from_ns):
+        if row.from_ns >= until_ns:  # nothing ran in between
+            total_ns += min(up_ns, until_ns - from_ns)
+            up_ns, from_ns = 0, row.from_ns
+        up_ns += row.up_ns
+        until_ns = max(until_ns, row.to_ns)
+    return total_ns + min(up_ns, until_ns - from_ns)
 
 
 def _version(facts: Facts) -> Check:
@@ -97,8 +112,8 @@ def _sharpe(facts: Facts, config: LiveConfig) -> Check:
 def _days(facts: Facts, config: LiveConfig) -> Check:
     hours = config.paper_up_s_min / S_PER_H
     needed = (
-        f"at least {config.paper_days_min} days of this version, each run for {hours:g} h and"
-        " reconciled without a difference"
+        f"at least {config.paper_days_min} days of this version, each run for {hours:g} h in all"
+        " its sessions and reconciled without a difference"
     )
     if facts.days is None or not facts.version:
         return Check(name="paper_days", is_ok=False, found=UNKNOWN, needed=needed)

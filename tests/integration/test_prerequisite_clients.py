@@ -225,7 +225,7 @@ async def fill(repository: RepositoryConfig, folder: Path) -> None:
             account=ACCOUNT,
             day=f"2026-11-0{number}",
             from_ns=number,
-            to_ns=number,
+            to_ns=number + 7 * 3_600 * S_NS,
             up_ns=7 * 3_600 * S_NS,
             reconciled_count=1,
         )

@@ -52,7 +52,7 @@ def day(number: int, **fields: Any) -> PaperDay:
         "account": ACCOUNT,
         "day": f"2026-11-{number:02}",
         "from_ns": 0,
-        "to_ns": 1,
+        "to_ns": 8 * NS_PER_H,
         "up_ns": 8 * NS_PER_H,
         "reconciled_count": 1,
     }
