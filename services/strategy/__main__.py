@@ -22,13 +22,13 @@ from services.runtime.serve import Context, Service, serve
 from services.runtime.settings import Settings
 from services.strategy import commands
 from services.strategy.alerts import SERVICE
+from services.strategy.background import why_not_ready
 from services.strategy.catalogue import Catalogue, catalogue_of
 from services.strategy.config import StrategyConfig
 from services.strategy.isolated.children import Children
 from services.strategy.isolated.loading import isolated
 from services.strategy.manager import ManagerCore
 from services.strategy.measured import Measured, MeasureTerms
-from services.strategy.paper_days import PaperDays
 from services.strategy.recording import SessionRecords
 from services.strategy.versions import version_of
 
@@ -68,13 +68,13 @@ def build(context: Context) -> Service:
     }
     requests[CONFIRM] = RequestKind(ConfirmRequest, _confirm, "confirm")
     reader = PrerequisiteReader(context.connection, sources, partial(_version, catalogue), clock)
-    days = PaperDays(sources.repository, settings.data_dir)
     children = Children(zygote, config, account, known, clock)
     records = SessionRecords(sources.repository, settings.data_dir, SERVICE, clock)
     return Service(
         core=Measured(core, measured),
         requests=requests,
-        adapter=Adapters(children, records, reader, days),
+        adapter=Adapters(children, records, reader),
+        why_not_ready=partial(why_not_ready, children.background, records.background),
         degraded=lambda: "; ".join(filter(None, (records.degraded, children.degraded))),
     )
 

@@ -1,4 +1,7 @@
-"""Keep what the repository holds of sessions up to date: late is allowed, lost is not."""
+"""Keep what the repository holds of sessions up to date: late is allowed, lost is not.
+
+The one writer of this process: the records of sessions, and their days on paper.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -8,20 +11,28 @@ from schemas.base import Event
 from schemas.errors import SluiceError
 from schemas.health import AlertRaised
 from schemas.isolation import PartFailed, SessionsNoted
+from schemas.measures import PaperDayNoted
 from services.repository.config import RepositoryConfig, opened
-from services.repository.kinds import SESSION_CHANGES, SESSIONS, Row
+from services.repository.kinds import PAPER_DAYS, SESSION_CHANGES, SESSIONS, Row
 from services.repository.repository import Repository
+from services.runtime.log import logger
 from services.runtime.propagation import Propagation
 from services.runtime.step import Post
+from services.strategy.background import Background
 
 CLOSE_TIMEOUT_S = 5.0
+RECORDS = "records of sessions"
 
 
 class SessionRecords:
     """Writes records in their order, one batch after another; nobody waits for it.
 
-    The journal has everything that is written here: what could not be written is not lost, and
-    all of it is written anew when the service starts (ADR 11).
+    The journal has everything that is written here of sessions: what could not be written is not
+    lost, and all of it is written anew when the service starts (ADR 11). A day on paper that could
+    not be written is kept here, and written with the next record.
+
+    Attributes:
+        background: what writes.
     """
 
     def __init__(
@@ -38,7 +49,7 @@ class SessionRecords:
         self._is_quiet = asyncio.Event()
         self._is_quiet.set()
         self._repository: Repository | None = None
-        self._task: asyncio.Task[None] | None = None
+        self.background = Background()
 
     @property
     def degraded(self) -> str:
@@ -48,16 +59,15 @@ class SessionRecords:
     async def open(self, post: Post) -> None:
         """Begin to write; the repository itself is opened with the first record."""
         self._post = post
-        self._task = asyncio.create_task(self._write_on(), name="records of sessions")
+        self.background.start(self._write_on(), RECORDS)
 
     def act(self, event: Event, now_ns: int) -> None:
-        """Take records to be written; the newest of a session takes the place of an older one."""
+        """Take records to be written; the newest of one thing takes the place of an older one."""
         if isinstance(event, SessionsNoted):
             rows = [SESSIONS.row(each) for each in event.sessions]
-            rows += [SESSION_CHANGES.row(each) for each in event.changes]
-            self._rows |= {(row.kind, row.index.key): row for row in rows}
-            self._is_quiet.clear()
-            self._is_due.set()
+            self._take(*rows, *(SESSION_CHANGES.row(each) for each in event.changes))
+        elif isinstance(event, PaperDayNoted):
+            self._take(PAPER_DAYS.row(event.day))
 
     async def written(self) -> None:
         """Wait until what was taken is written, or cannot be."""
@@ -65,17 +75,20 @@ class SessionRecords:
 
     async def close(self) -> None:
         """Write what is left, if that can be done in a few seconds."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self.background.close()
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._write()
-        except (SluiceError, TimeoutError):
-            return  # the next start writes it
+        except (SluiceError, TimeoutError) as error:  # the next start writes it, but for days
+            logger().warning("records are not written", left=len(self._rows), error=str(error))
         finally:
             if self._repository is not None:
                 await self._repository.close()
+
+    def _take(self, *rows: Row) -> None:
+        self._rows |= {(row.kind, row.index.key): row for row in rows}
+        self._is_quiet.clear()
+        self._is_due.set()
 
     def _tell(self, alert: AlertRaised) -> None:
         self._post(PartFailed(at_ns=alert.at_ns, alert=alert))
@@ -84,7 +97,7 @@ class SessionRecords:
         while True:
             await self._is_due.wait()
             self._is_due.clear()
-            await self._propagation.run("SLU-200", "records of sessions", self._write)
+            await self._propagation.run("SLU-200", RECORDS, self._write)
             if not self._is_due.is_set():
                 self._is_quiet.set()
 

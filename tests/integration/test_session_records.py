@@ -6,17 +6,20 @@ from typing import TypeVar
 
 import pytest
 
-from schemas.base import BootId, Event
+from schemas.base import BootId, Event, SessionId
 from schemas.health import AlertRaised
 from schemas.isolation import MemoryMeasured, PartFailed, SessionsNoted
+from schemas.measures import PaperDayNoted
+from schemas.results import PaperDay, StrategyTerms
 from schemas.sessions import SessionState, SessionStateChanged
 from services.repository.config import FILE, RepositoryConfig, opened
-from services.repository.kinds import SESSION_CHANGES, SESSIONS
+from services.repository.kinds import PAPER_DAYS, SESSION_CHANGES, SESSIONS
+from services.runtime.propagation import WAIT_S
 from services.strategy.catalogue import catalogue_of
 from services.strategy.config import StrategyConfig
 from services.strategy.manager import ManagerCore
 from services.strategy.recording import SessionRecords
-from tests.builders import ACCOUNT
+from tests.builders import ACCOUNT, ALPHA
 from tests.strategy_rig import INSTRUMENTS, StrategyRig, config, every, only
 
 _T = TypeVar("_T")
@@ -150,3 +153,72 @@ def test_a_session_names_the_configuration_it_was_made_under() -> None:
         session = rig.start("idle")
         hashes.add(rig.core.sessions[session].terms.config_hash)
     assert len(hashes) == 2
+
+
+# days on paper
+
+
+def paper_day(up_ns: int) -> PaperDayNoted:
+    terms = StrategyTerms(
+        strategy="idle", strategy_version="v1", parameters={}, instruments=(ALPHA,)
+    )
+    day = PaperDay(
+        terms=terms,
+        session=SessionId("idle-1"),
+        account=ACCOUNT,
+        day="2026-11-27",
+        from_ns=0,
+        to_ns=up_ns,
+        up_ns=up_ns,
+    )
+    return PaperDayNoted(at_ns=up_ns, day=day)
+
+
+def days_of(folder: Path, *, mended_after: int | None) -> tuple[list[int], list[float], list[str]]:
+    """Write a day where no file can be, until it can after so many waits; then another one.
+
+    Return what is stored after each, the waits, and the codes of what was told.
+    """
+    stored: list[int] = []
+    waits: list[float] = []
+    posted: list[Event] = []
+    blocked = folder / FILE
+    blocked.mkdir()
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == mended_after:
+            blocked.rmdir()
+
+    async def main() -> None:
+        records = SessionRecords(RepositoryConfig(), folder, "strategy", lambda: 7)
+        records._propagation._wait = wait
+        await records.open(lambda *events: posted.extend(events))
+        for up_ns in (1, 2):
+            records.act(paper_day(up_ns), 0)
+            await records.written()
+            if blocked.is_dir():
+                assert records.degraded.startswith("records of sessions: SLU-200")
+                blocked.rmdir()
+                continue
+            repository = await opened(RepositoryConfig(), folder)
+            stored.extend(day.up_ns for day in await repository.find(PAPER_DAYS))
+            await repository.close()
+        assert records.degraded == ""
+        await records.close()
+
+    asyncio.run(main())
+    codes = [each.alert.code for each in posted if isinstance(each, PartFailed)]
+    return stored, waits, codes
+
+
+@pytest.mark.req("S-05", "S-14")
+def test_a_day_on_paper_that_cannot_be_written_is_tried_again_three_times(tmp_path: Path) -> None:
+    waits = [WAIT_S, 2 * WAIT_S, 4 * WAIT_S]
+    assert days_of(tmp_path, mended_after=len(waits)) == ([1, 2], waits, [])
+
+
+@pytest.mark.req("S-05", "S-14")
+def test_a_day_that_could_not_be_written_is_told_and_comes_with_the_next(tmp_path: Path) -> None:
+    waits = [WAIT_S, 2 * WAIT_S, 4 * WAIT_S]
+    assert days_of(tmp_path, mended_after=None) == ([2], waits, ["SLU-200"])

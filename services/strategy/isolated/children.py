@@ -30,12 +30,14 @@ from schemas.isolation import (
 from services.runtime.propagation import Propagation
 from services.runtime.step import Post
 from services.strategy.alerts import SERVICE
+from services.strategy.background import Background
 from services.strategy.catalogue import STRATEGY
 from services.strategy.config import StrategyConfig
 from services.strategy.isolated.forking import Child, Zygote
 from services.strategy.isolated.frames import Found, Opening, Spoken, Told, framed
 from services.strategy.isolated.line import Line
 
+PROCESSES, MEMORY = "session processes", "memory of sessions"
 LOOK_EVERY_S = 0.1
 FIRST_MEASURE_S = 1.0
 """Until memory is measured first: the service listens by then."""
@@ -45,7 +47,11 @@ LAST_WORD_S = 1.0
 
 
 class Children:
-    """Every process, by session; and those that only check a start."""
+    """Every process, by session; and those that only check a start.
+
+    Attributes:
+        background: what looks after them all the time.
+    """
 
     def __init__(
         self,
@@ -60,7 +66,7 @@ class Children:
         self._lines: dict[SessionId, Line] = {}
         self._probes: set[Line] = set()
         self._leaving: dict[SessionId, float] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self.background = Background()
         self._me = psutil.Process()
         self._propagation = Propagation(SERVICE, self._tell_of, clock)
 
@@ -73,10 +79,8 @@ class Children:
         """Begin to look after them."""
         self._post = post
         self._loop = asyncio.get_running_loop()
-        self._tasks = [
-            asyncio.create_task(self._look_on(), name="session processes"),
-            asyncio.create_task(self._measure_on(), name="memory of sessions"),
-        ]
+        self.background.start(self._look_on(), PROCESSES)
+        self.background.start(self._measure_on(), MEMORY)
 
     def act(self, event: Event, now_ns: int) -> None:
         """Start a process, tell it something, or let it go."""
@@ -94,9 +98,7 @@ class Children:
 
     async def close(self) -> None:
         """End all of them; none outlives the service."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.background.close()
         for line in [*self._lines.values(), *self._probes]:
             line.close()
         if self._zygote is not None:
@@ -211,24 +213,27 @@ class Children:
             self._post(_lost(session, why, self._clock(), code, where))
 
     async def _look_on(self) -> None:
-        """Look for whoever is late, and end what has had its last word."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            for line in [*self._lines.values(), *self._probes]:
-                line.look()
-            for session, until_s in list(self._leaving.items()):
-                line_left = self._lines.get(session)
-                is_quiet = line_left is None or line_left.is_idle
-                if is_quiet or self._loop.time() >= until_s:
-                    self._leaving.pop(session)
-                    if (gone := self._lines.pop(session, None)) is not None:
-                        gone.close()
+            await self._propagation.run("SLU-161", PROCESSES, self._looked)
+
+    async def _looked(self) -> None:
+        """Look for whoever is late, and end what has had its last word."""
+        for line in [*self._lines.values(), *self._probes]:
+            line.look()
+        for session, until_s in list(self._leaving.items()):
+            line_left = self._lines.get(session)
+            is_quiet = line_left is None or line_left.is_idle
+            if is_quiet or self._loop.time() >= until_s:
+                self._leaving.pop(session)
+                if (gone := self._lines.pop(session, None)) is not None:
+                    gone.close()
 
     async def _measure_on(self) -> None:
         """Tell the core of every process's memory (S-11)."""
         await asyncio.sleep(FIRST_MEASURE_S)
         while True:
-            await self._propagation.run("LT-005", "memory of sessions", self._measured)
+            await self._propagation.run("LT-005", MEMORY, self._measured)
             await asyncio.sleep(self._config.execution.monitoring.memory_s)
 
     async def _measured(self) -> None:
