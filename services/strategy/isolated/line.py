@@ -1,8 +1,7 @@
 """One process's line: bounded both ways, never waited for, and timed."""
 
 import asyncio
-import contextlib
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 
 from services.strategy.isolated.forking import Child
@@ -11,11 +10,14 @@ from services.strategy.isolated.frames import ANSWER_BYTES_MAX, Reader
 UNANSWERED_MAX = 64
 """Frames that a process may have unanswered; more wait here. A count."""
 
+PASSED_OVER_S_MAX = 1.0
+"""How long newer quotes may push one behind all else; then one of them keeps its place."""
+
 READ_BYTES = 65_536
 
 
 class Line:
-    """Frames to one process, in order, and its answers.
+    """Frames to one process, in the order of time, and its answers.
 
     Attributes:
         pid: of the process.
@@ -34,8 +36,9 @@ class Line:
         self._answer_ms_max, self._behind_max = answer_ms_max, behind_max
         self._reader = Reader(ANSWER_BYTES_MAX)
         self._due_s: deque[float] = deque()
-        self._waiting: deque[list[bytes]] = deque()
-        self._newest: dict[str, list[bytes]] = {}
+        self._waiting: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._turns: dict[str, tuple[int, float]] = {}
+        self._number = self._behind = 0
         self._unsent = bytearray()
         self._is_open = True
         child.socket.setblocking(False)
@@ -51,22 +54,40 @@ class Line:
         self._send(frame, load_ms_max)
 
     def tell(self, frame: bytes, conflated: str = "") -> None:
-        """Send a frame, or have it wait; a conflated one takes the place of one that waits."""
+        """Send a frame, or have it wait; of conflated ones the older is dropped, wherever it is.
+
+        The newer does not take its place: time would run backwards for the process.
+        """
         if not self._is_open:
             return
         if len(self._due_s) < UNANSWERED_MAX and not self._waiting:
             self._send(frame, self._answer_ms_max)
             return
-        held = self._newest.get(conflated) if conflated else None
-        if held is not None:
-            held[0] = frame
-            return
-        slot = [frame, conflated.encode()]
-        self._waiting.append(slot)
         if conflated:
-            self._newest[conflated] = slot
-        elif len(self._waiting) - len(self._newest) > self._behind_max:
+            self._waiting[conflated, self._turn(conflated)] = frame
+            return
+        self._number += 1
+        self._waiting["", self._number] = frame
+        self._behind += 1
+        if self._behind > self._behind_max:
             self._lose(f"it fell behind by more than {self._behind_max} events")
+
+    def _turn(self, conflated: str) -> int:
+        """Return which of two places a newer frame waits in, the older one taken away.
+
+        Who moves more often than the process answers would be pushed back for ever: after a while
+        one keeps its place as it is, and the newer ones wait in the other.
+        """
+        turn, since_s = self._turns.get(conflated, (0, 0.0))
+        now_s = self._loop.time()
+        if (conflated, turn) not in self._waiting:
+            since_s = now_s
+        elif now_s - since_s < PASSED_OVER_S_MAX or (conflated, 1 - turn) in self._waiting:
+            del self._waiting[conflated, turn]
+        else:
+            turn, since_s = 1 - turn, now_s
+        self._turns[conflated] = turn, since_s
+        return turn
 
     def look(self) -> None:
         """Lose the process if its oldest answer is overdue."""
@@ -131,9 +152,8 @@ class Line:
         if self._due_s:  # the next one begins only now
             self._due_s[0] = max(self._due_s[0], now_s + self._answer_ms_max / 1_000)
         while self._waiting and len(self._due_s) < UNANSWERED_MAX:
-            frame, conflated = self._waiting.popleft()
-            with contextlib.suppress(KeyError):
-                del self._newest[conflated.decode()]
+            (conflated, _), frame = self._waiting.popitem(last=False)
+            self._behind -= not conflated
             self._send(frame, self._answer_ms_max)
 
     def _lose(self, why: str) -> None:
