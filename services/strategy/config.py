@@ -10,6 +10,8 @@ from services.strategy.confirmations import ConfirmationTerms
 
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
+Patience = Annotated[int, msgspec.Meta(gt=0, le=60_000)]
+"""In milliseconds. Health calls a session unhealthy after 300 s: one that spins is found before."""
 
 
 class ExtendedHours(enum.StrEnum):
@@ -154,10 +156,10 @@ class StrategyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     isolation: Isolation = Isolation.OWN_CODE
     """Which sessions run in a process of their own, where nothing they do harms another."""
 
-    answer_ms_max: Positive = 2_000
+    answer_ms_max: Patience = 2_000
     """How long the process of a session may take to answer; then the session has failed."""
 
-    load_ms_max: Positive = 5_000
+    load_ms_max: Patience = 5_000
     """How long it may take to load its strategy and to begin."""
 
     check_ms_max: Positive = 1_800
