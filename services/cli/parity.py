@@ -9,7 +9,7 @@ import msgspec
 from nats.errors import Error as NatsError
 
 from schemas.base import SessionId
-from schemas.errors import BusError
+from schemas.errors import BusError, FieldError
 from schemas.streams import MARKET
 from services.cli.desk import Desk, at_desk
 from services.cli.exits import Exit
@@ -20,21 +20,26 @@ from services.gate.config import GateConfig
 from services.parity.compare import Decision, Row, Verdict, compared, decisions
 from services.parity.replay import ReplayTerms, replayed
 from services.parity.tape import Noted, Tape, noted, tape_of
+from services.parity.terms import Terms, changed
 from services.recorder.queries.making import require_record
 from services.runtime.settings import Settings, load_settings
-from services.strategy.catalogue import catalogue_of
+from services.strategy.catalogue import Catalogue, catalogue_of
 from services.strategy.config import StrategyConfig
+from services.strategy.starts import hash_of
+from services.strategy.versions import version_of
 
 STREAM_GET = f"$JS.API.STREAM.MSG.GET.{MARKET.name}"
 STREAM_INFO = f"$JS.API.STREAM.INFO.{MARKET.name}"
 REQUEST_TIMEOUT_S = 5.0
+CHANGED = "the session ran with something else than what it is decided again with here"
 
 
 def parity(session: str, *, place: Place | None = None) -> Exit:
     """Replay a session from its record through the same cores, and compare every decision.
 
-    Ends with 0 when all are equal, and with 6 when one differs, is on one side only, or when
-    nothing was decided at all.
+    Ends with 0 when all are equal, and with 6 when one differs, is on one side only, when nothing
+    was decided at all, or when code or configuration are not those that the session ran with: that
+    is said first.
     """
     return asyncio.run(_parity(SessionId(session), place or Place()))
 
@@ -52,13 +57,24 @@ async def _parity(session: SessionId, place: Place) -> Exit:
     tape = tape_of(session, messages, market)
     config = settings.section("strategy", StrategyConfig)
     sys.path[:0] = config.folders
-    found = replayed(tape, _terms(settings, tape, config), catalogue_of(config))
+    catalogue = catalogue_of(config)
+    strangers = changed(tape, _now(settings, tape, config, catalogue))
+    found = replayed(tape, _terms(settings, tape, config), catalogue)
     rows = compared(decisions(tape.signals, tape.decided), decisions(found.signals, found.decided))
-    return _show(output, tape, rows)
+    return shown(output, tape, rows, strangers)
+
+
+def _now(settings: Settings, tape: Tape, config: StrategyConfig, catalogue: Catalogue) -> Terms:
+    strategy = catalogue.find(tape.created.strategy)
+    return Terms(
+        strategy_version="" if isinstance(strategy, FieldError) else version_of(strategy),
+        config_hash=hash_of(config),
+        limits_hash=settings.limits_hash,
+    )
 
 
 def _terms(settings: Settings, tape: Tape, config: StrategyConfig) -> ReplayTerms:
-    """Return the configuration that the session ran with."""
+    """Return the configuration as it is now; `changed` says where the session had another."""
     return ReplayTerms(
         account=tape.created.account,
         instruments=settings.instruments,
@@ -67,11 +83,17 @@ def _terms(settings: Settings, tape: Tape, config: StrategyConfig) -> ReplayTerm
     )
 
 
-def _show(output: Output, tape: Tape, rows: list[Row]) -> Exit:
+def shown(output: Output, tape: Tape, rows: list[Row], strangers: list[FieldError]) -> Exit:
+    """Print the comparison, and before it what is not as it was then; return how it ends."""
     counts = {each: sum(row.verdict is each for row in rows) for each in Verdict}
     created = tape.created
+    apart = [row for row in rows if row.verdict is not Verdict.EQUAL]
+    verdict = _verdict(rows, apart, strangers)
     output.data(
         {
+            "warning": CHANGED if strangers else "",
+            "changed": strangers,
+            "verdict": verdict,
             "session": created.session,
             "from_ns": created.at_ns,
             "to_ns": tape.until_ns,
@@ -81,22 +103,34 @@ def _show(output: Output, tape: Tape, rows: list[Row]) -> Exit:
             "decisions": rows,
         }
     )
+    if strangers:
+        output.line(f"WARNING: {CHANGED}")
+        for each in strangers:
+            output.line(f"  {each.path}: found {each.found}; wanted {each.wanted}")
     span = f"{time_of(created.at_ns)} to {time_of(tape.until_ns)}"
     output.line(f"{created.session}, {span}, {len(tape.market):,} market events")
     if tape.cut_by:
         output.line(f"compared only until then: {tape.cut_by}")
-    apart = [row for row in rows if row.verdict is not Verdict.EQUAL]
     if apart:
-        columns = ("", "paper", "replay", "in")
-        shown = [
-            (row.verdict, _text(row.paper), _text(row.replay), ", ".join(row.fields))
-            for row in apart
-        ]
-        output.table("", columns, shown)
+        output.table("", ("", "paper", "replay", "in"), map(_cells, apart))
     output.line("   ".join(f"{each}: {count}" for each, count in counts.items()))
+    output.line(verdict)
+    return Exit.OK if rows and not apart and not strangers else Exit.UNHEALTHY
+
+
+def _verdict(rows: list[Row], apart: list[Row], strangers: list[FieldError]) -> str:
     if not rows:
-        output.line("nothing was decided: this shows nothing")
-    return Exit.OK if rows and not apart else Exit.UNHEALTHY
+        said = "nothing was decided: this shows nothing"
+    elif apart:
+        said = f"{len(apart)} of {len(rows)} decisions differ"
+    else:
+        said = f"all {len(rows)} decisions are equal"
+    names = ", ".join(each.path for each in strangers)
+    return f"{said}, but not with what the session ran with ({names})" if strangers else said
+
+
+def _cells(row: Row) -> tuple[str, str, str, str]:
+    return row.verdict, _text(row.paper), _text(row.replay), ", ".join(row.fields)
 
 
 def _text(each: Decision | None) -> str:

@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.base import Event, SessionId, SignalId
 from schemas.confirmations import SignalAwaiting, SignalConfirmed, SignalWithdrawn
-from schemas.control import EpochEnded
+from schemas.control import EpochEnded, Prepared
 from schemas.errors import UserError, WireError
 from schemas.instruments import symbol_of, venue_of
 from schemas.orders import SignalDecided, SignalRaised
@@ -18,6 +18,7 @@ from schemas.wire import decode, is_halting
 from services.recorder.reader import records
 
 ENDED = SUBJECTS[EpochEnded]
+PREPARED = "control.prepared.gate"
 MARKET = "market."
 TOLD = ("exec.", "book.", "risk.account.", "risk.health.", "risk.locate.")
 """Where strategy and gate hear what the venue did, and what the account is worth."""
@@ -59,6 +60,9 @@ class Tape(msgspec.Struct, kw_only=True):
     cut_by: str = ""
     """Why it ends before the session does; empty where it does not."""
 
+    limits_hash: str = ""
+    """Of the gate that its start was prepared by; empty where the record does not say."""
+
 
 def noted(folder: Path) -> Iterator[Noted]:
     """Yield the messages of the chained journal in this folder, oldest first."""
@@ -99,6 +103,7 @@ def tape_of(session: SessionId, messages: Iterable[Noted], market: Iterable[Note
         decided=[e for e in own if isinstance(e, SignalDecided)],
         until_ns=until_ns,
         cut_by=cut_by,
+        limits_hash=_limits_hash(created, kept),
     )
 
 
@@ -120,6 +125,13 @@ def _created(session: SessionId, messages: list[Noted]) -> SessionCreated:
         known = ", ".join(dict.fromkeys(e.session for e in found)) or "none"
         raise UserError("SLU-103", path="SESSION", found=session, wanted=f"one of {known}")
     return same[-1]
+
+
+def _limits_hash(created: SessionCreated, messages: list[Noted]) -> str:
+    asked = (m for m in messages if m.subject == PREPARED)
+    said = (event for message in asked for event in _decoded(message))
+    mine = [e for e in said if isinstance(e, Prepared) and e.start_id == created.start_id]
+    return mine[-1].limits_hash if mine else ""
 
 
 def _end(created: SessionCreated, messages: list[Noted]) -> tuple[int, str]:

@@ -1,5 +1,6 @@
 """Decisions on paper and in the replay, one by one: equal, different, only on one side (S-05)."""
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -8,15 +9,19 @@ import msgspec
 import pytest
 
 from schemas.base import Event, InstrumentId, SessionId
-from schemas.control import EpochEnded, StartRequest
-from schemas.errors import UserError
+from schemas.control import EpochEnded, Prepared, StartRequest
+from schemas.errors import FieldError, UserError
 from schemas.orders import OrderType, Outcome, Side, SignalDecided, SignalRaised
 from schemas.sessions import SessionCreated, SessionState, SessionStateChanged
 from schemas.subjects import subject_of
 from schemas.wire import decode_kept, encode
+from services.cli.exits import Exit
+from services.cli.output import Output
+from services.cli.parity import shown
 from services.parity.compare import Decision, Verdict, compared, decisions
 from services.parity.replay import ReplayTerms, replayed
 from services.parity.tape import Noted, Tape, tape_of
+from services.parity.terms import Terms, changed
 from services.strategy.catalogue import Catalogue
 from services.strategy.config import StrategyConfig
 from tests.builders import ACCOUNT, ALPHA, BETA, S_NS, quote
@@ -218,3 +223,68 @@ def test_only_the_sessions_own_instruments_are_played() -> None:
     extra = [quote(at_ns=START_NS + n * S_NS, instrument=other) for n in range(5)]
     found = tape([*RUN, *extra])
     assert {getattr(each, "instrument", None) for each in found.market} == {ALPHA}
+
+
+# what it is decided again with
+
+
+def now(found: Tape, **fields: str) -> list[FieldError]:
+    """Return what has changed, with these terms in place of those the session had."""
+    had = {
+        "strategy_version": found.created.strategy_version,
+        "config_hash": found.created.config_hash,
+        "limits_hash": found.limits_hash,
+    }
+    assert all(had.values()), had
+    return changed(found, Terms(**had | fields))
+
+
+@pytest.mark.parametrize("name", ["strategy_version", "config_hash", "limits_hash"])
+def test_other_code_or_configuration_is_named_with_both_hashes(name: str) -> None:
+    found = tape(RUN)
+    assert now(found) == []
+    [error] = now(found, **{name: "0123"})
+    assert (error.path, error.found, bool(error.wanted)) == (name, "0123", True)
+
+
+def test_what_cannot_be_read_or_is_not_in_the_record_is_not_taken_for_the_same() -> None:
+    found = tape([e for e in RUN if not isinstance(e, Prepared)])
+    config_hash = found.created.config_hash
+    terms = Terms(strategy_version="", config_hash=config_hash, limits_hash="0123")
+    assert [(e.path, e.found, e.wanted) for e in changed(found, terms)] == [
+        ("strategy_version", "cannot be read", found.created.strategy_version),
+        ("limits_hash", "0123", "not in the record"),
+    ]
+
+
+OTHER = FieldError(path="config_hash", found="new", wanted="old")
+EQUAL = compared([decision("1")], [decision("1")])
+
+
+def said(*strangers: FieldError, as_json: bool) -> Exit:
+    return shown(Output(as_json), tape(RUN), EQUAL, list(strangers))
+
+
+def test_a_session_with_another_configuration_is_warned_of_first_and_is_no_success(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert said(as_json=False) is Exit.OK
+    assert capsys.readouterr().out.splitlines()[-1] == "all 1 decisions are equal"
+    assert said(OTHER, as_json=False) is Exit.UNHEALTHY
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("WARNING: the session ran with something else")
+    assert lines[1] == "  config_hash: found new; wanted old"
+    assert lines[-1] == (
+        "all 1 decisions are equal, but not with what the session ran with (config_hash)"
+    )
+
+
+def test_programs_are_told_of_another_configuration_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(OTHER, as_json=True) is Exit.UNHEALTHY
+    document = json.loads(capsys.readouterr().out)
+    assert list(document)[:3] == ["warning", "changed", "verdict"]
+    assert document["changed"] == [{"path": "config_hash", "found": "new", "wanted": "old"}]
+    assert "but not with what the session ran with" in document["verdict"]
+    assert said(as_json=True) is Exit.OK
+    document = json.loads(capsys.readouterr().out)
+    assert (document["warning"], document["changed"]) == ("", [])
