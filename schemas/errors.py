@@ -13,6 +13,7 @@ A refused order is not an error: it is an event. A broken invariant is an `asser
 import enum
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from schemas.masking import masked
 
@@ -44,7 +45,7 @@ class ErrorEntry(msgspec.Struct, frozen=True):
 
 
 _TABLE = """
-LTS-001 | strategy | HIGH | execution failed | see the order's reason; retried by itself
+LTS-001 | strategy | HIGH | execution failed | see the order's reason; it is never sent again
 LTS-002 | strategy | HIGH | config slicing failed | mend the strategy's section
 LTS-003 | strategy | CRITICAL | component creation failed | mend the strategy or its clients
 LT-001 | control | HIGH | request validation failed | mend the fields named in the answer
@@ -52,7 +53,7 @@ LT-002 | control | HIGH | config creation failed | mend config_overrides in the 
 LT-003 | strategy | CRITICAL | engine initialisation failed | see the cause; then start again
 LT-004 | strategy | CRITICAL | session execution failed | mend the strategy; start a new session
 LT-005 | strategy | MEDIUM | monitoring failed | the session goes on; look at the recorder
-LT-006 | strategy | MEDIUM | stop failed | repeat the stop, or halt
+LT-006 | strategy | MEDIUM | stop failed | it is stopped; look at what it holds, or flatten
 LT-007 | gate | HIGH | risk check failed | the signal was denied; see the decision
 SLU-100 | config | HIGH | configuration is not valid | mend the field named; `sluice config check`
 SLU-101 | config | HIGH | a name has characters the bus cannot carry | use letters, digits, - and _
@@ -124,7 +125,19 @@ REGISTRY: dict[str, ErrorEntry] = {
 """Every code there is."""
 
 
-class FieldError(msgspec.Struct, frozen=True, kw_only=True):
+FIELD_CODES = (
+    ("$.prerequisites", ""),
+    ("$.config_overrides", "LT-002"),
+    ("$", "LT-001"),
+    ("sluice.toml: strategy.", "LTS-002"),
+)
+"""Which code a wrong field has follows from where it is; the first that fits counts.
+
+Whoever asked is told at once, and nothing is tried again: the same bytes would be refused again.
+"""
+
+
+class FieldError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing wrong with one field of a request or a file."""
 
     path: str
@@ -132,6 +145,13 @@ class FieldError(msgspec.Struct, frozen=True, kw_only=True):
 
     found: str
     wanted: str
+    code: str = ""
+    """Of the registry; empty where the error around it has one."""
+
+    def __post_init__(self) -> None:
+        if not self.code:
+            code = next((code for head, code in FIELD_CODES if self.path.startswith(head)), "")
+            force_setattr(self, "code", code)
 
 
 class SluiceError(Exception):

@@ -43,6 +43,8 @@ UNRULY = (
     "Sleepy",
     "Loses",
     "Listens",
+    "Chokes",
+    "Lingers",
 )
 CLASSES = {name.lower(): f"tests.unruly:{name}" for name in UNRULY}
 _E = TypeVar("_E", bound=Event)

@@ -204,3 +204,18 @@ class Loses(Strategy[Parameters]):
 
     def on_start(self) -> None:
         raise RuntimeError("no licence")
+
+
+class Chokes(Buys):
+    """Raise in place of the last word."""
+
+    def on_stop(self) -> None:
+        raise ZeroDivisionError("at the end")
+
+
+class Lingers(Buys):
+    """Never come to the last word."""
+
+    def on_stop(self) -> None:
+        while True:
+            time.sleep(1)

@@ -10,7 +10,7 @@ import msgspec
 from schemas.base import Event
 from schemas.confirmations import ConfirmAsked, ConfirmRequest
 from schemas.control import SessionAsked, SessionRequest
-from schemas.errors import FieldError
+from schemas.errors import FieldError, UserError
 from schemas.subjects import CONFIRM, PAUSE, RESUME, STOP
 from services.prerequisites.config import Mode
 from services.prerequisites.gather import Sources, sources_of
@@ -46,7 +46,7 @@ class _Gate(msgspec.Struct, frozen=True):
 def build(context: Context) -> Service:
     """Return the service; the folders of your own strategies come first in the search."""
     settings = context.settings
-    config = settings.section("strategy", StrategyConfig)
+    config = _sliced(settings)
     sys.path[:0] = config.folders
     sources = sources_of(settings)
     account, known, clock = settings.account.id, settings.instruments, context.clock
@@ -82,6 +82,18 @@ def build(context: Context) -> Service:
 def main() -> None:
     """Serve until told to stop."""
     serve(SERVICE, build)
+
+
+def _sliced(settings: Settings) -> StrategyConfig:
+    """Return the part of the configuration that strategies run with.
+
+    Raises:
+        UserError: LTS-002 something in it is wrong; a person mends it.
+    """
+    try:
+        return settings.section("strategy", StrategyConfig)
+    except UserError as error:
+        raise UserError("LTS-002", **error.fields) from error
 
 
 def _measured_by(settings: Settings, sources: Sources) -> MeasureTerms:

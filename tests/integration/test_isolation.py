@@ -14,16 +14,13 @@ import pytest
 
 from schemas.base import SessionId
 from schemas.control import HaltRequested
-from schemas.health import AlertRaised, Severity
+from schemas.health import AlertRaised
 from schemas.market import TradeReceived
 from schemas.orders import CancelRequested, Side, SignalRaised
 from schemas.sessions import SessionState, SignalBlocked, StrategyFailed
 from services.strategy import manager
 from services.strategy.config import UNHELD, Isolation
-from services.strategy.isolated import children as children_module
-from services.strategy.isolated.children import Children
 from services.strategy.isolated.confine import confine
-from services.strategy.isolated.line import Line
 from tests.builders import ALPHA, quote
 from tests.isolation_rig import Desk, config
 from tests.strategy_rig import StrategyRig
@@ -119,50 +116,6 @@ def test_a_session_that_leaks_ends_cleanly_and_alerts() -> None:
             assert (alert.code, "96 MB allowed" in alert.message) == ("SLU-211", True)
             assert [each.session for each in desk.every(CancelRequested)] == [session]
             await _until(lambda: session not in desk.children._lines)
-
-    run(main)
-
-
-@pytest.mark.req("S-14")
-def test_monitoring_that_fails_degrades_and_the_sessions_go_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def broken(_self: Children) -> None:
-        raise OSError("no /proc")
-
-    monkeypatch.setattr(children_module, "FIRST_MEASURE_S", 0)
-    monkeypatch.setattr(Children, "measure", broken)
-
-    async def main() -> None:
-        async with Desk(config()) as desk:
-            session = await desk.start("buys")
-            await desk.until(lambda: bool(desk.every(AlertRaised)))
-            assert [each.code for each in desk.every(AlertRaised)] == ["LT-005"]
-            assert "no /proc" in desk.children.degraded
-            await bought(desk, session)
-
-    run(main)
-
-
-@pytest.mark.req("S-14", "S-11")
-def test_a_watch_over_processes_that_breaks_is_told_and_ends_the_service(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def broken(_self: Line) -> None:
-        raise OSError("no descriptor left")
-
-    monkeypatch.setattr(Line, "look", broken)
-
-    async def main() -> None:
-        async with Desk(config()) as desk:
-            await desk.start("buys")
-            await desk.until(lambda: bool(desk.every(AlertRaised)))
-            [alert] = desk.every(AlertRaised)
-            assert (alert.code, alert.severity) == ("SLU-161", Severity.CRITICAL)
-            why_not = desk.children.background.why_not_ready
-            await _until(lambda: why_not() == "session processes: no descriptor left")
-            with pytest.raises(OSError, match="no descriptor left"):
-                why_not()
 
     run(main)
 

@@ -13,6 +13,7 @@ import pytest
 
 from schemas.base import BootId, SessionId
 from schemas.control import SessionAsked, SessionRequest
+from schemas.errors import UserError
 from schemas.market import QuoteReceived
 from services.runtime.serve import Context, Service
 from services.runtime.settings import load_settings
@@ -83,6 +84,15 @@ def test_a_strategy_of_your_own_is_found_in_its_folder(
     # code of one's own does not run in the service's process, unless that is asked for
     assert ("my_strategies_of_this_test" in sys.modules) is (isolation == "none")
     sys.modules.pop("my_strategies_of_this_test", None)
+
+
+@pytest.mark.req("S-14")
+def test_a_section_that_cannot_be_sliced_out_says_so_and_where(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught, built(tmp_path, {"sessions_max": 0}):
+        pass
+    assert caught.value.code == "LTS-002"
+    assert str(tmp_path / "config.json") in str(caught.value)
+    assert "sessions_max" in str(caught.value)
 
 
 @pytest.mark.req("S-03")

@@ -5,12 +5,13 @@ import pytest
 
 import schemas.wire
 from schemas.base import Event, InstrumentId
-from schemas.errors import REGISTRY, ErrorSeverity, UserError
+from schemas.errors import REGISTRY, ErrorSeverity, FieldError, UserError
 from schemas.executions import ExecutionEvent
 from schemas.instruments import instrument_id, symbol_of, venue_of
 from schemas.subjects import INTERNAL, SUBJECTS, subject_of, subjects_of
 from schemas.venue import VenueMessage
 from tests.builders import order, quote, signal
+from tests.conftest import ROOT
 
 ROOTS = {ExecutionEvent, VenueMessage}
 
@@ -75,6 +76,33 @@ def test_the_registry_has_every_code_that_must_exist() -> None:
     }
     for entry in REGISTRY.values():
         assert all(msgspec.structs.astuple(entry)), f"{entry.code} has an empty column"
+
+
+@pytest.mark.req("S-14")
+@pytest.mark.parametrize("code", [code for code in REGISTRY if code.startswith("LT")])
+def test_no_code_that_must_exist_is_only_a_row_of_the_registry(code: str) -> None:
+    sources = [*ROOT.glob("services/**/*.py"), ROOT / "schemas" / "errors.py"]
+    assert any(f'"{code}"' in path.read_text() for path in sources)
+
+
+@pytest.mark.req("S-14", "S-01")
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("$", "LT-001"),
+        ("$.symbols[0]", "LT-001"),
+        ("$.config_overrides.fast", "LT-002"),
+        ("sluice.toml: strategy.parameters.ema_cross.slow", "LTS-002"),
+        ("$.prerequisites.paper_days", ""),
+        ("sluice.toml: gate.price_collar_bps", ""),
+    ],
+)
+def test_a_wrong_field_says_which_code_it_has_by_where_it_is(path: str, code: str) -> None:
+    made = FieldError(path=path, found="x", wanted="y")
+    assert made.code == code
+    assert msgspec.json.decode(msgspec.json.encode(made), type=FieldError) == made
+    told = {"path": path, "found": "x", "wanted": "y"}
+    assert msgspec.to_builtins(made) == (told | {"code": code} if code else told)
 
 
 def test_an_error_says_code_fields_and_resolution() -> None:

@@ -14,7 +14,7 @@ import psutil
 
 from schemas.base import AccountId, Event, InstrumentId, SessionId
 from schemas.errors import FieldError
-from schemas.health import AlertRaised
+from schemas.health import AlertRaised, Severity
 from schemas.instruments import Instrument
 from schemas.isolation import (
     MemoryMeasured,
@@ -36,6 +36,7 @@ from services.strategy.config import StrategyConfig
 from services.strategy.isolated.forking import Child, Zygote
 from services.strategy.isolated.frames import Found, Opening, Spoken, Told, framed
 from services.strategy.isolated.line import Line
+from services.strategy.isolated.stand_in import STOP
 
 PROCESSES, MEMORY = "session processes", "memory of sessions"
 LOOK_EVERY_S = 0.1
@@ -66,6 +67,7 @@ class Children:
         self._lines: dict[SessionId, Line] = {}
         self._probes: set[Line] = set()
         self._leaving: dict[SessionId, float] = {}
+        self._stopping: set[SessionId] = set()
         self.background = Background()
         self._me = psutil.Process()
         self._propagation = Propagation(SERVICE, self._tell_of, clock)
@@ -87,6 +89,8 @@ class Children:
         match event:
             case SessionTold(session=session):
                 if (line := self._lines.get(session)) is not None:
+                    if event.hook == STOP:
+                        self._stopping.add(session)
                     line.tell(_frame(event, now_ns), event.conflated)
             case ProbeAsked():
                 self._probe(event)
@@ -206,11 +210,22 @@ class Children:
         self._end(session, why)
 
     def _end(self, session: SessionId, why: str, where: str = "", code: str = "LT-004") -> None:
-        line = self._lines.pop(session, None)
+        is_stopping = session in self._stopping
+        if not self._let_go(session):
+            return
+        if is_stopping:
+            self._tell_of(_unstopped(session, why, self._clock()))
+        else:
+            self._post(_lost(session, why, self._clock(), code, where))
+
+    def _let_go(self, session: SessionId) -> bool:
+        """End its process; return False where there is none any more."""
         self._leaving.pop(session, None)
+        self._stopping.discard(session)
+        line = self._lines.pop(session, None)
         if line is not None:
             line.close()
-            self._post(_lost(session, why, self._clock(), code, where))
+        return line is not None
 
     async def _look_on(self) -> None:
         while True:
@@ -223,11 +238,10 @@ class Children:
             line.look()
         for session, until_s in list(self._leaving.items()):
             line_left = self._lines.get(session)
-            is_quiet = line_left is None or line_left.is_idle
-            if is_quiet or self._loop.time() >= until_s:
-                self._leaving.pop(session)
-                if (gone := self._lines.pop(session, None)) is not None:
-                    gone.close()
+            if line_left is None or line_left.is_idle:
+                self._let_go(session)
+            elif self._loop.time() >= until_s:
+                self._end(session, f"its last word did not come within {LAST_WORD_S:g} s")
 
     async def _measure_on(self) -> None:
         """Tell the core of every process's memory (S-11)."""
@@ -259,6 +273,18 @@ def _frame(told: SessionTold, now_ns: int) -> bytes:
 def _lost(session: SessionId, why: str, now_ns: int, code: str, where: str = "") -> SessionLost:
     return SessionLost(
         at_ns=now_ns, session=session, reason=why, where=where or "its process", code=code
+    )
+
+
+def _unstopped(session: SessionId, why: str, now_ns: int) -> AlertRaised:
+    return AlertRaised(
+        at_ns=now_ns,
+        severity=Severity.WARNING,
+        component=SERVICE,
+        code="LT-006",
+        message=f"session {session} is stopped, but not as it would have itself: look at what it"
+        f" holds; its strategy's last word is missing: {why}",
+        fields={"session": session},
     )
 
 
