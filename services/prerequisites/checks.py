@@ -1,12 +1,13 @@
 """Every prerequisite as one row: what was found, what is needed. Pure; what is unknown fails."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from schemas.base import NS_PER_S
 from schemas.prerequisites import Check
-from schemas.results import BacktestResult, PaperDay
+from schemas.results import BacktestResult, PaperDay, StrategyTerms
 from services.prerequisites.config import LiveConfig
 
 UNKNOWN = "not known"
@@ -20,6 +21,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     strategy: str
     version: str
     """Of the strategy as it is now; empty where its code cannot be read."""
+
+    terms: StrategyTerms | None = None
+    """What the start would run with; None where no start is asked for."""
 
     backtests: tuple[BacktestResult, ...] | None = None
     """Of the strategy, by its name; None where the repository did not answer."""
@@ -94,19 +98,51 @@ def _version(facts: Facts) -> Check:
 
 
 def _sharpe(facts: Facts, config: LiveConfig) -> Check:
-    needed = f"latest backtest of this version with a Sharpe above {config.sharpe_min}"
+    own = "" if facts.terms is None else ", with the parameters and instruments of the start,"
+    needed = f"latest backtest of this version{own} with a Sharpe above {config.sharpe_min}"
     found, is_ok = UNKNOWN, False
     if facts.backtests is not None and facts.version:
         same = [r for r in facts.backtests if r.terms.strategy_version == facts.version]
-        if same:
-            latest = max(same, key=lambda result: (result.recorded_ns, result.id))
+        matching = [r for r in same if not _apart(r.terms, facts.terms)]
+        if matching:
+            latest = _latest(matching)
             sharpe = latest.figures.sharpe
             is_ok = sharpe is not None and sharpe > config.sharpe_min
             found = UNKNOWN if sharpe is None else f"{sharpe:.2f} in {latest.id}"
+        elif same:
+            latest = _latest(same)
+            differs = "; ".join(_apart(latest.terms, facts.terms))
+            found = f"{len(same)} of this version, the latest ({latest.id}) with {differs}"
         else:
             others = len(facts.backtests)
             found = f"none of it, {others} of other versions" if others else "none"
     return Check(name="backtest_sharpe", is_ok=is_ok, found=found, needed=needed)
+
+
+def _latest(results: Sequence[BacktestResult]) -> BacktestResult:
+    return max(results, key=lambda result: (result.recorded_ns, result.id))
+
+
+def _apart(ran: StrategyTerms, started: StrategyTerms | None) -> list[str]:
+    """Return what a backtest ran with and a start would not; nothing where there is no start."""
+    if started is None:
+        return []
+    found: list[str] = []
+    if sorted(ran.instruments) != sorted(started.instruments):
+        theirs, ours = ", ".join(ran.instruments), ", ".join(started.instruments) or "none"
+        found.append(f"instruments {theirs}, not {ours}")
+    for name in dict.fromkeys([*started.parameters, *ran.parameters]):
+        theirs, ours = _said(ran.parameters, name), _said(started.parameters, name)
+        if theirs != ours:
+            found.append(f"{name} {theirs}, not {ours}")
+    return found
+
+
+def _said(parameters: dict[str, Any], name: str) -> str:
+    """Return a parameter as it is stored: the same text only for the same value."""
+    if name not in parameters:
+        return "unset"
+    return msgspec.json.encode(parameters[name], order="deterministic").decode()
 
 
 def _days(facts: Facts, config: LiveConfig) -> Check:

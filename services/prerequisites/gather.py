@@ -12,7 +12,7 @@ from schemas.errors import SluiceError
 from schemas.executions import BookReported
 from schemas.health import GateReported, RecorderReported
 from schemas.prerequisites import Check
-from schemas.results import BacktestResult, PaperDay
+from schemas.results import BacktestResult, PaperDay, StrategyTerms
 from services.prerequisites.checks import Facts, judged
 from services.prerequisites.clients import client_checks
 from services.prerequisites.config import Endpoint, LiveConfig, Mode
@@ -79,20 +79,31 @@ def sources_of(settings: Settings) -> Sources:
 
 
 async def gathered(
-    strategy: str | None, version: str, sources: Sources, ask: Ask
+    strategy: str | None,
+    version: str,
+    sources: Sources,
+    ask: Ask,
+    terms: StrategyTerms | None = None,
 ) -> tuple[Check, ...]:
     """Return every check for a start of this strategy; what does not answer in time fails.
 
-    Without a strategy: of trading with the sessions that there are.
+    Args:
+        strategy: None: of trading with the sessions that there are.
+        version: of the strategy as it is now.
+        sources: where things are read.
+        ask: asks a service for its report.
+        terms: what the start would run with; None where no start is asked for.
     """
     try:
         async with asyncio.timeout(GATHER_TIMEOUT_S):
-            return await _all(strategy, version, sources, ask)
+            return await _all(strategy, version, sources, ask, terms)
     except TimeoutError:
         return (NOT_IN_TIME,)
 
 
-async def _all(strategy: str | None, version: str, sources: Sources, ask: Ask) -> tuple[Check, ...]:
+async def _all(
+    strategy: str | None, version: str, sources: Sources, ask: Ask, terms: StrategyTerms | None
+) -> tuple[Check, ...]:
     live = sources.live
     clients = client_checks(strategy or "", live, sources.data_dir)
     if live.mode is Mode.PAPER and not live.account:
@@ -109,6 +120,7 @@ async def _all(strategy: str | None, version: str, sources: Sources, ask: Ask) -
     facts = Facts(
         strategy=strategy or "",
         version=version,
+        terms=terms,
         backtests=backtests,
         days=days,
         limits_missing=None if gate is None else limits_missing(gate, sources.account),

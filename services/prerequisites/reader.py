@@ -7,8 +7,10 @@ from typing import Any
 from nats.errors import Error as NatsError
 
 from schemas.base import Event
+from schemas.control import StartRequest
 from schemas.errors import WireError
 from schemas.prerequisites import Check, PrerequisitesRead, PrerequisitesWanted
+from schemas.results import StrategyTerms
 from schemas.subjects import QUERY
 from schemas.wire import decode
 from services.prerequisites.gather import Sources, gathered
@@ -24,7 +26,8 @@ class PrerequisiteReader:
     Args:
         connection: of the service.
         sources: where things are read.
-        version_of: returns the version of the strategy of this name; empty where it has none.
+        terms_of: returns what this start would run with; without instruments where it cannot be
+            made, so that no result is of it, and without a version where its code has none.
         clock: returns now, in ns since the epoch.
     """
 
@@ -32,11 +35,11 @@ class PrerequisiteReader:
         self,
         connection: BusConnection,
         sources: Sources,
-        version_of: Callable[[str], str],
+        terms_of: Callable[[StartRequest], StrategyTerms],
         clock: Callable[[], int],
     ) -> None:
         self._connection, self._sources = connection, sources
-        self._version_of, self._clock = version_of, clock
+        self._terms_of, self._clock = terms_of, clock
         self._post: Post | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -60,9 +63,9 @@ class PrerequisiteReader:
 
     async def _look(self, wanted: PrerequisitesWanted) -> None:
         try:
-            name = wanted.request.strategy
-            version = self._version_of(name) if name else ""
-            checks = await gathered(name, version, self._sources, self._ask)
+            terms = self._terms_of(wanted.request)
+            name, version = wanted.request.strategy, terms.strategy_version
+            checks = await gathered(name, version, self._sources, self._ask, terms)
         except Exception as error:  # a check that breaks is one that does not stand
             found = f"{type(error).__name__}: {error}"
             checks = (Check(name="checks", is_ok=False, found=found, needed="checks that work"),)

@@ -9,8 +9,9 @@ import msgspec
 
 from schemas.base import Event
 from schemas.confirmations import ConfirmAsked, ConfirmRequest
-from schemas.control import SessionAsked, SessionRequest
+from schemas.control import SessionAsked, SessionRequest, StartRequest
 from schemas.errors import FieldError, UserError
+from schemas.results import StrategyTerms
 from schemas.subjects import CONFIRM, PAUSE, RESUME, STOP
 from services.prerequisites.config import Mode
 from services.prerequisites.gather import Sources, sources_of
@@ -30,6 +31,7 @@ from services.strategy.isolated.loading import isolated
 from services.strategy.manager import ManagerCore
 from services.strategy.measured import Measured, MeasureTerms
 from services.strategy.recording import SessionRecords
+from services.strategy.starts import Starts
 from services.strategy.versions import version_of
 
 REQUESTS = {STOP: commands.STOP, PAUSE: commands.PAUSE, RESUME: commands.RESUME}
@@ -67,7 +69,9 @@ def build(context: Context) -> Service:
         for subject, action in REQUESTS.items()
     }
     requests[CONFIRM] = RequestKind(ConfirmRequest, _confirm, "confirm")
-    reader = PrerequisiteReader(context.connection, sources, partial(_version, catalogue), clock)
+    starts = Starts(config, account, known, catalogue, core.hears, measured.currency_values)
+    terms_of = partial(_terms, catalogue, starts)
+    reader = PrerequisiteReader(context.connection, sources, terms_of, clock)
     children = Children(zygote, config, account, known, clock)
     records = SessionRecords(sources.repository, settings.data_dir, SERVICE, clock)
     return Service(
@@ -105,9 +109,17 @@ def _measured_by(settings: Settings, sources: Sources) -> MeasureTerms:
     )
 
 
-def _version(catalogue: Catalogue, name: str) -> str:
-    found = catalogue.find(name)
-    return "" if isinstance(found, FieldError) else version_of(found)
+def _terms(catalogue: Catalogue, starts: Starts, request: StartRequest) -> StrategyTerms:
+    """Return what this start would run with; without instruments where it cannot be made."""
+    strategy = catalogue.find(request.strategy or "")
+    created, _ = starts.check(request, "", 1, 0)
+    return StrategyTerms(
+        strategy=request.strategy or "",
+        strategy_version="" if isinstance(strategy, FieldError) else version_of(strategy),
+        parameters={} if created is None else created.parameters,
+        instruments=() if created is None else created.instruments,
+        share_class=request.share_class,
+    )
 
 
 def _confirm(request_id: str, request: ConfirmRequest, now_ns: int) -> Event:

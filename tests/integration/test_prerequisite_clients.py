@@ -287,6 +287,22 @@ def test_with_a_real_venue_and_all_that_was_stored_every_check_stands(tmp_path: 
 
 
 @pytest.mark.req("S-05")
+def test_a_stored_backtest_of_other_parameters_is_none_of_this_start(tmp_path: Path) -> None:
+    async def test() -> None:
+        await fill(RepositoryConfig(), tmp_path)
+        live = LiveConfig(mode=Mode.LIVE, account=ACCOUNT)
+        found: list[bool] = []
+        for parameters in (TERMS.parameters, TERMS.parameters | {"slow": 77}):
+            started = msgspec.structs.replace(TERMS, parameters=parameters)
+            where = sources(live, tmp_path)
+            checks = await gathered("ema_cross", "v1", where, healthy, started)
+            found += [each.is_ok for each in checks if each.name == "backtest_sharpe"]
+        assert found == [True, False]
+
+    run(test())
+
+
+@pytest.mark.req("S-05")
 def test_of_the_paper_exchange_a_live_start_says_that_an_adapter_is_missing(
     tmp_path: Path,
 ) -> None:

@@ -226,3 +226,56 @@ def test_without_the_guard_the_same_start_would_trade() -> None:
     rig.core._real_money = Open(LIVE, "prod", ACCOUNT)
     rig.start(live_account=ACCOUNT)
     assert len(every(SessionCreated, rig.said)) == 1
+
+
+# the very parameters and instruments of the start
+
+
+def run_with(number: int, *instruments: str, **parameters: Any) -> BacktestResult:
+    made = backtest(1.5, number)
+    symbols = tuple(map(InstrumentId, instruments or ("sim:ALPHA",)))
+    changed = msgspec.structs.replace(terms(), parameters=parameters, instruments=symbols)
+    return msgspec.structs.replace(made, terms=changed)
+
+
+STARTED = msgspec.structs.replace(terms(), parameters={"fast": 12, "share": "0.1"})
+
+
+def sharpe_of(*backtests: BacktestResult) -> Check:
+    facts = msgspec.structs.replace(GOOD, backtests=backtests, terms=STARTED)
+    [row] = [row for row in judged(facts, LIVE) if row.name == "backtest_sharpe"]
+    return row
+
+
+def test_a_backtest_of_the_starts_own_parameters_and_instruments_counts() -> None:
+    own = run_with(1, fast=12, share="0.1")
+    assert sharpe_of(own).is_ok
+    assert sharpe_of(own, run_with(2, fast=3, share="0.1")).found == f"1.50 in {own.id}"
+
+
+@pytest.mark.parametrize(
+    ("other", "differs"),
+    [
+        (run_with(1, fast=10, share="0.1"), "fast 10, not 12"),
+        (run_with(1, share="0.1"), "fast unset, not 12"),
+        (run_with(1, fast="12", share="0.1"), 'fast "12", not 12'),
+        (run_with(1, fast=12, share="0.1", slow=30), "slow 30, not unset"),
+        (run_with(1, "sim:BETA", fast=12, share="0.1"), "instruments sim:BETA, not sim:ALPHA"),
+        (
+            run_with(1, "sim:ALPHA", "sim:BETA", fast=12, share="0.2"),
+            'instruments sim:ALPHA, sim:BETA, not sim:ALPHA; share "0.2", not "0.1"',
+        ),
+    ],
+)
+def test_a_backtest_of_other_parameters_or_instruments_does_not(
+    other: BacktestResult, differs: str
+) -> None:
+    row = sharpe_of(other, backtest(9.0, 2, "old"))
+    assert (row.is_ok, row.found) == (
+        False,
+        f"1 of this version, the latest ({other.id}) with {differs}",
+    )
+    assert row.needed == (
+        "latest backtest of this version, with the parameters and instruments of the start,"
+        " with a Sharpe above 1"
+    )

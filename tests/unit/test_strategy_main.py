@@ -7,18 +7,21 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import msgspec
 import pytest
 
-from schemas.base import BootId, SessionId
+from schemas.base import BootId, InstrumentId, SessionId
 from schemas.control import SessionAsked, SessionRequest
 from schemas.errors import UserError
 from schemas.market import QuoteReceived
+from schemas.results import StrategyTerms
 from services.runtime.serve import Context, Service
 from services.runtime.settings import load_settings
 from services.strategy.__main__ import build
 from services.strategy.measured import Measured
+from tests.strategy_rig import request
 
 OWN = """
 from services.strategy.interface import Parameters, Strategy
@@ -105,3 +108,23 @@ def test_a_request_becomes_the_event_of_its_action(action: str, tmp_path: Path) 
     assert kind.make("r1", asked, 7) == SessionAsked(
         at_ns=7, request_id="r1", action=action, request=asked
     )
+
+
+@pytest.mark.req("S-05")
+def test_a_start_is_checked_by_what_it_would_run_with_defaults_included(tmp_path: Path) -> None:
+    section = {"isolation": "none", "parameters": {"ema_cross": {"slow": 40}}}
+    with built(tmp_path, section) as service:
+        core, reader = service.core, cast(Any, service.adapter)._adapters[2]
+        asked = request("ema_cross", symbols=("ALPHA",), config_overrides={"fast": 5})
+        terms: StrategyTerms = reader._terms_of(asked)
+        created, _ = cast(Any, core)._sessions._starts.check(asked, "", 1, 0)
+        wrong = msgspec.structs.replace(asked, config_overrides={"fast": 50})
+        assert reader._terms_of(wrong).instruments == ()
+    assert terms == StrategyTerms(
+        strategy="ema_cross",
+        strategy_version=created.strategy_version,
+        parameters=created.parameters,
+        instruments=(InstrumentId("sim:ALPHA"),),
+    )
+    assert (terms.parameters["fast"], terms.parameters["slow"]) == (5, 40)
+    assert len(terms.parameters) > 2
