@@ -258,3 +258,20 @@ def test_a_file_that_is_no_database_is_refused_with_its_name(tmp_path: Path) -> 
 def test_an_url_of_no_use_or_with_a_password_is_refused(url: str, wanted: str) -> None:
     with pytest.raises(ValueError, match=wanted):
         RepositoryConfig(url=url)
+
+
+@pytest.mark.req("S-13")
+@pytest.mark.parametrize(
+    ("ci", "outcome", "said"),
+    [
+        ("true", pytest.fail.Exception, "no PostgreSQL server in CI"),
+        ("", pytest.skip.Exception, "SKIPPED LOUDLY: no PostgreSQL server"),
+    ],
+)
+def test_without_a_server_these_tests_fail_in_ci_and_are_skipped_aloud_elsewhere(
+    ci: str, outcome: type[BaseException], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr("tests.postgres.binaries", lambda: None)
+    with pytest.raises(outcome, match=said), postgres():
+        pass
