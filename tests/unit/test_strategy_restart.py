@@ -351,3 +351,24 @@ def test_a_core_restored_from_any_part_of_its_journal_can_be_described() -> None
 def _restore(core: StrategyCore, kept: list[Event]) -> None:
     for event in kept:
         core.restore(event)
+
+
+@pytest.mark.req("S-14", "S-03")
+def test_a_failed_session_stays_failed_keeps_its_position_and_is_told_nothing_more() -> None:
+    rig = StrategyRig()
+    session = rig.start("failsatthird")
+    for _ in range(2):
+        rig.tell(rig.fill(only(SignalRaised, rig.tell(quote()))))
+    assert every(SignalRaised, rig.tell(quote())) == [], "nothing is closed"
+    rig.restart()
+    rig.tell(None)
+    found = rig.core.sessions[session]
+    assert (found.state, found.book.portfolio.quantity(ALPHA)) == (
+        SessionState.FAILED,
+        Decimal(2),
+    )
+    rig.said.clear()
+    rig.start(None)
+    rig.tell(quote())
+    assert every(SignalRaised, rig.said) == []
+    assert every(SessionStateChanged, rig.said) == []
