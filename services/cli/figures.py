@@ -61,6 +61,7 @@ def document(fold: "FiguresFold") -> dict[str, Any]:
         "account": fold.account,
         **fold.figures(),
         "attribution": parts,
+        "marks": fold.marks,
         "shares": {name: each.attribution(By.SYMBOL) for name, each in fold.sessions.items()},
         "positions": {name: views for name, views in holdings.items() if name},
         "account_positions": holdings.get("", ()),

@@ -1,10 +1,13 @@
 """Business figures made from the record alone (R-03, O-07): the same fold as everywhere.
 
-Prices come from the record too: from valuations, and from the quotes that decisions were made
-against. Sessions are measured exactly as the strategy service measures them while they live.
+Prices come from the record too, each part's from where the live figure has them: the book and its
+days from the account's valuations, as the breaker tells them; sessions, strategies and what profit
+is divided by from the sessions' valuations and the quotes of decisions, as the strategy service
+does. So each is what was told while it lived, to the last digit; between the two lies what prices
+did in the seconds between the two valuations.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 import msgspec
@@ -90,13 +93,25 @@ class _Strategy(Performance):
     def __init__(self, terms: Terms, strategy: str) -> None:
         super().__init__(terms)
         self._strategy = strategy
-        self._members: set[SessionId] = set()  # asked for membership only, never iterated
+        self._members: set[SessionId] = set()  # both asked for membership only
+        self._traded: set[InstrumentId] = set()
 
     def update(self, event: Event) -> None:
-        """Fold one event in; a session of the strategy is a member from its creation on."""
+        """Fold one event in; a session of the strategy is a member from its creation on.
+
+        What is of others, and prices of what nobody here trades, changes nothing: not even when it
+        is valued.
+        """
         if isinstance(event, SessionCreated) and event.strategy == self._strategy:
             self._members.add(event.session)
-        super().update(event)
+            self._traded.update(event.instruments)
+        if isinstance(event, QuoteReceived):
+            is_ours = event.instrument in self._traded
+        else:
+            session = getattr(event, "session", None)
+            is_ours = session is None or session in self._members
+        if is_ours:
+            super().update(event)
 
     def _is_ours(self, account: AccountId, session: SessionId) -> bool:
         return self.terms.account in (None, account) and session in self._members
@@ -113,6 +128,7 @@ class FiguresFold:
         holdings: by session, and of the whole account under an empty name: the same fold as live.
         terms: of the account.
         last: the newest valuation that was told.
+        marks: what each instrument is valued at, in the account and in the sessions.
     """
 
     def __init__(self, account: AccountId) -> None:
@@ -125,6 +141,7 @@ class FiguresFold:
         self.holdings: dict[str, Portfolio] = {}
         self.terms: TermsDeclared | None = None
         self.last: AccountMarked | None = None
+        self.marks: dict[str, dict[InstrumentId, Decimal]] = {"account": {}, "sessions": {}}
         self._early: list[Event] = []
         self._raised: dict[SignalId, SignalRaised] = {}
         self._traded: dict[SessionId, tuple[InstrumentId, ...]] = {}
@@ -203,9 +220,9 @@ class FiguresFold:
             case SignalDecided():
                 self._decided(event)
             case SessionValued(marks=marks):
-                self._quote(event.at_ns, marks)
+                self._marked_by("sessions", event.at_ns, marks)
             case AccountMarked(account=self.account, marks=marks):
-                self._quote(event.at_ns, marks, is_for_sessions=False)
+                self._marked_by("account", event.at_ns, marks)
             case QuoteReceived() | TradeReceived() | BarClosed():
                 pass  # live figures are made from what is recorded everywhere, not from these
             case _:
@@ -217,18 +234,27 @@ class FiguresFold:
         raised = self._raised.pop(event.signal_id, None)
         if raised is not None:
             if event.bid is not None and event.ask is not None:
-                self._quote_one(raised.at_ns, event.instrument, event.bid, event.ask)
+                quote = _quote(raised.at_ns, event.instrument, event.bid, event.ask)
+                self.marks["sessions"][event.instrument] = (event.bid + event.ask) / 2
+                for fold in (self._whole(), *self._parts_of(event.instrument)):
+                    fold.update(quote)
             self._update(raised)
+            mark = self.marks["account"].get(event.instrument)
+            if mark is not None:  # that quote tells what the order cost, not what the book is worth
+                self._whole().update(_quote(raised.at_ns, event.instrument, mark, mark))
         self._update(event)
 
     def _update(self, event: Event) -> None:
+        """Fold it into the book and the parts; of sessions only where it is that session's own.
+
+        One that is nobody's, as a settlement, is everybody's.
+        """
         if isinstance(event, SessionCreated) and event.account == self.account:
             self._create(event)
-        assert self.book is not None, "terms come first"
-        assert self._parts is not None, "terms come first"
-        whole = (self.book, self._parts)
-        for fold in (*whole, *self.strategies.values(), *self.sessions.values()):
-            fold.update(event)
+        session = getattr(event, "session", None)
+        for fold in (self._whole(), *self._parts_of()):
+            if session is None or fold.terms.session in (None, session):
+                fold.update(event)
 
     def _create(self, event: SessionCreated) -> None:
         own = msgspec.structs.replace(
@@ -243,37 +269,24 @@ class FiguresFold:
         if event.strategy not in self.strategies:
             self.strategies[event.strategy] = _Strategy(own, event.strategy)
 
-    def _quote(
-        self,
-        at_ns: int,
-        marks: Mapping[InstrumentId, Decimal],
-        *,
-        is_for_sessions: bool = True,
-    ) -> None:
-        for instrument, mark in marks.items():
-            self._quote_one(at_ns, instrument, mark, mark, is_for_sessions=is_for_sessions)
-
-    def _quote_one(
-        self,
-        at_ns: int,
-        instrument: InstrumentId,
-        bid: Decimal,
-        ask: Decimal,
-        *,
-        is_for_sessions: bool = True,
-    ) -> None:
-        quote = QuoteReceived(
-            at_ns=at_ns, instrument=instrument, bid=bid, bid_size=ZERO, ask=ask, ask_size=ZERO
-        )
+    def _whole(self) -> Performance:
         assert self.book is not None, "terms come first"
+        return self.book
+
+    def _parts_of(self, instrument: InstrumentId | None = None) -> Iterable[Performance]:
+        """Yield what is measured at the sessions' prices; of sessions those that trade it."""
         assert self._parts is not None, "terms come first"
-        self.book.update(quote)
-        if not is_for_sessions:
-            return
-        for fold in (self._parts, *self.strategies.values()):
-            fold.update(quote)
+        yield self._parts
+        yield from self.strategies.values()
         for session, fold in self.sessions.items():
-            if instrument in self._traded[session]:
+            if instrument is None or instrument in self._traded[session]:
+                yield fold
+
+    def _marked_by(self, whose: str, at_ns: int, marks: Mapping[InstrumentId, Decimal]) -> None:
+        for instrument, mark in marks.items():
+            self.marks[whose][instrument] = mark
+            quote = _quote(at_ns, instrument, mark, mark)
+            for fold in (self._whole(),) if whose == "account" else self._parts_of(instrument):
                 fold.update(quote)
 
     def _hold(self, event: Event) -> None:
@@ -328,6 +341,12 @@ class FiguresFold:
         day.closing, self.last = event.equity, event
         day.low = event.equity if day.low is None else min(day.low, event.equity)
         day.drawdown_max = max(day.drawdown_max, event.drawdown)
+
+
+def _quote(at_ns: int, instrument: InstrumentId, bid: Decimal, ask: Decimal) -> QuoteReceived:
+    return QuoteReceived(
+        at_ns=at_ns, instrument=instrument, bid=bid, bid_size=ZERO, ask=ask, ask_size=ZERO
+    )
 
 
 def in_share_class(values: Mapping[str, Decimal], share_class: str) -> Mapping[str, Decimal]:
