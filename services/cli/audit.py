@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 audit_app = App(name="audit", help="The record: is it whole, and what does it say?")
 audit_app.command("services.cli.audit_rebuild:rebuild", name="rebuild")
+audit_app.command("services.cli.audit_retention:retention", name="retention")
 
 Record = Annotated[Path | None, Parameter(help="Folder of the record; else `record` in the data.")]
 SHOWN_CHARS = 120

@@ -11,8 +11,18 @@ NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long each kind of record is kept, in days. What is older is removed, once a day."""
 
-    record_days: Positive = 2_557
-    """The chained journal: signals, decisions, orders, executions, control; seven years."""
+    orders_days: Positive = 2_557
+    """Signals, decisions, orders, executions: in the chained journal, and their copies in streams;
+    seven years."""
+
+    control_days: Positive = 2_557
+    """All else in the chained journal: halts, starts, sessions, breakers, alerts, valuations."""
+
+    market_days: Positive = 30
+    """Prices, where `chain_market` puts them into the chained journal."""
+
+    record_days: Positive | None = None
+    """In place of the three above: one age for all that is in the chained journal."""
 
     logs_days: Positive = 30
     """What the processes wrote, and the JSON Lines of days past."""

@@ -11,8 +11,9 @@ from nats.aio.client import Client
 from schemas.base import NS_PER_S
 from schemas.errors import BusError
 from schemas.streams import StreamSpec
+from services.recorder import profile
 from services.recorder.config import RecorderConfig
-from services.recorder.profile import differences, stream_config, weaknesses
+from services.recorder.profile import differences, stream_config, wanted_streams, weaknesses
 
 REQUEST_S = 2.0
 NOT_FOUND = 404
@@ -77,6 +78,23 @@ async def ensure_stream(connection: Client, spec: StreamSpec, config: RecorderCo
         answer = await request(connection, f"STREAM.CREATE.{spec.name}", wanted)
         found = answer["config"]
     return weaknesses(found, wanted)
+
+
+async def kept_longer(connection: Client, config: RecorderConfig) -> list[str]:
+    """Return which streams keep messages beyond the age of their policy, in words.
+
+    Those made by an older release know no age. They are no less durable, so nothing waits for it.
+
+    Raises:
+        JetStreamError: the server says no.
+        nats.errors.Error: the server cannot be reached in time.
+    """
+    told: list[str] = []
+    for spec in wanted_streams(config):
+        found = await found_stream(connection, spec)
+        if found is not None:
+            told += profile.kept_longer(found, stream_config(spec, config))
+    return told
 
 
 async def found_stream(connection: Client, spec: StreamSpec) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ import msgspec
 from schemas.base import NS_PER_S
 from schemas.streams import CONTROL, MARKET, STREAMS, StreamSpec
 from services.recorder.config import RecorderConfig
+from services.recorder.policy import DAY_NS, chain_days, kind_of
 
 NO_LIMIT = -1
 SYNC_ALWAYS = "sync_always"
@@ -16,7 +17,6 @@ SYNC_ALWAYS = "sync_always"
 STREAM_DAYS_MIN = 31
 """Days that a stream keeps what is to be recorded, however short the record itself is kept."""
 
-DAY_NS = 86_400 * NS_PER_S
 CLUSTER_REPLICAS = 3
 """Servers of a cluster that must keep each stream: one may be lost with its disk."""
 
@@ -61,7 +61,7 @@ def recorded_streams(config: RecorderConfig) -> tuple[StreamSpec, ...]:
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """Return what a stream has otherwise than it should, one text a field."""
     return [
-        f"{wanted['name']}.{field} is {_plain(found.get(field))}, wanted {_plain(value)}"
+        f"{wanted['name']}.{field} is {_said(field, found)}, wanted {_said(field, wanted)}"
         for field, value in wanted.items()
         if _plain(found.get(field)) != _plain(value)
     ]
@@ -69,9 +69,20 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
 
 def weaknesses(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """Return the differences that make a stream less durable: what is kept longer is not less."""
+    is_longer = _is_kept_longer(found, wanted)
+    return differences(found, {**wanted, "max_age": found.get("max_age")} if is_longer else wanted)
+
+
+def kept_longer(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Return in words that a stream keeps messages beyond their age; empty: it does not."""
+    if not _is_kept_longer(found, wanted):
+        return []
+    return differences({**wanted, "max_age": found.get("max_age")}, wanted)
+
+
+def _is_kept_longer(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     age_ns, found_ns = wanted["max_age"], found.get("max_age") or 0
-    is_kept_longer = age_ns and (not found_ns or found_ns > age_ns)
-    return differences(found, {**wanted, "max_age": found_ns} if is_kept_longer else wanted)
+    return bool(age_ns) and (not found_ns or found_ns > age_ns)
 
 
 def _age_ns(spec: StreamSpec, config: RecorderConfig) -> int:
@@ -84,11 +95,16 @@ def _age_ns(spec: StreamSpec, config: RecorderConfig) -> int:
         return config.market_age_s_max * NS_PER_S
     if spec is CONTROL:
         return 0
-    return max(config.retention.record_days, STREAM_DAYS_MIN) * DAY_NS
+    days = chain_days(config.retention)[kind_of(spec.name)]
+    return max(days, STREAM_DAYS_MIN) * DAY_NS
 
 
 def durability(
-    problems: Sequence[str], servers: Mapping[str, Mapping[str, Any] | None], *, replicas: int
+    problems: Sequence[str],
+    servers: Mapping[str, Mapping[str, Any] | None],
+    *,
+    replicas: int,
+    longer: Sequence[str] = (),
 ) -> Durability:
     """Return the verdict.
 
@@ -97,6 +113,7 @@ def durability(
         servers: by the address of its monitoring, each server's own account of its configuration;
             None if it could not be asked.
         replicas: how many servers keep each stream, as configured.
+        longer: which streams keep more than their policy asks for, in words: no less durable.
     """
     why_not = [*problems, *_unsynced(servers)]
     told = [each for each in servers.values() if each is not None]
@@ -112,8 +129,16 @@ def durability(
             "can be asked whether they sync: name the monitoring of each in bus.monitor_url"
         )
     if why_not:
-        return Durability(is_durable=False, detail="; ".join(why_not))
-    return Durability(is_durable=True, detail="every write is on the disk before it counts")
+        return Durability(is_durable=False, detail="; ".join([*why_not, *_to_apply(longer)]))
+    told_well = ["every write is on the disk before it counts", *_to_apply(longer)]
+    return Durability(is_durable=True, detail="; ".join(told_well))
+
+
+def _to_apply(longer: Sequence[str]) -> list[str]:
+    """Return what a person can do about streams that keep more than they should."""
+    if not longer:
+        return []
+    return [f"kept longer than its policy, until `sluice streams --apply`: {', '.join(longer)}"]
 
 
 def _unsynced(servers: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:
@@ -134,6 +159,14 @@ def _unsynced(servers: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:
                 f"the server at {where} syncs its files every two minutes: set `sync_interval: "
                 "always` in the jetstream section of its configuration"
             )
+
+
+def _said(field: str, config: Mapping[str, Any]) -> Any:
+    """Return a field's value for people: an age in days, as the policy has it."""
+    value = _plain(config.get(field))
+    if field != "max_age":
+        return value
+    return "without end" if value is None else f"{value / DAY_NS:g} days"
 
 
 def _plain(value: Any) -> Any:

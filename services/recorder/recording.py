@@ -31,9 +31,10 @@ from services.recorder.config import RecorderConfig
 from services.recorder.core import SERVICE
 from services.recorder.events_log import EventsLog
 from services.recorder.journal import Journal, Place
+from services.recorder.policy import DAY_NS
 from services.recorder.profile import durability, recorded_streams, wanted_streams
 from services.recorder.pull import Pull
-from services.recorder.retention import DAY_NS, enforce
+from services.recorder.retention import enforce
 from services.recorder.witness import Witness
 from services.runtime.ending import end
 from services.runtime.fastpath import BusConnection
@@ -176,8 +177,9 @@ class Recording:
                     raise
                 problems.append(f"{spec.name} is not kept: {error.fields['found']}")
                 self._recorded = tuple(each for each in self._recorded if each is not spec)
+        longer = await jetstream.kept_longer(self._connection, self._config)
         servers = await asyncio.to_thread(jetstream.read_servers, self._monitor_urls)
-        found = durability(problems, servers, replicas=self._config.replicas)
+        found = durability(problems, servers, replicas=self._config.replicas, longer=longer)
         read = DurabilityRead(at_ns=self._clock(), is_durable=found.is_durable, detail=found.detail)
         self._post(read)
 

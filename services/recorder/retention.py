@@ -1,7 +1,8 @@
 """What is old enough goes, by the policy of its kind; what went is written into the record (R-06).
 
-Of the chain only whole files go, from its beginning. A signed tombstone says where it goes on, so
-that the rest verifies; the record says what was removed and by which rule before anything is.
+Of the chain only whole files go, from its beginning, and each when all the records in it may (see
+`policy`). A signed tombstone says where it goes on, so that the rest verifies; the record says what
+was removed and by which rule before anything is.
 """
 
 import itertools
@@ -11,16 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from schemas.base import NS_PER_S
 from schemas.errors import StateError
 from services.recorder.chain import hash_of, read_line
 from services.recorder.checkpoints import RecordKey, Tombstone
 from services.recorder.config import Retention
 from services.recorder.journal import Journal
 from services.recorder.own import REMOVED, TOMBSTONES, read_tombstones
+from services.recorder.policy import DAY_NS, chain_days, in_words, kind_of
 from services.recorder.reader import first_n, last_line, lines, segments
-
-DAY_NS = 86_400 * NS_PER_S
 
 
 class Removed(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +60,7 @@ def enforce(
     """
     try:
         found = [
-            *_of_record(journal, key, policy.record_days, now_ns),
+            *_of_record(journal, key, policy, now_ns),
             *_of_files(journal, _kinds(data_dir, events_dir, policy), now_ns),
         ]
     except OSError as error:
@@ -71,7 +70,9 @@ def enforce(
     return found
 
 
-def _of_record(journal: Journal, key: RecordKey, days: int, now_ns: int) -> Iterator[Removed]:
+def _of_record(
+    journal: Journal, key: RecordKey, policy: Retention, now_ns: int
+) -> Iterator[Removed]:
     folder = journal.folder
     gone_n = max((each.last_n for each in read_tombstones(folder)), default=0)
     files = segments(folder)
@@ -79,10 +80,27 @@ def _of_record(journal: Journal, key: RecordKey, days: int, now_ns: int) -> Iter
         if first_n(following) <= gone_n + 1:
             path.unlink()  # its tombstone stands: a crash came between
             continue
-        last = last_line(path, path.stat().st_size - 1)
-        if read_line(last).recv_ns >= now_ns - days * DAY_NS:
+        kinds = _kinds_if_old(path, policy, now_ns)
+        if kinds is None:
             return
-        yield _bury(journal, key, path, last, f"the record is kept {days} days", now_ns)
+        last = last_line(path, path.stat().st_size - 1)
+        yield _bury(journal, key, path, last, in_words(policy, kinds), now_ns)
+
+
+def _kinds_if_old(path: Path, policy: Retention, now_ns: int) -> frozenset[str] | None:
+    """Return the kinds in a file of which all is older than its kind is kept; None: some is not.
+
+    It is read up to the first record that stays, which is most often the first.
+    """
+    before_ns = {kind: now_ns - days * DAY_NS for kind, days in chain_days(policy).items()}
+    kinds = set()
+    for line in lines(path):
+        record = read_line(line)
+        kind = kind_of(record.stream)
+        if record.recv_ns >= before_ns[kind]:
+            return None
+        kinds.add(kind)
+    return frozenset(kinds) or None
 
 
 def _bury(

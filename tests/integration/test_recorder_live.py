@@ -22,9 +22,9 @@ from nats import errors as nats_errors
 from schemas.base import NS_PER_S
 from schemas.control import HaltRequested
 from schemas.health import AlertRaised
-from schemas.streams import FILLS, ORDERS, STREAMS
+from schemas.streams import AUDIT, FILLS, ORDERS, STREAMS
 from services.recorder.chain import Head
-from services.recorder.config import RecorderConfig
+from services.recorder.config import RecorderConfig, Retention
 from services.recorder.core import STALLED_NS
 from services.recorder.jetstream import (
     JetStreamError,
@@ -34,6 +34,7 @@ from services.recorder.jetstream import (
     request,
 )
 from services.recorder.journal import Journal, verify_folder
+from services.recorder.profile import stream_config
 from services.recorder.recording import Recording
 from services.runtime.fastpath import BusConnection
 from services.runtime.keys import SYNC_ALWAYS
@@ -490,6 +491,41 @@ def test_the_verdict_on_durability_is_that_of_the_server_itself(
             assert found.is_durable == (sync_interval == SYNC_ALWAYS)
             word = "durable: every write is on the disk" if found.is_durable else "NOT DURABLE"
             assert found.detail.startswith(word)
+
+    try:
+        run(scenario())
+    finally:
+        server.stop()
+
+
+@pytest.mark.req("R-06")
+def test_a_stream_of_an_older_release_is_durable_and_says_how_its_age_is_applied(
+    tmp_path: Path,
+) -> None:
+    server = GuardedServer(tmp_path / "bus", sync_interval=SYNC_ALWAYS)
+    ages = {"ORDERS": "2557 days", "FILLS": "2557 days", "AUDIT": "400 days"}
+    config = msgspec.structs.replace(CONFIG, retention=Retention(control_days=400))
+
+    async def scenario() -> None:
+        older = await server.connect("recorder")
+        for spec in (ORDERS, FILLS, AUDIT):
+            ageless = {**stream_config(spec, CONFIG), "max_age": 0}
+            await request(older, f"STREAM.CREATE.{spec.name}", ageless)
+        async with recording(tmp_path, monitored(server), config) as rig:
+            await rig.ready()
+            found = rig.core.describe(0)
+            told = ", ".join(f"{n}.max_age is without end, wanted {a}" for n, a in ages.items())
+            apply = "kept longer than its policy, until `sluice streams --apply`"
+            begin = "durable: every write is on the disk before it counts; "
+            assert (found.is_durable, found.detail) == (True, f"{begin}{apply}: {told}")
+        keeper = await server.connect("supervisor")
+        for spec in (ORDERS, FILLS, AUDIT):
+            assert await mend_stream(keeper, spec, config) == []
+        async with recording(tmp_path, monitored(server), config) as rig:
+            await rig.ready()
+            assert rig.core.describe(0).detail == begin.removesuffix("; ")
+        for connection in (older, keeper):
+            await connection.close()
 
     try:
         run(scenario())

@@ -27,11 +27,11 @@ def test_no_stream_lets_a_message_be_deleted_or_purged(spec: StreamSpec) -> None
 
 
 @pytest.mark.req("R-06")
-@pytest.mark.parametrize(("record_days", "days"), [(2_557, 2_557), (7, 31)])
+@pytest.mark.parametrize(("orders_days", "days"), [(2_557, 2_557), (7, 31)])
 def test_copies_in_streams_go_with_the_record_but_never_before_it(
-    record_days: int, days: int
+    orders_days: int, days: int
 ) -> None:
-    config = RecorderConfig(retention=Retention(record_days=record_days))
+    config = RecorderConfig(retention=Retention(orders_days=orders_days, control_days=400))
     limits = {
         s.name: (stream_config(s, config)["max_age"], stream_config(s, config)["max_bytes"])
         for s in STREAMS
@@ -41,7 +41,7 @@ def test_copies_in_streams_go_with_the_record_but_never_before_it(
         "CONTROL": (0, -1),
         "ORDERS": (days * day_ns, -1),
         "FILLS": (days * day_ns, -1),
-        "AUDIT": (days * day_ns, -1),
+        "AUDIT": (400 * day_ns, -1),
         "MARKET": (day_ns, 2 * 1024**3),
     }
 

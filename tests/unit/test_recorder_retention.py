@@ -1,20 +1,23 @@
 """What is too old goes, the record says so, and what is left verifies (R-06)."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from services.cli.__main__ import run
 from services.recorder import retention
 from services.recorder.audit import Verdict, verify_record
-from services.recorder.chain import Message
+from services.recorder.chain import Message, read_line
 from services.recorder.config import RecorderConfig, Retention
 from services.recorder.journal import NOTE, Journal
 from services.recorder.key_file import PUBLIC, ensure_record_key, read_public_keys
 from services.recorder.own import TOMBSTONES
-from services.recorder.reader import records, segments
-from services.recorder.retention import DAY_NS, Removed, enforce
+from services.recorder.policy import DAY_NS, chain_days, rules
+from services.recorder.reader import lines, records, segments
+from services.recorder.retention import Removed, enforce
 from services.recorder.witness import Witness
 
 pytestmark = pytest.mark.req("R-06")
@@ -24,14 +27,17 @@ POLICY = Retention(record_days=10, logs_days=3)
 class Kept:
     """A record with one message a day for thirty days, some days a file, signed each day."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, streams: Sequence[str] = ("X",) * 30, policy: Retention = POLICY
+    ) -> None:
         self.data_dir = folder
         self.key = ensure_record_key(folder / "keys")
+        self.policy = policy
         self.journal = Journal(folder / "record", file_bytes_max=600)
         self.witness = Witness(folder / "record", self.key, RecorderConfig())
-        for day in range(1, 31):
+        for day, stream in enumerate(streams, start=1):
             at_ns = day * DAY_NS
-            self.journal.append([Message("X", day, "order.x", at_ns, b"{}", at_ns)])
+            self.journal.append([Message(stream, day, "order.x", at_ns, b"{}", at_ns)])
             self.witness.look(self.journal.head, at_ns)
 
     def enforce(self, day: int) -> list[Removed]:
@@ -40,7 +46,7 @@ class Kept:
             self.key,
             data_dir=self.data_dir,
             events_dir=self.data_dir / "logs" / "events",
-            policy=POLICY,
+            policy=self.policy,
             now_ns=day * DAY_NS,
         )
 
@@ -67,6 +73,92 @@ def test_whole_files_older_than_the_policy_go_and_the_rest_verifies(tmp_path: Pa
     assert told[0]["policy"] == "the record is kept 10 days"
     assert kept.enforce(30) == []
     kept.journal.close()
+
+
+MIXED = Retention(orders_days=20, control_days=5, market_days=2)
+
+
+NAMES = {"o": "ORDERS", "f": "FILLS", "c": "CONTROL", "a": "AUDIT", "m": "MARKET"}
+
+
+def mixed(folder: Path, streams: str) -> Kept:
+    """A record of one message a day; which stream it came by says the letter of the day."""
+    return Kept(folder, [NAMES[letter] for letter in streams], MIXED)
+
+
+@pytest.mark.parametrize(
+    ("streams", "first_left", "policy"),
+    [
+        ("m" * 30, 29, "the record is kept 2 days"),
+        ("c" * 30, 26, "the record is kept 5 days"),
+        (
+            "af" * 15,
+            11,
+            "a file of the record goes when all in it may; days kept: control 5, orders 20",
+        ),
+        (
+            "mc" * 15,
+            26,
+            "a file of the record goes when all in it may; days kept: control 5, market 2",
+        ),
+        (
+            "o" + "m" * 29,
+            29,
+            "a file of the record goes when all in it may; days kept: market 2, orders 20",
+        ),
+    ],
+)
+def test_each_kind_has_an_age_and_the_longest_in_a_file_governs_it(
+    tmp_path: Path, streams: str, first_left: int, policy: str
+) -> None:
+    kept = mixed(tmp_path, streams)
+    files = [[r.n for r in map(read_line, lines(p))] for p in segments(tmp_path / "record")]
+    removed = kept.enforce(31)
+    days = {"m": 2, "a": 5, "c": 5, "o": 20, "f": 20}
+    stays = [any(n + days[streams[n - 1]] >= 31 for n in numbers) for numbers in files]
+    left = files[stays.index(True)]
+    assert (removed[0].policy, removed[-1].last_n + 1) == (policy, left[0])
+    assert first_left in left
+    kept.journal.close()
+
+
+def test_an_order_holds_back_what_lies_behind_its_file(tmp_path: Path) -> None:
+    kept = mixed(tmp_path, "m" * 4 + "o" + "m" * 25)
+    first_file_of_order = next(
+        path for path in segments(tmp_path / "record") if path.read_bytes().count(b'"ORDERS"')
+    )
+    kept.enforce(24)
+    assert segments(tmp_path / "record")[0] == first_file_of_order
+    kept.enforce(26)
+    assert not first_file_of_order.exists()
+    kept.journal.close()
+
+
+@pytest.mark.parametrize("chain_market", [False, True])
+def test_the_policy_says_in_words_what_is_kept_longer_than_asked_for(chain_market: bool) -> None:
+    config = RecorderConfig(retention=Retention(), chain_market=chain_market)
+    found = {each.kind: (each.days, each.kept_days, each.why) for each in rules(config)}
+    market = {
+        "market": (
+            30,
+            2_557,
+            "it lies in one chain with orders, kept 2557 days: a file goes when all that is in it "
+            "may; recorder.chain_market = false keeps prices in their stream alone",
+        )
+    }
+    assert found == {
+        "orders": (2_557, 2_557, ""),
+        "control": (2_557, 2_557, ""),
+        **(market if chain_market else {}),
+        "market stream": (1, 1, ""),
+        "logs": (30, 30, ""),
+        "reports": (2_557, 2_557, ""),
+        "results": (2_557, 2_557, ""),
+    }
+
+
+def test_one_age_for_the_whole_chain_is_still_understood() -> None:
+    assert {*chain_days(Retention(record_days=10)).values()} == {10}
 
 
 def test_a_later_pass_goes_on_where_the_first_ended(tmp_path: Path) -> None:
@@ -145,3 +237,28 @@ def test_old_logs_go_and_the_record_names_them(tmp_path: Path) -> None:
     assert [path.exists() for path in (*old, *young)] == [False, False, True, True]
     assert kept.verdict().damage is None
     kept.journal.close()
+
+
+def test_the_command_shows_each_kind_and_says_which_is_kept_longer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorder = {"chain_market": True, "retention": {"orders_days": 100, "control_days": 50}}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_bytes(msgspec.json.encode({"recorder": recorder}))
+    place = ("--data-dir", str(tmp_path))
+    assert run(["audit", "retention", *place, "--json"]) == 0
+    found = {each["kind"]: each for each in msgspec.json.decode(capsys.readouterr().out)}
+    assert [(k, v["days"], v["kept_days"], bool(v["why"])) for k, v in found.items()] == [
+        ("orders", 100, 100, False),
+        ("control", 50, 100, True),
+        ("market", 30, 100, True),
+        ("market stream", 1, 1, False),
+        ("logs", 30, 30, False),
+        ("reports", 2_557, 2_557, False),
+        ("results", 2_557, 2_557, False),
+    ]
+    assert run(["audit", "retention", *place]) == 0
+    assert (
+        "control is kept longer than asked for: it lies in one chain with orders, kept 100 days"
+        in capsys.readouterr().out
+    )
