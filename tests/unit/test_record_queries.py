@@ -14,7 +14,6 @@ from schemas.base import ExecutionId, SessionId
 from schemas.errors import StateError, UserError
 from schemas.executions import OrderCanceled, OrderFilled
 from schemas.reports import QueryAnswer, QueryRequest, ReportKind, ReportMade, ReportWanted
-from schemas.sessions import SessionState, SessionStateChanged
 from schemas.wire import encode
 from services.cli.export_parquet import LIMITS, as_parquet
 from services.recorder.chain import Message
@@ -24,13 +23,7 @@ from services.recorder.key_file import ensure_record_key
 from services.recorder.queries.asking import ask
 from services.recorder.queries.config import ReportsConfig
 from services.recorder.queries.exporting import KINDS, Wanted, csv_lines, exported, header
-from services.recorder.queries.keeper import (
-    LATE_NS,
-    REBUILD,
-    STORE_FOLDER,
-    Keeper,
-    results_file,
-)
+from services.recorder.queries.keeper import REBUILD, STORE_FOLDER, Keeper
 from services.recorder.queries.making import (
     RECORD_FOLDER,
     chain_records,
@@ -40,8 +33,10 @@ from services.recorder.queries.making import (
     write,
 )
 from services.recorder.queries.named import NAMED
+from services.recorder.queries.results import results_file
 from services.recorder.queries.store import Store
 from services.recorder.queries.tables import insert_sql
+from services.recorder.reader import segments
 from services.recorder.retention import enforce
 from services.reports.days import day_named
 from tests.builders import ACCOUNT, S_NS, SESSION, dec
@@ -672,44 +667,96 @@ def test_a_session_that_ended_has_its_results(tmp_path: Path) -> None:
     assert len(lines) == 1 + 1 + 14  # the session's creation, and its orders' events
 
 
-@pytest.mark.req("R-02")
-def test_results_have_what_was_told_after_the_end_too(tmp_path: Path) -> None:
-    recorded, after_ns = Recorded(tmp_path), BEGIN_NS + DAY_NS
-    ended = SessionStateChanged(
-        at_ns=after_ns,
-        session=SESSION,
-        strategy="ema_cross",
-        account=ACCOUNT,
-        state=SessionState.STOPPED,
-    )
-    recorded.add(terms(), created(), *a_day(), ended)
-    keeper = Keeper(tmp_path, CONFIG, ACCOUNT)
-    keeper.is_wanted = True
-    counts = []
-    for late_ns in (after_ns, after_ns + S_NS, after_ns + LATE_NS, after_ns + 2 * LATE_NS):
-        assert keeper.feed(late_ns).detail == ""
-        counts.append(len(results_file(tmp_path, SESSION).read_text().splitlines()))
+class Late:
+    """A session that has ended, of which more is told now and then; each time one line more."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.recorded = folder, Recorded(folder)
+        self.recorded.add(terms(), created(), *a_day(), ended(BEGIN_NS + DAY_NS))
+
+    def tell(self, at_ns: int) -> None:
         told = [each for each in a_day() if isinstance(each, OrderCanceled)]
-        recorded.add(*(msgspec.structs.replace(each, at_ns=late_ns) for each in told))
-    assert counts == [17, 18, 19, 19]
+        self.recorded.add(*(msgspec.structs.replace(each, at_ns=at_ns) for each in told))
+
+    def count(self) -> int:
+        return len(results_file(self.folder, SESSION).read_text().splitlines())
+
+
+HOURS_NS = [BEGIN_NS + DAY_NS + after_s * S_NS for after_s in (0, 1, 3_600, 7_200)]
+
+
+@pytest.mark.req("R-02")
+@pytest.mark.parametrize("is_open", [False, True])
+def test_results_have_what_was_told_after_the_end_too_however_late(
+    tmp_path: Path, is_open: bool
+) -> None:
+    late, keeper, counts = Late(tmp_path), Keeper(tmp_path, CONFIG, ACCOUNT), []
+    for at_ns in HOURS_NS:
+        keeper.is_wanted = is_open
+        assert keeper.feed(at_ns).detail == ""
+        counts.append(late.count())
+        late.tell(at_ns)
+    assert counts == [17, 18, 19, 20]
     keeper.close()
 
 
 @pytest.mark.req("R-02")
-def test_results_have_what_was_told_just_before_a_restart(tmp_path: Path) -> None:
-    recorded, ended_ns = Recorded(tmp_path), BEGIN_NS + DAY_NS
-    recorded.add(terms(), created(), *a_day(), ended(ended_ns))
-    counts = []
-    for late_ns in (ended_ns, ended_ns + S_NS, ended_ns + 2 * LATE_NS):
+@pytest.mark.parametrize("is_open", [False, True])
+def test_results_have_what_was_told_before_a_restart_however_long_it_took(
+    tmp_path: Path, is_open: bool
+) -> None:
+    late, counts = Late(tmp_path), []
+    for at_ns in HOURS_NS:
         keeper = Keeper(tmp_path, CONFIG, ACCOUNT)  # what was told is in the store before it asks
-        keeper.is_wanted = True
-        keeper.follow_all()
-        assert keeper.feed(late_ns).detail == ""
-        counts.append(len(results_file(tmp_path, SESSION).read_text().splitlines()))
+        keeper.is_wanted = is_open
+        if is_open:
+            keeper.follow_all()
+        assert keeper.feed(at_ns).detail == ""
+        counts.append(late.count())
         keeper.close()
-        told = [each for each in a_day() if isinstance(each, OrderCanceled)]
-        recorded.add(*(msgspec.structs.replace(each, at_ns=late_ns) for each in told))
-    assert counts == [17, 18, 18]
+        late.tell(at_ns)
+    assert counts == [17, 18, 19, 20]
+
+
+@pytest.mark.req("R-02")
+def test_results_that_have_all_are_not_written_again(tmp_path: Path) -> None:
+    late = Late(tmp_path)
+    for is_open in (False, True, False, True):
+        keeper = Keeper(tmp_path, CONFIG, ACCOUNT)
+        keeper.is_wanted = is_open
+        assert keeper.feed(0).detail == ""
+        keeper.close()
+        if not is_open and late.count() == 17:
+            results_file(tmp_path, SESSION).write_text("as somebody left it")
+    assert results_file(tmp_path, SESSION).read_text() == "as somebody left it"
+
+
+@pytest.mark.req("R-02")
+@pytest.mark.parametrize("is_open", [False, True])
+def test_nothing_before_the_session_is_read_for_its_results(tmp_path: Path, is_open: bool) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.add(terms(), *(marked(BEGIN_NS - i, "1") for i in range(1, 20_000)))
+    recorded.add(created(), *a_day(), ended(BEGIN_NS + DAY_NS))
+    keeper = Keeper(tmp_path, CONFIG, ACCOUNT)
+    keeper.is_wanted = is_open
+    assert keeper.feed(0).detail == ""
+    results_file(tmp_path, SESSION).unlink()
+    old, *_, newest = segments(tmp_path / RECORD_FOLDER)
+    assert old != newest
+    old.write_bytes(b"nobody can read this any more\n")
+    keeper.on_session_end(SESSION)
+    assert len(results_file(tmp_path, SESSION).read_text().splitlines()) == 17
+    keeper.close()
+
+
+@pytest.mark.req("R-02")
+def test_a_session_with_the_name_of_a_folder_writes_nowhere(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    name = SessionId("../../elsewhere")
+    Recorded(data_dir).add(terms(), created(session=name), ended(BEGIN_NS, session=name))
+    assert Keeper(data_dir, CONFIG, ACCOUNT).feed(0).detail == ""
+    assert not (tmp_path / "elsewhere").exists()
+    assert not (data_dir / "results").exists()
 
 
 def test_no_second_process_can_open_the_store(tmp_path: Path) -> None:

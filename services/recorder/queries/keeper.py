@@ -1,8 +1,6 @@
 """Keeps the store beside the record: opened late, fed in batches, made anew when it must be."""
 
-import shutil
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +9,8 @@ from schemas.errors import FieldError, SluiceError
 from schemas.reports import QueryAnswer, QueryRequest, ReportRequest, ReportWanted, StoreMarked
 from services.recorder.chain import read_line
 from services.recorder.queries.config import ReportsConfig
-from services.recorder.queries.exporting import Wanted, csv_lines, exported
-from services.recorder.queries.making import RECORD_FOLDER, chain_records
-from services.recorder.queries.order_rows import Row
+from services.recorder.queries.making import RECORD_FOLDER
+from services.recorder.queries.results import Results
 from services.recorder.queries.tail import Tail
 from services.recorder.reader import first_n, lines, segments
 from services.reports.days import TradingDay, days_ended
@@ -21,7 +18,7 @@ from services.reports.days import TradingDay, days_ended
 if TYPE_CHECKING:
     from services.recorder.queries.store import Store
 
-STORE_FOLDER, RESULTS_FOLDER, RESULTS_FILE = "query", "results", "events.csv"
+STORE_FOLDER = "query"
 REBUILD = "rebuild"
 """A file of this name in the store's folder asks for a new store."""
 
@@ -33,10 +30,6 @@ OPEN_AT_BYTES = 32 * 1024 * 1024
 it takes more memory than all else in this process."""
 
 RETRY_NS = 600 * NS_PER_S
-LATE_NS = 600 * NS_PER_S
-"""For how long after its end it is looked whether more was told of a session."""
-
-ENDED = ("stopped", "completed", "failed")
 
 
 class Keeper:
@@ -55,14 +48,14 @@ class Keeper:
         self._begins_n = 1
         self._not_before_ns: dict[tuple[str, str], int] = {}
         self._newly_made: dict[tuple[str, str], None] = {}
-        self._resulted: dict[str, int] = {}  # the newest record that a session's results hold
-        self._writing = threading.Lock()
+        self._results = Results(data_dir)
 
     def feed(self, now_ns: int) -> StoreMarked:
         """Take in what was recorded since the last time; say how far it is, or why it is not."""
         n = 0
         try:
             if self._store is None and not self._is_due_to_open():
+                self._results.follow()
                 lag_bytes = _size_bytes(self._data_dir)
                 return StoreMarked(at_ns=now_ns, recorded_count=0, lag_bytes=lag_bytes)
             store, tail = self._opened()
@@ -71,7 +64,7 @@ class Keeper:
                     break
             self._forget_retired(store)
             n = store.n
-            self._write_results(store, now_ns)
+            self._results.look(store)
             return StoreMarked(at_ns=now_ns, recorded_count=n, lag_bytes=tail.lag_bytes)
         except (SluiceError, OSError) as error:
             self._tail = None
@@ -150,7 +143,7 @@ class Keeper:
 
     def on_session_end(self, session: str) -> None:
         """Write the results of a session that has just ended."""
-        self._write_result(session, after_n=0)
+        self._results.on_end(session, self._store)
 
     def close(self) -> None:
         """Let go of the store."""
@@ -219,61 +212,6 @@ class Keeper:
         sql = "SELECT 1 FROM events WHERE account = ? AND at_ns >= ? AND at_ns < ? LIMIT 1"
         return bool(store.values(sql, self._account, from_ns, until_ns))
 
-    def _write_results(self, store: "Store", now_ns: int) -> None:
-        """Write `results/<session>/events.csv` of each session whose end nobody saw to.
-
-        And again where something was told of it since, as what became of its last orders; once more
-        after a restart that comes so soon that nobody knows what the file holds.
-        """
-        sql = f"SELECT session, changed_ns FROM sessions WHERE state IN {ENDED}"
-        for session, changed_ns in store.values(sql):
-            known_n = self._resulted.get(session)
-            is_settled = now_ns - (changed_ns or 0) > LATE_NS
-            if known_n is None and is_settled and results_file(self._data_dir, session).exists():
-                known_n = self._resulted[session] = store.n
-            if known_n is not None and is_settled:
-                continue
-            found = "SELECT min(record) FROM events WHERE session = ? AND record > ?"
-            [[first_of_it]] = store.values(found, session, known_n or 0)
-            if known_n is None or first_of_it is not None:
-                [[begins]] = store.values(found, session, 0)
-                self._write_result(session, after_n=int(begins or 1) - 1)
-
-    def _write_result(self, session: str, *, after_n: int) -> None:
-        with self._writing:
-            self._resulted[session] = write_results(self._data_dir, session, after_n=after_n)
-
 
 def _size_bytes(data_dir: Path) -> int:
     return sum(path.stat().st_size for path in segments(data_dir / RECORD_FOLDER))
-
-
-def results_file(data_dir: Path, session: str) -> Path:
-    """Return where the events of a session that has ended are."""
-    return data_dir / RESULTS_FOLDER / session / RESULTS_FILE
-
-
-def write_results(data_dir: Path, session: str, *, after_n: int = 0) -> int:
-    """Write the events of a session as CSV; return the number of the newest record among them.
-
-    Raises:
-        OSError: the disk did not take it.
-        StateError: the record cannot be read.
-    """
-    path = results_file(data_dir, session)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{RESULTS_FILE}")
-    newest_n = after_n
-
-    def noted(rows: Iterator[Row]) -> Iterator[Row]:
-        nonlocal newest_n
-        for row in rows:
-            newest_n = max(newest_n, row[1])
-            yield row
-
-    records = chain_records(data_dir / RECORD_FOLDER, after_n=after_n)
-    rows = exported(records, Wanted("events", session=session))
-    with draft.open("wb") as file:
-        file.writelines(csv_lines("events", noted(rows)))
-    shutil.move(draft, path)
-    return newest_n
