@@ -237,6 +237,11 @@ class RecorderReported(Event, frozen=True, kw_only=True):
 
     chain_head: str = ""
     last_recorded_ns: int = 0
+    anchored_count: int = 0
+    """Records up to the newest signed end that every place outside was told; 0: none yet."""
+
+    anchoring_trouble: str = ""
+    """What keeps a place outside from being told the newest; empty if nothing does."""
 
 
 class ServiceView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

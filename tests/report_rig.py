@@ -154,8 +154,8 @@ class Life:
             self.signal,
             self.decided,
             OrderApproved(at_ns=self.at_ns + 2_000, order=self.order, epoch=1, gate_token=1),
-            OrderSubmitted(at_ns=self.at_ns + 5_000, **self._whose(), order=self.order, epoch=1),
-            OrderAccepted(at_ns=self.at_ns + 9_000, **self._whose(), venue_order_id="v1"),
+            OrderSubmitted(at_ns=self.at_ns + 5_000, **self.whose(), order=self.order, epoch=1),
+            OrderAccepted(at_ns=self.at_ns + 9_000, **self.whose(), venue_order_id="v1"),
         ]
 
     def filled(self, price: str, quantity: str, *, fee: str = "0", after_ns: int = 0) -> Event:
@@ -163,7 +163,7 @@ class Life:
         self.left -= dec(quantity)
         return OrderFilled(
             at_ns=self.at_ns + 15_000 + after_ns,
-            **self._whose(),
+            **self.whose(),
             execution_id=ExecutionId(f"{self.order_id}-{self.fills}"),
             side=self.order.side,
             price=dec(price),
@@ -176,10 +176,11 @@ class Life:
 
     def canceled(self) -> Event:
         return OrderCanceled(
-            at_ns=self.at_ns + 20_000, **self._whose(), leaves=self.left, reason="enough"
+            at_ns=self.at_ns + 20_000, **self.whose(), leaves=self.left, reason="enough"
         )
 
-    def _whose(self) -> dict[str, Any]:
+    def whose(self) -> dict[str, Any]:
+        """Return the fields by which an execution event belongs to the order."""
         return {
             "account": ACCOUNT,
             "session": SESSION,

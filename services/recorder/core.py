@@ -54,6 +54,7 @@ class RecorderCore:
         self._stuck_since_ns: int | None = None
         self._state = RecordingChanged(at_ns=0, is_recording=False, detail=STARTING)
         self._anchoring = AnchoringRead(at_ns=0, signed_count=0)
+        self._anchored_count = 0
         self._durability = DurabilityRead(at_ns=0, is_durable=False, detail="not checked yet")
 
     def why_not_ready(self, now_ns: int) -> str:
@@ -121,6 +122,8 @@ class RecorderCore:
             lag_count=self._lag_count,
             chain_head=self._progress.chain_head,
             last_recorded_ns=self._recorded_ns,
+            anchored_count=self._anchored_count,
+            anchoring_trouble=self._anchoring.trouble,
         )
 
     def _mark(self, marked: RecordingMarked) -> None:
@@ -162,6 +165,8 @@ class RecorderCore:
     def _anchored(self, read: AnchoringRead, now_ns: int) -> list[Event]:
         """Alert when it begins to fail: only what stands elsewhere shows a cut end."""
         previous, self._anchoring = self._anchoring, read
+        if not read.trouble:
+            self._anchored_count = read.signed_count
         if not read.trouble or previous.trouble:
             return []
         return [_alert(Severity.WARNING, "SLU-144", read.trouble, now_ns)]

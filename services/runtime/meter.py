@@ -4,14 +4,16 @@ Nothing here waits, locks or allocates for each event: the hot path pays a bisec
 Another thread reads the numbers as they stand; one that is half a step old is as good.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from schemas.base import NS_PER_S, Event, OrderId
 from schemas.control import ControlAnswered
-from schemas.executions import OrderAccepted, OrderSubmitted
+from schemas.executions import OrderAccepted, OrderRefused, OrderRejected, OrderSubmitted
 from schemas.health import AlertRaised
+from schemas.orders import Outcome, SignalDecided
 
 LATENCY_BOUNDS_S = (
     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005,
@@ -22,6 +24,14 @@ LATENCY_BOUNDS_S = (
 _BOUNDS_NS = tuple(round(each * NS_PER_S) for each in LATENCY_BOUNDS_S)
 UNANSWERED_MAX = 10_000
 """Orders whose acceptance is waited for, a count; of more the oldest is forgotten, not measured."""
+
+REFUSALS_MAX = 500
+"""Kinds of refusals that are counted apart, a count; what is of another kind is `other`."""
+
+OTHER, VENUE = "other", "venue"
+"""Codes of refusals: no field was named; the venue said no, in words of its own."""
+
+_FIELD = re.compile(r"[$.]*([A-Za-z_]\w*)")
 
 STEPS_PER_SAMPLE = 16
 """One step in so many is timed: reading the clock at each would cost the market data dearly."""
@@ -58,7 +68,7 @@ class Meter:
         syncs: time of each write to the journal that waited for the disk.
         decisions: time of each decision on a signal.
         accepts: time from each order's being sent until the venue's word that it has it.
-        refusals: kind of request -> how many were refused.
+        refusals: (what was refused, by which check or for which field) -> how many.
     """
 
     def __init__(self) -> None:
@@ -67,13 +77,16 @@ class Meter:
         self.alerts: dict[tuple[str, str], int] = {}
         self.steps, self.syncs, self.decisions = Latencies(), Latencies(), Latencies()
         self.accepts = Latencies()
-        self.refusals: dict[str, int] = {}
+        self.refusals: dict[tuple[str, str], int] = {}
         self._sent_ns: dict[OrderId, int] = {}
         self._looks: dict[type[Event], Callable[[Any], None]] = {
             AlertRaised: self._alert,
             ControlAnswered: self._answer,
             OrderSubmitted: self._sent,
             OrderAccepted: self._accepted,
+            SignalDecided: self._decided,
+            OrderRefused: self._last_check,
+            OrderRejected: self._at_venue,
         }
 
     def took_in(self, events: Sequence[Event], now_ns: int) -> None:
@@ -99,7 +112,25 @@ class Meter:
 
     def _answer(self, event: ControlAnswered) -> None:
         if not event.is_ok:
-            self.refusals[event.request] = self.refusals.get(event.request, 0) + 1
+            codes = dict.fromkeys(_code_of(each.path) for each in event.errors)
+            for code in codes or (OTHER,):
+                self._refuse(event.request, code)
+
+    def _decided(self, event: SignalDecided) -> None:
+        if event.outcome is Outcome.REJECTED:
+            self._refuse("signal", event.rule)
+
+    def _last_check(self, event: OrderRefused) -> None:
+        self._refuse("order", event.rule)
+
+    def _at_venue(self, event: OrderRejected) -> None:
+        self._refuse("order", VENUE)
+
+    def _refuse(self, what: str, code: str) -> None:
+        key = (what, code)
+        if key not in self.refusals and len(self.refusals) >= REFUSALS_MAX:
+            key = (what, OTHER)  # whoever asks chooses names of fields: they must not fill us
+        self.refusals[key] = self.refusals.get(key, 0) + 1
 
     def _sent(self, event: OrderSubmitted) -> None:
         self._sent_ns[event.order_id] = event.at_ns
@@ -110,3 +141,9 @@ class Meter:
         sent_ns = self._sent_ns.pop(event.order_id, None)
         if sent_ns is not None:
             self.accepts.add(max(0, event.at_ns - sent_ns))
+
+
+def _code_of(path: str) -> str:
+    """Return the field or the component that a refusal names, without what lies below it."""
+    found = _FIELD.match(path)
+    return OTHER if found is None else found[1]

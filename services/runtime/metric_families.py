@@ -63,10 +63,12 @@ def process_families(
         alerts.add_metric(list(key), count)
     yield alerts
     refused = CounterMetricFamily(
-        PREFIX + "requests_refused", "Requests of people answered with no", labels=["request"]
+        PREFIX + "refusals",
+        "Signals, orders and requests of people refused, by the check or the field that did",
+        labels=["what", "code"],
     )
-    for request, count in meter.refusals.copy().items():
-        refused.add_metric([request], count)
+    for key, count in meter.refusals.copy().items():
+        refused.add_metric(list(key), count)
     yield refused
     yield from _times(meter)
 

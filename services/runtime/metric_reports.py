@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile(r"-?[\d,]+(\.\d+)?")
 PAST_EVERY_LEVEL, UNKNOWN = "past every level", "unknown"
-NOT_ANCHORED = "NOT ANCHORED"
-"""In the detail of the recorder that could not tell its checkpoint to a place outside."""
 
 Number = float | Decimal | int | None
 Values = Mapping[tuple[str, ...], Number]
@@ -306,7 +304,9 @@ def _recorder(report: RecorderReported) -> Iterator["Metric"]:
     told = "Messages stored on the bus and not yet on the recorder's own disk"
     yield from _gauge("record_lag_messages", told, (), {(): report.lag_count})
     told = "1 while the signed end of the record could not be told to a place outside"
-    yield from _gauge("anchoring_failed", told, (), {(): int(NOT_ANCHORED in report.detail)})
+    yield from _gauge("anchoring_failed", told, (), {(): int(bool(report.anchoring_trouble))})
+    told = "Records up to the newest signed end that every place outside was told"
+    yield from _gauge("anchored_records", told, (), {(): report.anchored_count})
     yield from _gauge("durable", "1 with the durable profile", (), {(): report.is_durable})
     yield from _gauge(
         "last_recorded_timestamp_seconds",

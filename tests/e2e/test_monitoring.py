@@ -93,6 +93,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         system.up("--set", "feed.quotes_per_s=100")
         watching = Prometheus(folder / "prometheus", system.data_dir)
         system.wait_for_fills()
+        assert system.run("stop", "nobody-9").returncode  # refused: there is something to count
         yield watching
     finally:
         if watching is not None:

@@ -12,6 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.base import BootId, Event, InstrumentId, SessionId
 from schemas.control import BreakerState, ControlAnswered, TradingState
+from schemas.errors import FieldError
+from schemas.executions import OrderRefused, OrderRejected
 from schemas.health import (
     AlertRaised,
     ArbiterReported,
@@ -23,6 +25,7 @@ from schemas.health import (
     Severity,
 )
 from schemas.measures import SessionMeasure, Share
+from schemas.orders import Outcome
 from schemas.recording import AnchoringRead
 from schemas.results import Figures
 from schemas.sessions import SessionState
@@ -37,6 +40,7 @@ from services.runtime.metric_families import process_families
 from services.runtime.metric_reports import number_in, report_families
 from tests.builders import order, quote
 from tests.conftest import ROOT
+from tests.report_rig import Life
 
 pytestmark = pytest.mark.req("O-02")
 
@@ -172,6 +176,7 @@ def test_a_recorder_that_recorded_nothing_has_no_last_time() -> None:
         ("sluice_records_total", ()): 0,
         ("sluice_record_lag_messages", ()): 4,
         ("sluice_anchoring_failed", ()): 0,
+        ("sluice_anchored_records", ()): 0,
         ("sluice_durable", ()): 0,
     }
 
@@ -179,10 +184,13 @@ def test_a_recorder_that_recorded_nothing_has_no_last_time() -> None:
 def test_a_record_that_could_not_be_told_outside_is_seen_as_the_recorder_says_it() -> None:
     recorder = RecorderCore(BootId("boot"))
     found = []
-    for trouble in ("/mnt/away: not there", ""):
-        recorder.handle(AnchoringRead(at_ns=2, signed_count=7, trouble=trouble), 2)
-        found.append(of_report(recorder.describe(3))[("sluice_anchoring_failed", ())])
-    assert found == [1, 0]
+    for count, trouble in ((7, ""), (9, "/mnt/away: not there"), (11, "")):
+        recorder.handle(AnchoringRead(at_ns=2, signed_count=count, trouble=trouble), 2)
+        said = msgspec.structs.replace(recorder.describe(3), detail="words are for people")
+        metrics = of_report(said)
+        names = ("sluice_anchoring_failed", "sluice_anchored_records")
+        found.append(tuple(metrics[(name, ())] for name in names))
+    assert found == [(0, 7), (1, 7), (0, 11)]
 
 
 def test_free_space_that_nobody_read_is_absent_and_not_zero() -> None:
@@ -281,14 +289,65 @@ def test_orders_that_the_venue_never_answers_are_forgotten(monkeypatch: pytest.M
     assert sum(meter.accepts.counts) == 1
 
 
-def test_a_request_that_was_refused_is_counted_by_its_kind_and_a_yes_is_not() -> None:
+def refused(*paths: str, request: str = "start", is_ok: bool = False) -> ControlAnswered:
+    errors = tuple(FieldError(path=path, found="x", wanted="y") for path in paths)
+    return ControlAnswered(
+        at_ns=1, request_id="r", request=request, is_ok=is_ok, message="", errors=errors
+    )
+
+
+def refusals(*events: Event) -> dict[tuple[str, str], float]:
+    """Return what a process that published these has counted as refused, by what and code."""
     meter = Meter()
-    for is_ok in (True, False, False):
-        meter.published(
-            [ControlAnswered(at_ns=1, request_id="r", request="start", is_ok=is_ok, message="")]
-        )
+    for event in events:
+        meter.published([event])
     found = scraped(list(process_families({}, {}, meter)))
-    assert found[("sluice_requests_refused_total", (("request", "start"),))] == 2
+    return {
+        (dict(labels)["what"], dict(labels)["code"]): value
+        for (name, labels), value in found.items()
+        if name == "sluice_refusals_total"
+    }
+
+
+def test_a_refused_request_is_counted_by_its_kind_and_each_field_and_a_yes_is_not() -> None:
+    assert refusals(
+        refused(is_ok=True),
+        refused("$.strategy", "$.symbols[0]", "$.symbols[1]"),
+        refused("breaker", "$.strategy"),
+        refused("$.config_overrides.anything.of.theirs"),
+        refused(request="reset"),
+        refused("..", request="reset"),
+    ) == {
+        ("start", "strategy"): 2,
+        ("start", "symbols"): 1,
+        ("start", "breaker"): 1,
+        ("start", "config_overrides"): 1,
+        ("reset", "other"): 2,
+    }
+
+
+def test_signals_and_orders_are_refused_by_the_check_that_did() -> None:
+    life = Life()
+    said_no = msgspec.structs.replace(life.decided, outcome=Outcome.REJECTED, rule="price_collar")
+    whose = life.whose()
+    last_check = OrderRefused(at_ns=1, **whose, rule="expired")
+    at_venue = OrderRejected(at_ns=1, **whose, reason="too small, and more words of the venue's")
+    assert refusals(said_no, said_no, life.decided, last_check, at_venue) == {
+        ("signal", "price_collar"): 2,
+        ("order", "expired"): 1,
+        ("order", "venue"): 1,
+    }
+
+
+def test_fields_that_somebody_makes_up_do_not_fill_the_metrics(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(meters, "REFUSALS_MAX", 2)
+    assert refusals(*(refused(f"$.made_up_{i}") for i in range(10)), refused("$.made_up_1")) == {
+        ("start", "made_up_0"): 1,
+        ("start", "made_up_1"): 2,
+        ("start", "other"): 8,
+    }
 
 
 def test_an_event_that_is_no_report_is_worth_no_metric() -> None:
