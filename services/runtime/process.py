@@ -193,6 +193,7 @@ class Process:
             started_ns=self._started_ns,
             why_not_ready=service.why_not_ready,
             guard=service.guard,
+            degraded=service.degraded,
         )
 
     async def _tell_health(self, connection: BusConnection, live: Live, vitals: Vitals) -> None:

@@ -17,6 +17,10 @@ BREAK, STICK, OVERSTEP = Decimal(666), Decimal(667), Decimal(668)
 """Quantities of a signal that make it raise, never return, and say what it may not."""
 
 
+DEGRADED = "its records are kept in memory"
+"""What it says works with less (S-14)."""
+
+
 class SmallGate:
     """Counts signals and halts; answers each signal with a decision."""
 
@@ -90,7 +94,7 @@ def _decision(event: SignalRaised, now_ns: int) -> SignalDecided:
 def build(context: Context) -> Service:
     """Return the small gate with its guard."""
     guard = ControlGuard(context.name, context.boot_id, context.settings.limits_hash)
-    return Service(core=SmallGate(guard), guard=guard)
+    return Service(core=SmallGate(guard), guard=guard, degraded=lambda: DEGRADED)
 
 
 if __name__ == "__main__":

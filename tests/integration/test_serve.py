@@ -25,7 +25,7 @@ from services.runtime.tether import PARENT_FD
 from tests.builders import signal as raised
 from tests.conftest import ROOT
 from tests.integration.guarded import GuardedServer, without_right
-from tests.integration.small_service import BREAK, OVERSTEP, STICK
+from tests.integration.small_service import BREAK, DEGRADED, OVERSTEP, STICK
 
 WAIT_S = 10.0
 
@@ -159,6 +159,7 @@ def test_a_service_reports_its_health_each_second(server: GuardedServer, tmp_pat
             assert second.rss_bytes > 1_000_000
             assert 0.5 < second.uptime_s - first.uptime_s < 1.9
             assert second.seq == first.seq + 1
+            assert second.detail == DEGRADED  # ready, with less
 
     run(main())
 
