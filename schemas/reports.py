@@ -159,14 +159,14 @@ class ResultsWritten(Event, frozen=True, kw_only=True):
 
 
 class ReportDelivered(Event, frozen=True, kw_only=True):
-    """A report lies where it is to be handed over, byte for byte."""
+    """A report lies where it is to be handed over, byte for byte, or a mail server has taken it."""
 
     file: str
     """Below the data folder."""
 
     sha256: str
     to: str
-    """The folder, as configured."""
+    """The folder, as configured; of a mail `mailto:` and the address."""
 
 
 class DeliveriesLooked(Event, frozen=True, kw_only=True):

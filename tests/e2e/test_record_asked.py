@@ -16,9 +16,10 @@ from services.cli.__main__ import run
 from services.cli.desk import at_desk
 from services.cli.locate import Place
 from tests.e2e.system import System
+from tests.mail_server import HOST, MailServer
 
 pytestmark = pytest.mark.req("R-03", "R-04", "R-05")
-DELIVERED = "delivered"
+DELIVERED, CLIENT = "delivered", "client@example.com"
 
 
 class Ended:
@@ -26,12 +27,13 @@ class Ended:
 
     Attributes:
         system: stopped.
+        mail: the server that statements were mailed to.
         status, measured: its last words, once nothing moved any more.
         answers: what it was asked while it traded, by name: exit code, standard output and error.
     """
 
-    def __init__(self, system: System) -> None:
-        self.system = system
+    def __init__(self, system: System, mail: MailServer) -> None:
+        self.system, self.mail = system, mail
         self.answers: dict[str, tuple[int, str, str]] = {}
 
     def ask(self, name: str, *arguments: str) -> Any:
@@ -68,15 +70,25 @@ async def measured(system: System) -> SessionsReported:
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
-    system = System(tmp_path_factory.mktemp("asked"))
-    system.up("--set", f'reports.deliver_to=["{system.folder / DELIVERED}"]')
+    system, mail = System(tmp_path_factory.mktemp("asked")), MailServer()
+    wanted = {
+        "deliver_to": f'["{system.folder / DELIVERED}"]',
+        "mail.host": HOST,
+        "mail.port": str(mail.port),
+        "mail.security": "none",
+        "mail.sender": "reports@example.com",
+        "mail.to": f'["{CLIENT}"]',
+        "mail.kinds": '["statement"]',
+    }
+    system.up(*(part for k, v in wanted.items() for part in ("--set", f"reports.{k}={v}")))
     try:
         system.wait_for_fills(5)
-        found = Ended(system)
+        found = Ended(system, mail)
         found.end(day_of(system))
         yield found
     finally:
         system.close()
+        mail.stop()
 
 
 def day_of(system: System) -> str:
@@ -201,7 +213,12 @@ def test_each_report_is_delivered_and_that_is_recorded(ended: Ended, here: Here)
     assert lying == made
     told = "json_extract_string(body, '$.file'), json_extract_string(body, '$.to')"
     rows = here.json("query", f"SELECT {told} FROM events WHERE type = 'ReportDelivered'")["rows"]
-    assert {tuple(row) for row in rows} == {(f"reports/{name}", str(folder)) for name in made}
+    lain = {(f"reports/{name}", str(folder)) for name in made}
+    [statement] = [name for name in made if "statement" in name]
+    assert {tuple(row) for row in rows} == lain | {(f"reports/{statement}", f"mailto:{CLIENT}")}
+    [(to, message)] = ended.mail.mails
+    [part] = message.iter_attachments()
+    assert (to, part.get_payload(decode=True)) == (CLIENT, made[statement])
 
 
 def test_a_changed_report_is_not_verified(ended: Ended, here: Here, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What the reports service may be told."""
 
+import enum
 from typing import Annotated
 
 import msgspec
@@ -7,7 +8,50 @@ import msgspec
 from schemas.reports import ReportKind
 
 Positive = Annotated[int, msgspec.Meta(gt=0)]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Security(enum.StrEnum):
+    """How the way to a mail server is encrypted."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
+
+
+class MailConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How reports are mailed; none are without a host."""
+
+    host: str = ""
+    """The SMTP server; empty: nothing is mailed."""
+
+    port: Port = 587
+    """Where it listens: 587 with starttls, 465 with tls, as a rule."""
+
+    security: Security = Security.STARTTLS
+    """`none` only to a relay on this machine, without a password."""
+
+    ca_file: str = ""
+    """Certificates that the server's must follow from; empty: those of this machine."""
+
+    user: str = ""
+    """Who logs in; empty: nobody has to."""
+
+    password_file: str = ""
+    """Holds the password and can be read by nobody else; it stands in no configuration."""
+
+    sender: str = ""
+    """Address that mails come from."""
+
+    to: tuple[str, ...] = ()
+    """Addresses; each report goes to each, in a mail of its own."""
+
+    kinds: tuple[ReportKind, ...] = tuple(ReportKind)
+    """Reports that are mailed."""
+
+    timeout_s: Positive = 30
+    """Longest wait for a word of the server, in seconds."""
 
 
 class ReportsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,6 +72,9 @@ class ReportsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     deliver_to: tuple[str, ...] = ()
     """Folders, absolute, into which each report is put once it is made: a share, one that is sent
     on. Below each a folder a day, as below `reports`."""
+
+    mail: MailConfig = MailConfig()
+    """How each report is mailed once it is made."""
 
     follow_every_ms: Positive = 1_000
     """How often the query store takes in what was recorded, in ms."""

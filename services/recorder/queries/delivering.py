@@ -43,7 +43,7 @@ def deliver(
     delivered: list[ReportDelivered] = []
     troubles: list[str] = []
     for to in deliver_to:
-        for path in _reports(data_dir / REPORTS_FOLDER, days_max):
+        for path in reports_of(data_dir, days_max):
             file = path.relative_to(data_dir)
             target = Path(to).expanduser() / file.relative_to(REPORTS_FOLDER)
             try:
@@ -60,7 +60,9 @@ def deliver(
     return DeliveriesLooked(at_ns=now_ns, delivered=tuple(delivered), trouble=trouble)
 
 
-def _reports(folder: Path, days_max: int) -> Iterator[Path]:
+def reports_of(data_dir: Path, days_max: int) -> Iterator[Path]:
+    """Yield the reports that were made of the last days, oldest first."""
+    folder = data_dir / REPORTS_FOLDER
     days = sorted(each for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []
     for day in days[-days_max:]:
         yield from sorted(each for each in day.iterdir() if not each.name.startswith("."))

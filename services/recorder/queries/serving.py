@@ -12,6 +12,7 @@ import msgspec
 from schemas.base import AccountId, Event
 from schemas.errors import FieldError, SluiceError
 from schemas.reports import (
+    DeliveriesLooked,
     QueryAnswer,
     QueryRequest,
     ReportMade,
@@ -24,8 +25,9 @@ from schemas.reports import (
 from schemas.subjects import QUERY_SQL
 from schemas.wire import decode_request
 from services.recorder.queries.config import ReportsConfig
-from services.recorder.queries.delivering import deliver, refuse_bad_folders
+from services.recorder.queries.delivering import deliver, refuse_bad_folders, reports_of
 from services.recorder.queries.keeper import Keeper
+from services.recorder.queries.mailing import Mailer, refuse_bad_mail
 from services.recorder.queries.making import folded_day, made_of, refuse_empty, write
 from services.reports.days import day_named
 from services.runtime.ending import end
@@ -61,6 +63,8 @@ class Serving:
         self._connect, self._clock, self._config = connect, clock, config
         self._data_dir, self._account = data_dir, account
         refuse_bad_folders(config.deliver_to, data_dir)
+        refuse_bad_mail(config.mail)
+        self._mailer = Mailer(data_dir, config.mail) if config.mail.host else None
         self._keeper = Keeper(data_dir, config, account)
         self._feeder = ThreadPoolExecutor(1, "feed")
         self._asker = ThreadPoolExecutor(1, "ask")
@@ -115,12 +119,26 @@ class Serving:
 
     async def _deliver(self) -> None:
         """Hand over what was made, in the thread that makes: half a report is never read."""
-        config, now_ns = self._config, self._clock()
-        if config.deliver_to:
-            days_max = config.catch_up_days + 1  # today's, which somebody asked for, too
-            work = partial(deliver, self._data_dir, config.deliver_to, days_max, now_ns)
+        if self._config.deliver_to or self._mailer is not None:
             loop = asyncio.get_running_loop()
+            work = partial(self._delivered, self._clock())
             self._post(await loop.run_in_executor(self._maker, work))
+
+    def _delivered(self, now_ns: int) -> DeliveriesLooked:
+        """Put reports into the folders, and mail them; what keeps one from it keeps no other."""
+        config, data_dir = self._config, self._data_dir
+        days_max = config.catch_up_days + 1  # today's, which somebody asked for, too
+        lying = deliver(data_dir, config.deliver_to, days_max, now_ns)
+        if self._mailer is None:
+            return lying
+        wanted = tuple(f"{kind}-" for kind in config.mail.kinds)
+        reports = [p for p in reports_of(data_dir, days_max) if p.name.startswith(wanted)]
+        mailed = self._mailer.deliver(reports, now_ns)
+        return DeliveriesLooked(
+            at_ns=now_ns,
+            delivered=(*lying.delivered, *mailed.delivered),
+            trouble="; ".join(each for each in (lying.trouble, mailed.trouble) if each),
+        )
 
     # answer
 
