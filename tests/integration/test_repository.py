@@ -262,16 +262,26 @@ def test_an_url_of_no_use_or_with_a_password_is_refused(url: str, wanted: str) -
 
 @pytest.mark.req("S-13")
 @pytest.mark.parametrize(
-    ("ci", "outcome", "said"),
+    ("ci", "is_told", "outcome", "said"),
     [
-        ("true", pytest.fail.Exception, "no PostgreSQL server in CI"),
-        ("", pytest.skip.Exception, "SKIPPED LOUDLY: no PostgreSQL server"),
+        ("true", False, pytest.fail.Exception, "no PostgreSQL server in CI"),
+        ("true", True, pytest.skip.Exception, "SKIPPED LOUDLY: no PostgreSQL server"),
+        ("", False, pytest.skip.Exception, "SKIPPED LOUDLY: no PostgreSQL server"),
     ],
+    ids=["in CI", "in CI, where none can be had", "elsewhere"],
 )
 def test_without_a_server_these_tests_fail_in_ci_and_are_skipped_aloud_elsewhere(
-    ci: str, outcome: type[BaseException], said: str, monkeypatch: pytest.MonkeyPatch
+    ci: str,
+    is_told: bool,
+    outcome: type[BaseException],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("CI", ci)
     monkeypatch.setattr("tests.postgres.binaries", lambda: None)
+    monkeypatch.setattr("tests.postgres.ABSENT", tmp_path / "absent")
+    if is_told:
+        (tmp_path / "absent").touch()
     with pytest.raises(outcome, match=said), postgres():
         pass
