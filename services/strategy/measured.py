@@ -18,7 +18,7 @@ from schemas.market import QuoteReceived
 from schemas.measures import PaperDayNoted, SessionValued
 from schemas.orders import SignalDecided, SignalRaised
 from schemas.reconciliation import ReconciliationReported
-from schemas.sessions import SessionCreated, SessionStateChanged
+from schemas.sessions import SessionCreated, SessionStateChanged, SignalBlocked
 from services.core import Core
 from services.performance.core import By, Performance
 from services.performance.fold import Terms
@@ -29,6 +29,9 @@ from services.strategy.measures import Measure, share_of
 
 TICK_NS = 10 * NS_PER_S
 """How often every session that has not ended is looked at."""
+
+OURS = frozenset({SessionValued, SignalBlocked})
+"""Kept for the figures alone: the sessions' core says them, and needs none of them back."""
 
 PENDING_MAX = 10_000
 """Signals without a decision that are remembered; a count."""
@@ -69,7 +72,7 @@ class Measured:
             BookReported,
             ReconciliationReported,
         }
-        self.keeps: frozenset[type[Event]] = core.keeps | {SessionValued}
+        self.keeps: frozenset[type[Event]] = core.keeps | OURS
         self.fsyncs: frozenset[type[Event]] = core.fsyncs
         self.wake_at_ns: int | None = core.wake_at_ns
 
@@ -103,7 +106,7 @@ class Measured:
 
     def restore(self, event: Event) -> None:
         """Fold one kept event in."""
-        if not isinstance(event, SessionValued):
+        if type(event) not in OURS:
             self._core.restore(event)
         self._take(event)
         self._set_alarm(event.at_ns)

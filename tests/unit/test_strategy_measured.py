@@ -175,6 +175,8 @@ def test_a_signal_that_its_own_limits_blocked_is_told_by_limit() -> None:
     figures = rig.measure().figures
     counts = (figures.signal_count, figures.fill_count, figures.refusals, figures.blocked)
     assert counts == (2, 2, {}, {"max_position_size": 2})
+    rig.restart()
+    assert rig.measure().figures.blocked == {"max_position_size": 2}
 
 
 # days on paper
