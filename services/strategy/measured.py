@@ -30,7 +30,7 @@ from services.strategy.measures import Measure, share_of
 TICK_NS = 10 * NS_PER_S
 """How often every session that has not ended is looked at."""
 
-OURS = frozenset({SessionValued, SignalBlocked})
+OURS: frozenset[type[Event]] = frozenset({SessionValued, SignalBlocked})
 """Kept for the figures alone: the sessions' core says them, and needs none of them back."""
 
 PENDING_MAX = 10_000
