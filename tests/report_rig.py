@@ -15,7 +15,15 @@ from schemas.executions import (
     OrderSubmitted,
 )
 from schemas.ids import order_id_of
-from schemas.orders import Order, OrderApproved, Outcome, Side, SignalDecided, SignalRaised
+from schemas.orders import (
+    Order,
+    OrderApproved,
+    Outcome,
+    Side,
+    SignalDecided,
+    SignalRaised,
+    TimeInForce,
+)
 from schemas.reports import TermsDeclared
 from schemas.sessions import SessionCreated, SessionState, SessionStateChanged
 from schemas.subjects import subject_of
@@ -116,9 +124,12 @@ class Life:
         at_ns: int = NOON_NS,
         bid: str = "99",
         ask: str = "101",
+        validity: TimeInForce = TimeInForce.GTC,
     ) -> None:
         self.at_ns = at_ns
-        self.signal: SignalRaised = signal(name, side=side, quantity=quantity, at_ns=at_ns)
+        self.signal: SignalRaised = signal(
+            name, side=side, quantity=quantity, at_ns=at_ns, time_in_force=validity
+        )
         self.order_id: OrderId = order_id_of(ACCOUNT, SESSION, self.signal.signal_id, 0)
         self.quantity, self.left, self.fills = dec(quantity), dec(quantity), 0
         self.decided = SignalDecided(
@@ -146,6 +157,7 @@ class Life:
             side=side,
             quantity=self.quantity,
             expires_at_ns=at_ns + 2 * S_NS,
+            time_in_force=validity,
         )
 
     def opened(self) -> list[Event]:

@@ -1,9 +1,10 @@
 """The fields of order-audit records: which rule names each, and what ours is, or why there is none.
 
-European: Delegated Regulation 2017/580 (RTS 24, record of an order, Annex II table 2) and 2017/590
-(RTS 22, transaction report, Annex I table 2); times by 2017/574 (RTS 25). United States: the
+European: Delegated Regulation 2017/580 (RTS 24, record of an order, Annex, table 2) and 2017/590
+(RTS 22, transaction report, Annex I, table 2); times by 2017/574 (RTS 25). United States: the
 reportable events of the consolidated audit trail (SEC rule 613, CAT). A field that we have no data
-for stands in the report all the same and says so; nothing is made up.
+for stands in the report all the same and says so; nothing is made up. What was checked against
+which text is in `ops/docs/reports.md`.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from schemas.executions import (
     OrderTriggered,
 )
 from schemas.instruments import Instrument, symbol_of, venue_of
-from schemas.orders import OrderType, Outcome, Side, SignalDecided, SignalRaised
+from schemas.orders import OrderType, Outcome, Side, SignalDecided, SignalRaised, TimeInForce
 from services.reports.day import DayFold, Step, Trade
 from services.reports.forms import NOT_AVAILABLE, iso_time, plain
 
@@ -58,18 +59,24 @@ EVENT_CODES: dict[type[Any], tuple[str, str]] = {
     OrderSubmitted: ("NEWO", "MEOR"),
     OrderAccepted: ("", ""),
     OrderTriggered: ("TRIG", ""),
-    OrderCanceled: ("CAMO", "MEOC"),
+    OrderCanceled: ("CAME", "MEOC"),
     OrderExpired: ("EXPI", "MEOC"),
     OrderRejected: ("REMO", ""),
-    OrderRefused: ("REMO", ""),
-    OrderReplaced: ("CHME", "MEOM"),
+    OrderRefused: ("", ""),
+    OrderReplaced: ("REME", "MEOM"),
     OrderMarkedUnknown: ("", ""),
 }
-"""Event -> code of RTS 24 field 21, and of CAT; an execution and a denial depend on more."""
+"""Event -> code of RTS 24 field 21, and of CAT; an execution and a cancel depend on more.
 
+REMO is the venue's refusal: what our gate or executor denied never was an order there. Venues do
+not tell in a form who wanted a cancel: it counts as the member's, CAME.
+"""
+
+NEVER_RESTS = (TimeInForce.IOC, TimeInForce.FOK)
 _NO_PARTIES = "who the client and the deciding person are is known to the operator, not to us"
 _NO_FIRM = "the firm's own codes (LEI, CRD, IMID) are not configured here"
 _NO_BOOK = "the venue does not tell us"
+_NO_TERMS = "contract terms beyond the multiplier are not kept"
 _NONE_SUCH = "we place no orders of this kind"
 
 
@@ -77,8 +84,8 @@ def _code(day: DayFold, step: Step) -> str:
     event = step.event
     if isinstance(event, OrderFilled):
         return "FILL" if event.status is OrderStatus.FILLED else "PARF"
-    if isinstance(event, SignalDecided):
-        return "REMO" if event.outcome is Outcome.REJECTED else ""
+    if isinstance(event, OrderCanceled) and step.order.time_in_force in NEVER_RESTS:
+        return "EXPI"  # what did not fill at once was at the end of its validity
     return EVENT_CODES.get(type(event), ("", ""))[0]
 
 
@@ -187,22 +194,25 @@ ORDER_FIELDS: tuple[Field, ...] = (
     Field("received_utc", "24:19", "", "", lambda d, s: iso_time(s.order.signal_ns)),
     Field("order_id", "24:20", "orderID", "", lambda d, s: s.order.order_id),
     Field("venue_order_id", "24:20", "routedOrderID", "", lambda d, s: s.order.venue_order_id),
-    Field("session", "", "session", "", lambda d, s: s.order.session),
+    Field("session", "", "", "", lambda d, s: s.order.session),
+    Field("exchange_session", "", "session", "venues do not name our session"),
     Field("signal_id", "", "", "", lambda d, s: s.order.signal_id),
-    Field("parent_order", "24:46", "parentOrderID", "", lambda d, s: s.order.parent_id),
+    Field("strategy_linked_order", "24:46", "", _NONE_SUCH),
+    Field("parent_order", "", "parentOrderID", "", lambda d, s: s.order.parent_id),
     Field("replaces", "", "priorOrderID", "", lambda d, s: s.order.replaces),
     Field("order_type", "24:22", "orderType", "", lambda d, s: s.order.order_type),
     Field("order_class", "24:23", "", "", _class),
     Field("limit_price", "24:24", "price", "", lambda d, s: s.order.limit_price),
     Field("additional_limit_price", "24:25", "", _NONE_SUCH),
-    Field("stop_price", "24:26", "stopPrice", "", lambda d, s: s.order.stop_price),
+    Field("stop_price", "24:26", "triggerPrice", "", lambda d, s: s.order.stop_price),
     Field("pegged_limit_price", "24:27", "", _NONE_SUCH),
     Field("transaction_price", "24:28", "", "", _transaction_price),
     Field("price_currency", "24:29", "", "", _currency),
     Field("currency_of_leg_2", "24:30", "", _NONE_SUCH),
     Field("price_notation", "24:31", "", "", lambda d, s: "MONE"),
     Field("side", "24:32", "side", "", _side),
-    Field("order_status", "24:33", "", "", lambda d, s: s.order.status or s.order.outcome),
+    Field("order_status", "", "", "", lambda d, s: s.order.status or s.order.outcome),
+    Field("order_status_at_venue", "24:33", "", "ACTI, INAC, SUSP: the venue does not tell us"),
     Field("quantity_notation", "24:34", "", "", lambda d, s: "UNIT"),
     Field("quantity_currency", "24:35", "", "", lambda d, s: ""),
     Field("quantity_asked", "24:36", "quantity", "", lambda d, s: s.order.asked),
@@ -221,7 +231,7 @@ ORDER_FIELDS: tuple[Field, ...] = (
     Field("trading_phase", "24:49", "", _NO_BOOK),
     Field("indicative_auction_price", "24:50", "", _NO_BOOK),
     Field("indicative_auction_volume", "24:51", "", _NO_BOOK),
-    Field("reason", "", "cancelReason", "", _reason),
+    Field("reason", "", "", "", _reason),
     Field("strategy_reason", "", "", "", lambda d, s: s.order.why),
     Field("epoch", "", "", "", lambda d, s: s.order.epoch),
 )
@@ -243,7 +253,7 @@ TRADE_FIELDS: tuple[Field, ...] = (
     Field("record", "", "", "", lambda d, t: t.n),
     Field("report_status", "22:1", "", "", lambda d, t: "NEWT"),
     Field("transaction_reference", "22:2", "", "", lambda d, t: t.fill.execution_id),
-    Field("venue_transaction_id", "22:3", "", "", lambda d, t: t.fill.execution_id),
+    Field("venue_transaction_id", "22:3", "tradeID", "", lambda d, t: t.fill.execution_id),
     Field("executing_entity", "22:4", "CATReporterIMID", _NO_FIRM),
     Field("investment_firm_covered", "22:5", "", _NO_FIRM),
     Field("submitting_entity", "22:6", "", _NO_FIRM),
@@ -260,7 +270,8 @@ TRADE_FIELDS: tuple[Field, ...] = (
     Field("derivative_notional_change", "22:32", "", _NONE_SUCH),
     Field("price", "22:33", "price", "", lambda d, t: t.fill.price),
     Field("price_currency", "22:34", "", "", _currency),
-    Field("net_amount", "22:35", "", "", _net),
+    Field("net_amount", "", "", "", _net),
+    Field("net_amount_of_debt", "22:35", "", "no debt instruments are traded"),
     Field("fee", "", "", "", lambda d, t: t.fill.fee),
     Field("venue", "22:36", "marketCenterID", "", lambda d, t: venue_of(t.fill.instrument)),
     Field("venue_mic", "22:36", "", "venues are named as configured, not by their MIC"),
@@ -269,9 +280,12 @@ TRADE_FIELDS: tuple[Field, ...] = (
     Field("complex_trade_id", "22:40", "", _NONE_SUCH),
     Field("instrument", "22:41", "symbol", "", lambda d, t: symbol_of(t.fill.instrument)),
     Field("isin", "22:41", "", "instruments are named by the venue's symbol"),
-    Field("asset_class", "22:43", "", "", _asset_class),
+    Field("instrument_full_name", "22:42", "", "instruments are named by the venue's symbol"),
+    Field("cfi_code", "22:43", "", "instruments are classified by our own words, not by CFI"),
+    Field("asset_class", "", "", "", _asset_class),
+    Field("notional_currencies", "22:44-45", "", _NO_TERMS),
     Field("price_multiplier", "22:46", "", "", _multiplier),
-    Field("derivative_terms", "22:47-56", "", "contract terms beyond the multiplier are not kept"),
+    Field("derivative_terms", "22:47-56", "", _NO_TERMS),
     Field("decided_by_algorithm", "22:57", "", "", lambda d, t: t.strategy),
     Field("country_of_decider", "22:58", "", _NO_PARTIES),
     Field("execution_within_firm", "22:59", "", "", lambda d, t: "gate and executor"),
@@ -283,9 +297,9 @@ TRADE_FIELDS: tuple[Field, ...] = (
     Field("securities_financing", "22:65", "", "", lambda d, t: "false"),
     Field("order_id", "", "orderID", "", lambda d, t: t.fill.order_id),
     Field("venue_order_id", "", "", "", lambda d, t: t.order.venue_order_id),
-    Field("session", "", "session", "", lambda d, t: t.fill.session),
+    Field("session", "", "", "", lambda d, t: t.fill.session),
     Field("liquidity", "", "", "", lambda d, t: t.fill.liquidity.value),
     Field("realized", "", "", "", lambda d, t: t.realized),
-    Field("leaves", "", "leavesQty", "", lambda d, t: t.fill.leaves),
+    Field("leaves", "", "", "", lambda d, t: t.fill.leaves),
 )
 """Columns of the `trades` report: one row an execution."""
