@@ -19,6 +19,7 @@ from schemas.measures import PaperDayNoted, SessionValued
 from schemas.orders import SignalDecided, SignalRaised
 from schemas.reconciliation import ReconciliationReported
 from schemas.sessions import SessionCreated, SessionStateChanged, SignalBlocked
+from schemas.settlement import PositionSettled
 from services.core import Core
 from services.performance.core import By, Performance
 from services.performance.fold import Terms
@@ -147,10 +148,19 @@ class Measured:
         if isinstance(event, SessionValued):
             self._valued(event)
             return
-        measure = self._measures.get(getattr(event, "session", SessionId("")))
-        if measure is not None:
+        concerned = self._measured_by(event)
+        for measure in concerned:
             measure.apply(event)
-        self._whole.update(event)
+        if concerned or not isinstance(event, PositionSettled):  # else it is another account's
+            self._whole.update(event)
+
+    def _measured_by(self, event: Event) -> list[Measure]:
+        """Return the sessions of one event: its own, or of a settlement all of its account."""
+        if isinstance(event, PositionSettled):
+            every = self._measures.values()
+            return [each for each in every if each.created.account == event.account]
+        measure = self._measures.get(getattr(event, "session", SessionId("")))
+        return [] if measure is None else [measure]
 
     def _create(self, event: SessionCreated) -> None:
         if event.session not in self._measures:

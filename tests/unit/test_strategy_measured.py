@@ -6,7 +6,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from schemas.base import BootId
+from schemas.base import AccountId, BootId
 from schemas.control import EpochEnded, EpochStarted, HaltRequested
 from schemas.executions import BookReported
 from schemas.health import SessionsReported
@@ -17,6 +17,7 @@ from schemas.reconciliation import Difference, DifferenceKind
 from schemas.restrictions import Level, RestrictionRequested
 from schemas.results import PaperDay
 from schemas.sessions import SessionState
+from schemas.settlement import PositionSettled, SettlementKind
 from services.cli.session_command import HEARTBEAT_TIMEOUT_S, health_of
 from services.strategy.config import ExecutionLimits, RiskLimits, StrategyConfig
 from services.strategy.core import StrategyCore
@@ -38,6 +39,7 @@ from tests.strategy_rig import (
 pytestmark = pytest.mark.req("S-04", "R-03")
 DAY_NS = 86_400 * S_NS
 WATCHING = "tests.strategy_rig:Watching"
+PAID = Decimal(-2)
 
 
 class MeasuredRig(StrategyRig):
@@ -177,6 +179,27 @@ def test_a_signal_that_its_own_limits_blocked_is_told_by_limit() -> None:
     assert counts == (2, 2, {}, {"max_position_size": 2})
     rig.restart()
     assert rig.measure().figures.blocked == {"max_position_size": 2}
+
+
+@pytest.mark.req("R-03", "S-13")
+def test_a_settlement_counts_for_every_session_that_holds_of_it() -> None:
+    rig = MeasuredRig()
+    rig.trade("100.00", "100.00")
+    settled = PositionSettled(
+        at_ns=rig.now_ns,
+        account=ACCOUNT,
+        instrument=ALPHA,
+        settlement_id="f1",
+        kind=SettlementKind.FUNDING,
+        payment=Decimal(-2),
+    )
+    rig.tell(settled)
+    foreign = msgspec.structs.replace(settled, account=AccountId("other"), settlement_id="f2")
+    rig.tell(foreign)
+    for _ in range(2):
+        assert (rig.measure().total_pnl, rig.measure().figures.funding) == (PAID, PAID)
+        assert rig.report().attribution["session"][rig.session].funding == PAID
+        rig.restart()
 
 
 # days on paper
