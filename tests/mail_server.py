@@ -26,14 +26,18 @@ class MailServer(socketserver.ThreadingTCPServer):
         mails: those taken, with the address that each was for, in order.
         refused: addresses that nobody has here.
         password: of the user `reports`; empty: nobody has to log in.
+        is_tls: whether the way is encrypted from its first byte on.
         clear: what was said by clients before the way was encrypted.
     """
 
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, *, certificate: Path | None = None, port: int = 0) -> None:
+    def __init__(
+        self, *, certificate: Path | None = None, port: int = 0, is_tls: bool = False
+    ) -> None:
         super().__init__((HOST, port), _Talk)
+        self.is_tls = is_tls
         self.mails: list[tuple[str, EmailMessage]] = []
         self.refused: set[str] = set()
         self.password = ""
@@ -64,7 +68,12 @@ class _Talk(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         self.is_encrypted, self.is_known = False, not self.server.password
-        self._say(b"220 here")
+        try:
+            if self.server.is_tls:
+                self._encrypt()
+            self._say(b"220 here")
+        except (ssl.SSLError, OSError):
+            return
         while line := self.rfile.readline():
             if not self.is_encrypted:
                 self.server.clear.append(line)
