@@ -45,6 +45,9 @@ class FusedTerms(msgspec.Struct, frozen=True, kw_only=True):
     initial_cash: Decimal
     """In the account's currency."""
 
+    currency_values: Mapping[str, Decimal] | None = None
+    """What one unit of each currency is worth in the account's; None: every capital is in that."""
+
     instruments: Mapping[InstrumentId, Instrument]
     gate: GateConfig
     strategy: StrategyConfig = StrategyConfig()
@@ -117,7 +120,12 @@ class FusedSystem:
             terms.strategy, session_timeout_s=0
         )  # it ends where its data does
         self.strategy = StrategyCore(
-            endless, account, known, boot_id=FUSED_BOOT, catalogue=catalogue
+            endless,
+            account,
+            known,
+            boot_id=FUSED_BOOT,
+            catalogue=catalogue,
+            currency_values=terms.currency_values,
         )
         self._operator = _Operator()
         # Guards before their owners: a halt is in force before anybody acts on it. The venue

@@ -157,6 +157,7 @@ def run(plan: Plan, progress: Progress | None = None) -> Outcome:
     terms = FusedTerms(
         account=plan.account,
         initial_cash=plan.capital,
+        currency_values=_values(plan),
         instruments=known,
         gate=plan.gate,
         strategy=plan.strategies,
@@ -206,13 +207,18 @@ class _Feed:
 
 
 def _measure(plan: Plan, known: Mapping[InstrumentId, Instrument]) -> Terms:
-    values = dict(plan.gate.accounts[plan.account].currency_values)
     return Terms(
         instruments=known,
-        currency_values={plan.currency: Decimal(1)} | values,
+        currency_values=_values(plan),
         account=plan.account,
         periods_per_year=days_per_year(known),
     )
+
+
+def _values(plan: Plan) -> dict[str, Decimal]:
+    """Return what one unit of each currency is worth in the account's."""
+    row = plan.gate.accounts[plan.account].currency_values
+    return {plan.currency: Decimal(1), **row}
 
 
 def _request(plan: Plan) -> StartRequest:

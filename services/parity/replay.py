@@ -125,7 +125,15 @@ class _Strategy(StrategyCore):
 
     def __init__(self, terms: ReplayTerms, catalogue: Catalogue, tape: Tape) -> None:
         known, account = terms.instruments, terms.account
-        super().__init__(terms.strategy, account, known, boot_id=BOOT, catalogue=catalogue)
+        created = tape.created
+        super().__init__(
+            terms.strategy,
+            account,
+            known,
+            boot_id=BOOT,
+            catalogue=catalogue,
+            currency_values={created.share_class: created.capital_unit},  # as it was then
+        )
         self._holdings = _AsThen(account, tape.adopted)
 
 

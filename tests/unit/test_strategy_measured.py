@@ -389,6 +389,11 @@ def test_a_share_class_without_a_value_starts_nothing() -> None:
         f"gate.accounts.{ACCOUNT}.currency_values.ETH, or another class",
     )
     assert rig.prepare(request(share_class="USDT")).errors == ()  # dollars
+    rig.core = StrategyCore(
+        rig.config, ACCOUNT, INSTRUMENTS, boot_id=BootId("b"), currency_values={"EUR": Decimal(1)}
+    )
+    session = rig.start("idle")  # the default, on an account of euros: they are meant
+    assert rig.core.sessions[session].terms.capital == Decimal(10_000)
 
 
 @pytest.mark.req("S-04", "S-13")
