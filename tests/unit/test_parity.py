@@ -167,6 +167,26 @@ def test_a_strategy_with_other_parameters_decides_otherwise() -> None:
     assert set(rows(changed)) != {Verdict.EQUAL}
 
 
+@pytest.mark.req("S-18")
+def test_a_capital_in_another_share_class_is_worth_what_it_was_then() -> None:
+    ether = [
+        msgspec.structs.replace(
+            e, share_class="ETH", capital_unit=Decimal(2_000), initial_capital=Decimal(50)
+        )
+        if isinstance(e, SessionCreated)
+        else e
+        for e in RUN
+    ]
+    assert set(rows(ether)) == {Verdict.EQUAL}  # 50 ETH of 2,000 are the 100,000 of the record
+    dearer = [
+        msgspec.structs.replace(e, capital_unit=Decimal(3_000))
+        if isinstance(e, SessionCreated)
+        else e
+        for e in ether
+    ]
+    assert Verdict.EQUAL not in rows(dearer)
+
+
 def test_a_denial_that_was_an_approval_in_the_record_is_found() -> None:
     changed = [
         msgspec.structs.replace(e, outcome=Outcome.REJECTED, rule="hours")
