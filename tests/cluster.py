@@ -70,7 +70,7 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
 
 
 def until(is_so: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + 90  # three servers on a machine that is full
     while not is_so():
         assert time.monotonic() < deadline_s, "it never came about"
         time.sleep(0.05)

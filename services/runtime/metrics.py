@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
@@ -123,16 +124,22 @@ class Endpoint:
 
         Raises:
             TimeoutError: the event loop does not answer; the scrape fails.
+            RuntimeError: the event loop has ended.
         """
         assert self._loop is not None
-        sight = asyncio.run_coroutine_threadsafe(self._seen(), self._loop).result(ANSWER_TIMEOUT_S)
+        seen: Future[Sight] = Future()
+        self._loop.call_soon_threadsafe(self._see, seen)  # no coroutine, which an end would leave
+        sight = seen.result(ANSWER_TIMEOUT_S)
         yield from info_family(sight.service, sight.boot_id)
         yield from process_families(sight.counts, sight.levels, self._meter)
         for report in sight.reports:
             yield from report_families(report)
 
-    async def _seen(self) -> Sight:
-        return self._look()
+    def _see(self, seen: "Future[Sight]") -> None:
+        try:
+            seen.set_result(self._look())
+        except Exception as error:
+            seen.set_exception(error)
 
     def _listen(self, loop: asyncio.AbstractEventLoop, opened: "asyncio.Future[None]") -> None:
         """Listen, on a thread that nobody waits for: the library brings a web server along."""
