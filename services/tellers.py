@@ -14,6 +14,17 @@ def teller_of(component: str, boot_id: str) -> str:
     return f"{component}-{boot_id}"
 
 
+def executor_of(epoch: EpochStarted | None) -> str:
+    """Return what the executor that this epoch names signs with; empty where it names none."""
+    member = None if epoch is None else epoch.members.get(EXECUTOR)
+    return "" if member is None else teller_of(EXECUTOR, member.boot_id)
+
+
+def is_stranger(teller: str, executor: str) -> bool:
+    """Return whether the word of this teller does not count beside that of this executor."""
+    return bool(teller and executor) and teller != executor
+
+
 class Executors:
     """The executor that the newest epoch names.
 
@@ -27,10 +38,9 @@ class Executors:
 
     def name(self, epoch: EpochStarted) -> None:
         """Take an epoch in; one that is not news changes nothing."""
-        member = epoch.members.get(EXECUTOR)
-        if member is not None and epoch.epoch > self._epoch:
-            self._epoch = epoch.epoch
-            self.named = teller_of(EXECUTOR, member.boot_id)
+        named = executor_of(epoch)
+        if named and epoch.epoch > self._epoch:
+            self._epoch, self.named = epoch.epoch, named
 
     def is_stranger(self, teller: str, *, is_in_force: bool) -> bool:
         """Return whether the word of this teller does not count.
@@ -38,4 +48,4 @@ class Executors:
         While an epoch is in force there is one executor. While none is, any may be the next one,
         also one that was replaced before.
         """
-        return is_in_force and bool(teller and self.named) and teller != self.named
+        return is_in_force and is_stranger(teller, self.named)

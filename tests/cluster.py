@@ -52,6 +52,10 @@ class Cluster:
         metas = [each.get("jetstream", {}).get("meta") or {} for each in found]
         return all(meta.get("leader") and meta.get("cluster_size") == 3 for meta in metas)
 
+    def has_died(self) -> bool:
+        """Return whether a server is gone: somebody else has taken a port meanwhile."""
+        return any(each.poll() is not None for each in self.servers.values())
+
     def close(self) -> None:
         for server in self.servers.values():
             server.kill()
@@ -63,14 +67,18 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
     """Yield a cluster of which each server knows all."""
     found = Cluster(folder)
     try:
-        until(found.is_whole)
+        until(lambda: found.is_whole() or found.has_died())
+        if found.has_died():
+            found.close()
+            found = Cluster(folder)
+            until(found.is_whole)
         yield found
     finally:
         found.close()
 
 
 def until(is_so: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 90  # three servers on a machine that is full
+    deadline_s = time.monotonic() + 30
     while not is_so():
         assert time.monotonic() < deadline_s, "it never came about"
         time.sleep(0.05)

@@ -39,7 +39,7 @@ from services.breaker.valuation import AccountTerms, Valuation
 from services.breaker.watch import Roster
 from services.calendars.named import calendar_named
 from services.core import NOTHING, earliest
-from services.tellers import Executors
+from services.tellers import executor_of, is_stranger
 
 _LIVE = Roster()
 _SAID_HERE: frozenset[type[Event]] = frozenset({EpochStarted, EpochEnded})
@@ -106,7 +106,6 @@ class BreakerCore:
             )
         )
         self._quotes = self._valuation.quotes
-        self._executors = Executors()
         self._mark_every_ns = config.mark_every_ms * NS_PER_MS
         self._publish_every_ns = config.publish_every_ms * NS_PER_MS
         self._marked_ns = -self._mark_every_ns
@@ -211,8 +210,7 @@ class BreakerCore:
 
     def _is_stranger(self, event: Event) -> bool:
         """Return whether another executor tells this than the one that the epoch names."""
-        in_force = self._arbiter.state.epoch is not None
-        return self._executors.is_stranger(event.src, is_in_force=in_force)
+        return is_stranger(event.src, executor_of(self._arbiter.state.epoch))
 
     def _hear_for_panel(self, event: Event, now_ns: int) -> Sequence[Event]:
         """Let the breakers hear what concerns nobody else here: each order and rejection."""
@@ -253,10 +251,10 @@ class BreakerCore:
         found = list(said)
         for fact in said:
             match fact:
-                case EpochStarted() | EpochEnded():
-                    if isinstance(fact, EpochStarted):
-                        self._executors.name(fact)
-                        self._valuation.compare_teller(self._executors.named)
+                case EpochStarted():
+                    self._valuation.compare_teller(executor_of(fact))
+                    found += self._respond(self._panel.hear(fact, now_ns), now_ns)
+                case EpochEnded():
                     found += self._respond(self._panel.hear(fact, now_ns), now_ns)
                 case BreakerStateChanged() | RestrictionsChanged():
                     if self._panel.fold(fact):  # what a reset measures anew, it measures now

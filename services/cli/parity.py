@@ -26,7 +26,6 @@ from services.runtime.settings import Settings, load_settings
 from services.strategy.catalogue import Catalogue, catalogue_of
 from services.strategy.config import StrategyConfig
 from services.strategy.starts import hash_of
-from services.strategy.versions import version_of
 
 STREAM_GET = f"$JS.API.STREAM.MSG.GET.{MARKET.name}"
 STREAM_INFO = f"$JS.API.STREAM.INFO.{MARKET.name}"
@@ -65,9 +64,8 @@ async def _parity(session: SessionId, place: Place) -> Exit:
 
 
 def _now(settings: Settings, tape: Tape, config: StrategyConfig, catalogue: Catalogue) -> Terms:
-    strategy = catalogue.find(tape.created.strategy)
     return Terms(
-        strategy_version="" if isinstance(strategy, FieldError) else version_of(strategy),
+        strategy_version=catalogue.version_of(tape.created.strategy),
         config_hash=hash_of(config),
         limits_hash=settings.limits_hash,
     )

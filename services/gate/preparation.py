@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from schemas.base import Event
-from schemas.control import BookWanted, PrepareAsked, Prepared
+from schemas.base import AccountId, Event
+from schemas.control import BookWanted, PrepareAsked, Prepared, StartRequest
 from schemas.errors import FieldError
 from schemas.executions import BookReported
 from schemas.instruments import symbol_of
@@ -32,16 +32,16 @@ class Preparation:
         self._guard = guard
         self._asked: PrepareAsked | None = None
         self._book: BookReported | None = None
-        self._is_overtaken = False
+        self._overtaken: AccountId | None = None
 
     def asked(self, event: PrepareAsked, now_ns: int) -> Sequence[Event]:
         """Take the arbiter's question; an older one that is still open is forgotten."""
-        self._asked, self._is_overtaken = event, False
+        self._asked, self._overtaken = event, None
         return self._answer(now_ns)
 
     def booked(self, book: BookReported, now_ns: int) -> Sequence[Event]:
         """Take a book that was reported for a start, after it was folded."""
-        if book.request_id or self._is_overtaken:
+        if book.request_id or self._overtaken == book.account:
             self._book = book
         return self._answer(now_ns)
 
@@ -49,14 +49,14 @@ class Preparation:
         asked, book = self._asked, self._book
         if asked is None or book is None:
             return NOTHING
-        if book.request_id != asked.start_id and not self._is_overtaken:
+        if book.request_id != asked.start_id and self._overtaken != book.account:
             return NOTHING
         account = self._state.accounts.get(book.account)
         if account is not None and account.is_stale(book):
             return self._again(book, now_ns)
         self._asked = self._book = None
         guard = self._guard
-        errors = tuple({each.path: each for each in self._errors(asked, book)}.values())
+        errors = tuple({each.path: each for each in self._errors(asked.request, book)}.values())
         prepared = Prepared(
             at_ns=now_ns,
             start_id=asked.start_id,
@@ -75,16 +75,15 @@ class Preparation:
     def _again(self, book: BookReported, now_ns: int) -> Sequence[Event]:
         """Ask for a newer book, once: an execution came between the question and the answer.
 
-        The next book that is news is taken for the answer: it is younger than the question.
+        The account's next book that is news is the answer: it is younger than the question.
         """
-        if self._is_overtaken:
+        if self._overtaken == book.account:
             return NOTHING
-        self._is_overtaken = True
+        self._overtaken = book.account
         return [BookWanted(at_ns=now_ns, account=book.account)]
 
-    def _errors(self, asked: PrepareAsked, book: BookReported) -> Iterator[FieldError]:
+    def _errors(self, request: StartRequest, book: BookReported) -> Iterator[FieldError]:
         """Yield everything that would make the gate deny what this start asks for."""
-        request = asked.request
         own, wrong = session_limits(request.risk_limits)
         yield from wrong
         account = self._state.accounts.get(book.account)

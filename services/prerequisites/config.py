@@ -67,11 +67,11 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     paper_days_min: Natural = 5
     """Days on paper of that version that must count."""
 
-    paper_up_s_min: Natural = 20_700
+    paper_up_s_min: Natural = 21_600
     """A UTC day on paper counts if the sessions of that version ran for so long on it, together
-    and without a difference to the venue; in seconds. Six sessions of the default hour
-    (`strategy.session_timeout_s`) are enough, five are not: each is measured up to a minute short,
-    so that six hours to the second would ask for seven."""
+    and without a difference to the venue; in seconds. Seven sessions of the default hour
+    (`strategy.session_timeout_s`) are enough: each is measured up to a minute short, so that six
+    of them are a little less than six hours."""
 
     clients: dict[str, ClientTerms] = {}
     """By the name that strategies need them by."""

@@ -66,7 +66,6 @@ class Pull:
         self._newest_seq = 0  # 0: none came yet, and the first may be any
         self._requests: deque[_Request] = deque()
         self._asked_count = 0
-        self._asked_ns = 0
         self._newest_reply = self._taken_reply = ""
 
     async def open(self) -> None:
@@ -83,15 +82,14 @@ class Pull:
         Raises:
             BusError: the connection is down.
         """
-        is_lost = now_ns - self._asked_ns > (EXPIRES_S + 1) * NS_PER_S
-        if is_lost:
+        expired_ns = now_ns - (EXPIRES_S + 1) * NS_PER_S
+        if self._requests and self._requests[-1].asked_ns < expired_ns:  # its end was lost
             self._requests.clear()
         due_count = sum(each.left_count for each in self._requests)
         if due_count > self._batch_max // 2:
             return
         wanted = self._batch_max - due_count
         self._asked_count += 1
-        self._asked_ns = now_ns
         self._requests.append(_Request(self._asked_count, now_ns, wanted))
         body = msgspec.json.encode({"batch": wanted, "expires": EXPIRES_S * NS_PER_S})
         self._connection.send(self._subject, body, reply=f"{self._inbox}.{self._asked_count}")

@@ -10,7 +10,7 @@ import msgspec
 from schemas.base import Event
 from schemas.confirmations import ConfirmAsked, ConfirmRequest
 from schemas.control import SessionAsked, SessionRequest, StartRequest
-from schemas.errors import FieldError, UserError
+from schemas.errors import UserError
 from schemas.results import StrategyTerms
 from schemas.subjects import CONFIRM, PAUSE, RESUME, STOP
 from services.prerequisites.config import Mode
@@ -32,7 +32,6 @@ from services.strategy.manager import ManagerCore
 from services.strategy.measured import Measured, MeasureTerms
 from services.strategy.recording import SessionRecords
 from services.strategy.starts import Starts
-from services.strategy.versions import version_of
 
 REQUESTS = {STOP: commands.STOP, PAUSE: commands.PAUSE, RESUME: commands.RESUME}
 
@@ -69,8 +68,7 @@ def build(context: Context) -> Service:
         for subject, action in REQUESTS.items()
     }
     requests[CONFIRM] = RequestKind(ConfirmRequest, _confirm, "confirm")
-    starts = Starts(config, account, known, catalogue, core.hears, measured.currency_values)
-    terms_of = partial(_terms, catalogue, starts)
+    terms_of = partial(_terms, catalogue, core.starts)
     reader = PrerequisiteReader(context.connection, sources, terms_of, clock)
     children = Children(zygote, config, account, known, clock)
     records = SessionRecords(sources.repository, settings.data_dir, SERVICE, clock)
@@ -111,11 +109,10 @@ def _measured_by(settings: Settings, sources: Sources) -> MeasureTerms:
 
 def _terms(catalogue: Catalogue, starts: Starts, request: StartRequest) -> StrategyTerms:
     """Return what this start would run with; without instruments where it cannot be made."""
-    strategy = catalogue.find(request.strategy or "")
     created, _ = starts.check(request, "", 1, 0)
     return StrategyTerms(
         strategy=request.strategy or "",
-        strategy_version="" if isinstance(strategy, FieldError) else version_of(strategy),
+        strategy_version=catalogue.version_of(request.strategy or ""),
         parameters={} if created is None else created.parameters,
         instruments=() if created is None else created.instruments,
         share_class=request.share_class,

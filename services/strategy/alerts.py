@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from schemas.base import SessionId
 from schemas.control import EpochStarted
 from schemas.errors import FieldError
 from schemas.health import AlertRaised, Severity
@@ -62,6 +63,19 @@ def words(breach: SessionBreach) -> str:
     """Return a breach in words, with both numbers."""
     current = breach.current.quantize(breach.limit) if breach.limit else breach.current
     return f"{breach.limit_name} is {current:f}, the limit {breach.limit:f}"
+
+
+def unstopped(session: SessionId, why: str, now_ns: int) -> AlertRaised:
+    """Return that a session is stopped without its strategy's last word."""
+    return AlertRaised(
+        at_ns=now_ns,
+        severity=Severity.WARNING,
+        component=SERVICE,
+        code="LT-006",
+        message=f"session {session} is stopped, but not as it would have itself: look at what it"
+        f" holds; its strategy's last word is missing: {why}",
+        fields={"session": session},
+    )
 
 
 def ended(session: Session, code: str, reason: str, now_ns: int) -> AlertRaised:

@@ -17,6 +17,7 @@ from services.strategy.library.ema_cross import EmaCross
 from services.strategy.library.pure_lending import PureLending
 from services.strategy.library.target_weights import TargetWeights
 from services.strategy.parameters import meant
+from services.strategy.versions import version_of
 
 BUILT_IN: dict[str, type[Strategy[Any]]] = {
     "btc_basis": BtcBasis,
@@ -121,6 +122,11 @@ class Catalogue:
             return BUILT_IN[target]
         wanted = f"one of {', '.join(self.names)}, or module:Class" + meant(name, self.names)
         return FieldError(path=STRATEGY, found=repr(name), wanted=wanted)
+
+    def version_of(self, name: str) -> str:
+        """Return the version of the strategy `name` stands for; empty where there is none."""
+        found = self.find(name)
+        return "" if isinstance(found, FieldError) else version_of(found)
 
     def wanted(self) -> frozenset[type[Event]]:
         """Return the market events that any strategy with a name here has a hook for.

@@ -62,6 +62,7 @@ class StrategyCore:
         sessions: every session there ever was, by id, oldest first.
         mark: what one unit of an instrument is worth to the sessions now; None while nobody knows.
         is_trading: whether signals may be raised at all; False from a halt to the next epoch.
+        starts: what a start may ask for here.
     """
 
     keeps: frozenset[type[Event]] = frozenset(
@@ -97,7 +98,7 @@ class StrategyCore:
         self._instruments = instruments
         self._boot_id = boot_id
         self._real_money = real_money or RealMoney(LiveConfig(), "", account)
-        self._starts = Starts(
+        self.starts = Starts(
             config, account, instruments, self._catalogue, self.hears, currency_values
         )
         self._hours = Hours(instruments, config.extended_hours)
@@ -178,6 +179,8 @@ class StrategyCore:
 
     def _on_other(self, event: Event, now_ns: int) -> Sequence[Event]:
         match event:
+            case ExecutionEvent() if self._is_stranger(event):
+                return NOTHING
             case ExecutionEvent():
                 return self._on_order(event, "on_execution", now_ns)
             case SignalDecided():
@@ -216,12 +219,7 @@ class StrategyCore:
     def _on_order(self, event: Any, hook: str, now_ns: int) -> Sequence[Event]:
         """Fold what became of an order in, then tell its strategy; a repeat is no news."""
         session = self.sessions.get(event.session)
-        if (
-            session is None
-            or self._is_stranger(event)
-            or not session.book.apply(event)
-            or not session.is_active
-        ):
+        if session is None or not session.book.apply(event) or not session.is_active:
             return NOTHING
         said = self._tell(session, hook, (event,), now_ns)
         if now_ns >= self._watching.due_ns:  # a fill moves its figures while the market is silent
@@ -247,10 +245,10 @@ class StrategyCore:
         return prepared(asked.start_id, checked, boot_id, halts, epoch, now_ns)
 
     def _draft(self, request: StartRequest, start_id: str, now_ns: int) -> Checked:
-        created, errors = self._starts.check(request, start_id, len(self.sessions) + 1, now_ns)
+        created, errors = self.starts.check(request, start_id, len(self.sessions) + 1, now_ns)
         at_work = [session.terms.session for session in self._active()]
         errors = [*errors, *self._real_money.errors(request, start_id)]
-        errors += self._starts.crowded(request, at_work)
+        errors += self.starts.crowded(request, at_work)
         return (None if errors else created), errors
 
     def _on_epoch(self, event: EpochStarted, now_ns: int) -> Sequence[Event]:
@@ -322,8 +320,7 @@ class StrategyCore:
 
     def _is_stranger(self, event: Event) -> bool:
         """Return whether another executor tells this than the one that the epoch names."""
-        is_executors = isinstance(event, ExecutionEvent | BookReported)
-        return is_executors and self._executors.is_stranger(event.src, is_in_force=self.is_trading)
+        return self._executors.is_stranger(event.src, is_in_force=self.is_trading)
 
     def _on_book(self, report: BookReported, now_ns: int) -> Sequence[Event]:
         if not report.request_id and self._is_stranger(report):  # a start asks whom it will name

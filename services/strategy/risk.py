@@ -75,14 +75,15 @@ class RiskWatch:
         marked: SessionMarked | None = None
         found: list[SessionBreach] = []
         kept = set(self._said)
+        equity = self.equity()
         if now_ns >= self._losses_due_ns:
             self._losses_due_ns = now_ns + self._monitoring.risk_s * NS_PER_S
-            marked = self._references(now_ns)
-            found += self._losses()
+            marked = self._references(equity, now_ns)
+            found += self._losses(equity)
             kept.difference_update(PAUSING)
         if now_ns >= self._positions_due_ns:
             self._positions_due_ns = now_ns + self._monitoring.position_s * NS_PER_S
-            found += self._sizes()
+            found += self._sizes(equity)
             kept.intersection_update(PAUSING)
         self.due_ns = min(self._losses_due_ns, self._positions_due_ns)
         reached = {breach.limit_name: breach for breach in found}
@@ -92,10 +93,11 @@ class RiskWatch:
 
     def breaches(self) -> list[SessionBreach]:
         """Return every limit that is reached now (S-04); none that cannot be known."""
-        return [*self._losses(), *self._sizes()]
+        equity = self.equity()
+        return [*self._losses(equity), *self._sizes(equity)]
 
-    def _losses(self) -> list[SessionBreach]:
-        equity, marked, limits = self.equity(), self._marked, self.limits
+    def _losses(self, equity: Decimal | None) -> list[SessionBreach]:
+        marked, limits = self._marked, self.limits
         found: list[SessionBreach] = []
         if equity is not None and marked is not None:
             loss = marked.day_equity - equity
@@ -108,8 +110,8 @@ class RiskWatch:
                 found += _breach("max_drawdown", limits.max_drawdown, fall)
         return found
 
-    def _sizes(self) -> list[SessionBreach]:
-        equity, limits = self.equity(), self.limits
+    def _sizes(self, equity: Decimal | None) -> list[SessionBreach]:
+        limits = self.limits
         found: list[SessionBreach] = []
         taken = 0
         for instrument, position in self._book.portfolio.positions.items():
@@ -125,8 +127,8 @@ class RiskWatch:
             found += _breach("position_size_limit", self._size_max, size, instrument)
         return [*found, *_breach("max_positions", limits.max_positions, Decimal(taken))]
 
-    def _references(self, now_ns: int) -> SessionMarked | None:
-        equity, marked = self.equity(), self._marked
+    def _references(self, equity: Decimal | None, now_ns: int) -> SessionMarked | None:
+        marked = self._marked
         if equity is None:
             return None
         day_ns = self._day_open_ns(now_ns)

@@ -20,7 +20,6 @@ from services.strategy.confirmations import MODES
 from services.strategy.interface import Parameters, Strategy, needs_of, wanted_of
 from services.strategy.parameters import meant, parameters_of
 from services.strategy.provider import missing, offered
-from services.strategy.versions import version_of
 
 SHARE_CLASSES = ("USDT", "ETH")
 HASH_CHARS = 16
@@ -90,7 +89,7 @@ class Starts:
             capital_unit=unit,
             execution_mode=request.execution_mode,
             parameters=msgspec.to_builtins(parameters),
-            strategy_version="" if isinstance(strategy, FieldError) else version_of(strategy),
+            strategy_version=self._catalogue.version_of(request.strategy),
             operator=request.operator,
             risk_limits=limits,
             config_hash=self._config_hash,

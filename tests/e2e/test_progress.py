@@ -43,6 +43,9 @@ def terminal() -> Iterator[tuple[int, int]]:
         os.close(ours)
 
 
+SLUICE = (sys.executable, "-m", "services.cli")
+
+
 def environment(folder: Path) -> dict[str, str]:
     kept = {name: each for name, each in os.environ.items() if name not in ("CI", "NO_COLOR")}
     paths = {"PYTHONPATH": str(ROOT), "SLUICE_PATHS__DATA_DIR": str(folder / "var")}
@@ -53,7 +56,7 @@ def shown_on_a_terminal(words: tuple[str, ...], folder: Path) -> tuple[int, str]
     """Return how the command ended, and everything it wrote where a person looks."""
     with terminal() as (ours, its):
         process = subprocess.Popen(
-            [sys.executable, "-m", "services.cli", *words],
+            [*SLUICE, *words],
             cwd=folder,
             env=environment(folder),
             stdin=its,
@@ -85,7 +88,7 @@ def test_a_bar_is_shown_on_a_terminal_and_gone_at_the_end(name: str, folder: Pat
 def test_no_bar_is_shown_where_nobody_looks(name: str, folder: Path) -> None:
     words, _ = COMMANDS[name]
     done = subprocess.run(
-        [sys.executable, "-m", "services.cli", *words],
+        [*SLUICE, *words],
         cwd=folder,
         env=environment(folder),
         capture_output=True,

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -46,15 +46,6 @@ from tests.integration.guarded import GuardedServer
 
 WAIT_S = 10.0
 CONFIG = BreakerConfig(disk_free_bytes_min=1, recorder_silence_ms_max=60_000)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[GuardedServer]:
-    started = GuardedServer(tmp_path / "bus")
-    try:
-        yield started
-    finally:
-        started.stop()
 
 
 def run(what: Coroutine[Any, Any, None]) -> None:
@@ -447,55 +438,77 @@ def test_an_unreadable_record_on_the_control_stream_is_a_halt(
     run(scenario())
 
 
-@pytest.mark.req("B-06", "G-09")
-def test_a_record_that_took_the_place_of_one_that_was_lost_locks(tmp_path: Path) -> None:
-    """The stream is as long as it was: only the time of its newest record tells."""
-    first = GuardedServer(tmp_path / "bus")
-    port = int(first.url.rpartition(":")[2])
+@asynccontextmanager
+async def begun_anew(rig: Arbiter, folder: Path) -> AsyncIterator[None]:
+    """Let the server lose its disk: until the block ends another one has a new stream."""
+    port = int(rig.server.url.rpartition(":")[2])
+    rig.server.stop()
+    shutil.rmtree(folder / "bus" / "nats")
+    second = GuardedServer(folder / "bus", port=port)
+    try:
+        await rig.back()
+        await rig.make_stream()
+        rig.say("recorder", health("recorder"))
+        yield
+    finally:
+        await rig.close()
+        second.stop()
+
+
+REWRITTEN = (
+    "SLU-154",
+    "record 1 of the control stream is another than was read there:"
+    " its tail is lost, and was written anew",
+)
+
+
+def locks_after_a_rewritten_record(folder: Path, server: GuardedServer) -> list[tuple[str, str]]:
+    """Return what is locked where the stream is as long as it was, and another."""
+    found: list[tuple[str, str]] = []
 
     async def scenario() -> None:
-        async with arbiter(tmp_path, first) as rig:
+        async with arbiter(folder, server) as rig:
             await rig.ask(START)
             assert (await rig.lease()).is_granted
-            first.stop()
-            shutil.rmtree(tmp_path / "bus" / "nats")
-            second = GuardedServer(tmp_path / "bus", port=port)
-            try:
-                await rig.back()
-                await rig.make_stream()
-                rig.say("recorder", health("recorder"))
+            async with begun_anew(rig, folder):
                 await rig.halt(b'{"reason": "stop", "operator": "lee"}')
                 assert (await rig.stored())[0] == HALT
                 assert not (await rig.lease()).is_granted
-                [lock] = (await rig.report()).locks
-                assert (lock.code, lock.reason) == (
-                    "SLU-154",
-                    "record 1 of the control stream is another than was read there:"
-                    " its tail is lost, and was written anew",
-                )
-            finally:
-                await rig.close()
-                second.stop()
+                found.extend((lock.code, lock.reason) for lock in (await rig.report()).locks)
 
     run(scenario())
+    return found
+
+
+@pytest.mark.req("B-06", "G-09")
+def test_a_record_that_took_the_place_of_one_that_was_lost_locks(
+    tmp_path: Path, server: GuardedServer
+) -> None:
+    """The stream is as long as it was: only the time of its newest record tells."""
+    assert locks_after_a_rewritten_record(tmp_path, server) == [REWRITTEN]
+
+
+async def not_looked(*_: Any) -> bool:
+    return False
+
+
+@pytest.mark.req("B-06", "G-09")
+def test_without_the_time_of_the_record_a_lost_tail_is_not_noticed(
+    tmp_path: Path, server: GuardedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ControlStream, "_is_rewritten", not_looked)
+    assert locks_after_a_rewritten_record(tmp_path, server) == []
 
 
 @pytest.mark.req("B-06")
-def test_a_control_stream_that_begins_anew_locks_until_a_person_accepts_it(tmp_path: Path) -> None:
-    first = GuardedServer(tmp_path / "bus")
-    port = int(first.url.rpartition(":")[2])
-
+def test_a_control_stream_that_begins_anew_locks_until_a_person_accepts_it(
+    tmp_path: Path, server: GuardedServer
+) -> None:
     async def scenario() -> None:
-        async with arbiter(tmp_path, first) as rig:
+        async with arbiter(tmp_path, server) as rig:
             await rig.ask(START)
             await rig.ask(START)
-            first.stop()
-            shutil.rmtree(tmp_path / "bus" / "nats")
-            second = GuardedServer(tmp_path / "bus", port=port)
-            try:
-                await rig.back()
-                await rig.make_stream()
-                rig.say("recorder", health("recorder"))
+            async with begun_anew(rig, tmp_path):
                 lease = await rig.lease(epoch=2)
                 assert not lease.is_granted
                 found = await rig.report()
@@ -508,9 +521,6 @@ def test_a_control_stream_that_begins_anew_locks_until_a_person_accepts_it(tmp_p
                 assert (await rig.ask(UNLOCK, reason="the disk was lost", lock=2)).is_ok
                 assert (await rig.ask(RESET, reason="the disk was lost", halt=1)).is_ok
                 assert (await rig.ask(START)).epoch == 3
-            finally:
-                await rig.close()
-                second.stop()
 
     run(scenario())
 

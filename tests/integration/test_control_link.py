@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -35,15 +35,6 @@ from tests.integration.guarded import GuardedServer
 BOOT = BootId("boot-1")
 WAIT_S = 5.0
 POLL_S = 0.002
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[GuardedServer]:
-    started = GuardedServer(tmp_path / "bus")
-    try:
-        yield started
-    finally:
-        started.stop()
 
 
 def run(what: Coroutine[Any, Any, None]) -> None:

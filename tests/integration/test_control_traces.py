@@ -1,7 +1,7 @@
 """What real processes did on a real bus, held against the models: every step must be allowed."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +35,6 @@ HIDDEN = (
     "it hears the start",
     "it hears its lease",
 )
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[GuardedServer]:
-    started = GuardedServer(tmp_path / "bus")
-    try:
-        yield started
-    finally:
-        started.stop()
 
 
 def is_hidden(label: str) -> bool:

@@ -64,7 +64,8 @@ async def pull(thief: BusConnection, target: str) -> None:
 async def direct_get(thief: BusConnection, target: str) -> None:
     await request(thief, "STREAM.CREATE.FORGED", stream(allow_direct=True))
     thief.send(SOURCE, FORGED)
-    await thief.flush()
+    while not (await request(thief, "STREAM.INFO.FORGED", {}))["state"]["messages"]:
+        pass  # it is stored after it is taken: a place that is empty yet is answered with nothing
     thief.send("$JS.API.DIRECT.GET.FORGED", b'{"seq":1}', reply=target)
 
 

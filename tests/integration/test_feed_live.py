@@ -2,13 +2,10 @@
 
 import asyncio
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -23,8 +20,8 @@ from services.runtime.config import BusConfig
 from services.runtime.connect import connect
 from services.runtime.fastpath import BusConnection
 from tests.bus import run
-from tests.conftest import ROOT
 from tests.feed_builders import SPOT_TICKER, capture
+from tests.integration.feed_process import feed_process
 
 MARKET = (QuoteReceived, TradeReceived, BookChanged)
 
@@ -38,24 +35,6 @@ def settings(folder: Path, url: str, **feed: object) -> Path:
         json.dumps({"bus": {"url": url}, "account": account, "feed": feed, "paths": paths})
     )
     return path
-
-
-@contextmanager
-def feed_process(config: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    log = (config.parent / "feed.log").open("ab")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "services.feed", "--config", str(config)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stderr=log,
-        stdout=log,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait(timeout=5)
-        log.close()
 
 
 class Watcher:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +31,6 @@ from tests.limits_rig import GROSS
 
 pytestmark = pytest.mark.req("G-12", "A-01", "A-06")
 WAIT_S = 10.0
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[GuardedServer]:
-    started = GuardedServer(tmp_path / "bus")
-    try:
-        yield started
-    finally:
-        started.stop()
 
 
 def run(what: Coroutine[Any, Any, None]) -> None:

@@ -1,6 +1,7 @@
 """The metrics endpoint as Prometheus meets it: over HTTP, and judged by promtool."""
 
 import asyncio
+import gc
 import json
 import shutil
 import socket
@@ -124,6 +125,25 @@ def test_a_loop_that_is_stuck_is_down_and_not_fine(
                 fetched(endpoint)
         finally:
             let_go.set()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_scrape_that_comes_when_the_service_has_ended_fails_and_leaves_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    """Neither a coroutine that nobody awaits, which would be written where the service's end is."""
+    notes: list[str] = []
+    endpoint = Endpoint("gate", ON, tmp_path, sight, Meter(), notes.append)
+    with loop_in_a_thread() as loop:
+        asyncio.run_coroutine_threadsafe(endpoint.open(), loop).result(10)
+    try:
+        with pytest.raises(urllib.error.HTTPError, match="500") as caught:
+            fetched(endpoint)
+        caught.value.close()
+        gc.collect()
+    finally:
+        endpoint.close()
+    assert notes == []
 
 
 def test_a_core_that_cannot_describe_itself_fails_the_scrape_and_nothing_else(

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +44,6 @@ from tests.recorder_rig import CONFIG, WAIT_S, events, recording, records
 
 pytestmark = pytest.mark.req("R-01")
 ORDER, FILL = "order.sim.paper", "exec.sim.paper"
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[GuardedServer]:
-    started = GuardedServer(tmp_path / "bus")
-    try:
-        yield started
-    finally:
-        started.stop()
 
 
 def run(what: Coroutine[Any, Any, None]) -> None:

@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -15,7 +12,7 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 
-from tests.conftest import ROOT
+from tests.integration.feed_process import feed_process
 from tests.integration.guarded import GuardedServer
 
 WAIT_S = 30.0
@@ -36,19 +33,8 @@ def feed(folder: Path, server: GuardedServer, **scanner: Any) -> Iterator[None]:
     }
     config = folder / "config.json"
     config.write_text(json.dumps(resolved))
-    with (folder / "feed.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "services.feed", "--config", str(config)],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=log,
-            stderr=log,
-        )
-    try:
+    with feed_process(config):
         yield
-    finally:
-        process.kill()
-        process.wait(timeout=5)
 
 
 def listened(folder: Path, count: int, **scanner: Any) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Halts of a part, on a real server: what they name stops, what they do not name goes on."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +32,6 @@ SCOPES = {
     "symbol.sim.ALPHA": {"instrument": "sim:BETA"},
 }
 """A scope that the first order is in, and what about another order makes it none of it."""
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[GuardedServer]:
-    started = GuardedServer(tmp_path / "bus")
-    try:
-        yield started
-    finally:
-        started.stop()
 
 
 def run(what: Coroutine[Any, Any, None]) -> None:

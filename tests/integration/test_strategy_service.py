@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,6 @@ from tests.conftest import ROOT
 from tests.integration.guarded import GuardedServer
 
 WAIT_S = 20.0
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[GuardedServer]:
-    started = GuardedServer(tmp_path / "bus")
-    try:
-        yield started
-    finally:
-        started.stop()
 
 
 class Desk:

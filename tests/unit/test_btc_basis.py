@@ -35,7 +35,7 @@ class BasisRig(StrategyRig):
     def __init__(self, **overrides: Any) -> None:
         super().__init__()
         self.core._instruments = INSTRUMENTS
-        self.core._starts._instruments = INSTRUMENTS
+        self.core.starts._instruments = INSTRUMENTS
         self.session = self.start(
             "btc_basis",
             symbols=(SPOT, PERPETUAL),

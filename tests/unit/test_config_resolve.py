@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.base import InstrumentId
+from schemas.base import AccountId, InstrumentId
 from schemas.errors import FieldError
+from schemas.executions import BookReported, PositionView
+from services.breaker.valuation import AccountTerms, Valuation
 from services.cli.config_resolve import (
     Config,
     ConfigError,
@@ -22,7 +24,7 @@ from services.cli.config_resolve import (
 from services.gate.config import GateConfig
 from services.runtime.config import BusConfig
 from services.runtime.settings import load_settings
-from tests.builders import ALPHA, BETA, instrument
+from tests.builders import ALPHA, BETA, instrument, quote
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 
@@ -134,6 +136,34 @@ def test_an_instrument_in_money_that_counts_another_sum_is_refused(value: str) -
             wanted="instruments in USD or what is worth one of it: another account",
         )
     ]
+
+
+@pytest.mark.req("B-01", "S-18")
+def test_without_the_look_at_currencies_yen_are_counted_as_dollars(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.cli.config_resolve._check_currencies", lambda *_: None)
+    both = [instrument(), msgspec.structs.replace(instrument(BETA), currency="JPY")]
+    found = config("account.currency=USD")
+    found.merged.values["gate"]["accounts"]["default"]["currency_values"]["JPY"] = "0.0067"
+    document(found, both, account(found), BusConfig())  # nobody objects
+    known = {each.id: each for each in both}
+    terms = AccountTerms(id=AccountId("paper"), initial_cash=Decimal(0), instruments=known)
+    valuation = Valuation(terms)
+    held = PositionView(instrument=BETA, quantity=Decimal(1), average_price=Decimal(9_000))
+    valuation.on_book(
+        BookReported(
+            at_ns=0,
+            account=terms.id,
+            cash=Decimal(0),
+            fees=Decimal(0),
+            positions=(held,),
+            open_orders=(),
+            is_reconciled=True,
+        )
+    )
+    valuation.quotes[BETA] = quote("9000", "9000", instrument=BETA)
+    assert valuation.equity() == Decimal(9_000)  # dollars, where it is worth 60
 
 
 def test_an_account_that_nobody_gave_limits_has_none(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from schemas.base import AccountId
 from schemas.control import BookWanted, PrepareAsked, Prepared, StartRequest
 from schemas.errors import FieldError
 from schemas.executions import BookAdopted
@@ -93,6 +95,10 @@ def test_a_book_that_executions_overtook_is_asked_for_again() -> None:
     late = book(request_id="start-1", at_ns=NOW_NS + 1)
     assert rig.tell(late) == [BookWanted(at_ns=NOW_NS, account=ACCOUNT)]
     assert rig.tell(late) == []  # once, and it is still old news
+    other = replace(book(at_ns=NOW_NS + 3), account=AccountId("other"))
+    assert not any(
+        isinstance(said, Prepared) for said in rig.tell(other)
+    )  # nor does another account's book answer
     said = rig.tell(book(held={ALPHA: "1"}, at_ns=NOW_NS + 3))
     assert said == [prepared()]
     assert rig.gate.state.accounts[ACCOUNT].lanes[ALPHA].position == 1

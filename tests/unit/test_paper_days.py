@@ -52,7 +52,7 @@ def days(rows: Sequence[PaperDay]) -> set[str]:
     return counted(rows, VERSION, LIVE)
 
 
-def test_six_sessions_of_an_hour_make_a_day_that_counts_and_five_do_not() -> None:
+def test_six_whole_hours_make_a_day_that_counts_and_five_do_not() -> None:
     assert (days(hours(6)), days(hours(5))) == ({DAY}, set())
 
 
@@ -109,8 +109,8 @@ class Desk(MeasuredRig):
         return [*noted.values()]
 
 
-@pytest.mark.parametrize(("count", "is_enough"), [(5, False), (6, True)])
-def test_with_the_settings_that_come_with_it_six_sessions_make_a_day(
+@pytest.mark.parametrize(("count", "is_enough"), [(6, False), (7, True)])
+def test_with_the_settings_that_come_with_it_seven_sessions_make_a_day(
     count: int, is_enough: bool
 ) -> None:
     rows = Desk().run(count)

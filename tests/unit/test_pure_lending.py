@@ -68,7 +68,7 @@ class Rig(StrategyRig):
 
     def __init__(self, *, health: str | None = "Infinity", **overrides: Any) -> None:
         super().__init__()
-        self.core._instruments = self.core._starts._instruments = dict(POOLS)
+        self.core._instruments = self.core.starts._instruments = dict(POOLS)
         self.session = self.start(
             "pure_lending",
             symbols=(USDC, DAI),

@@ -1,5 +1,6 @@
 """What a session's own limits block is told to its strategy, and ends once: never in silence."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from schemas.base import NS_PER_S, SessionId, SignalId
+from schemas.base import NS_PER_S, Event, SessionId, SignalId
 from schemas.executions import PositionView
 from schemas.health import AlertRaised
 from schemas.ids import order_id_of
@@ -18,6 +19,7 @@ from services.strategy.config import ExecutionLimits, Monitoring, RiskLimits, St
 from services.strategy.context import Terms
 from services.strategy.interface import Parameters, Strategy
 from services.strategy.orders import SessionBook
+from services.strategy.session import Session
 from tests.builders import ACCOUNT, ALPHA, BETA, S_NS, quote
 from tests.strategy_rig import OWN, StrategyRig, every, only
 from tests.unit.test_btc_basis import BasisRig
@@ -76,6 +78,26 @@ def test_a_strategy_hears_what_was_blocked_and_can_answer_nothing_at_once() -> N
     assert (strategy.heard, strategy.answers) == ([blocked], [None, False])
     assert strategy.context.is_trading  # it may ask again, at the next event
     assert len(rig.tell(quote("99", "101"))) == 1
+
+
+def told_aloud(session: Session, said: Sequence[Event], tell: Any, now_ns: int) -> list[Event]:
+    """The telling without the silence: a strategy may ask again while it hears."""
+    out = [*said]
+    for event in every(SignalBlocked, said):
+        out += tell(session, "on_blocked", (event,), now_ns)
+    return out
+
+
+@pytest.mark.req("S-08")
+def test_without_the_silence_a_strategy_that_asks_again_comes_to_no_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.strategy.core.blocks_told", told_aloud)
+    rig = held_to("asks", position_size_limit=Decimal(100))
+    said = rig.tell(quote("99", "101"))
+    changed = only(SessionStateChanged, said)
+    assert changed.state is SessionState.FAILED
+    assert "RecursionError" in changed.reason
 
 
 @pytest.mark.req("S-08", "S-17")

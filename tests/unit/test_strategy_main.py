@@ -117,7 +117,7 @@ def test_a_start_is_checked_by_what_it_would_run_with_defaults_included(tmp_path
         core, reader = service.core, cast(Any, service.adapter)._adapters[2]
         asked = request("ema_cross", symbols=("ALPHA",), config_overrides={"fast": 5})
         terms: StrategyTerms = reader._terms_of(asked)
-        created, _ = cast(Any, core)._sessions._starts.check(asked, "", 1, 0)
+        created, _ = cast(Any, core)._sessions.starts.check(asked, "", 1, 0)
         wrong = msgspec.structs.replace(asked, config_overrides={"fast": 50})
         assert reader._terms_of(wrong).instruments == ()
     assert terms == StrategyTerms(

@@ -376,6 +376,19 @@ def test_a_share_class_is_worth_what_its_unit_is() -> None:
     assert only(SignalRaised, rig.tell(quote("99", "101"))).quantity == Decimal(100)
 
 
+@pytest.mark.req("S-18")
+def test_without_its_value_a_capital_of_another_class_counts_as_so_many_dollars(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.strategy.starts.unit_of", lambda *_: Decimal(1))
+    rig = StrategyRig()
+    rig.core = StrategyCore(
+        rig.config, ACCOUNT, INSTRUMENTS, boot_id=BootId("b"), currency_values={"USD": Decimal(1)}
+    )
+    session = rig.start("idle", share_class="ETH", initial_capital=Decimal(10))
+    assert rig.core.sessions[session].terms.capital == Decimal(10)
+
+
 @pytest.mark.req("S-18", "S-01")
 def test_a_share_class_without_a_value_starts_nothing() -> None:
     rig = StrategyRig()

@@ -138,7 +138,7 @@ def without(kind: DataKind) -> dict[Any, Instrument]:
 @pytest.mark.req("S-17")
 def test_asking_for_what_no_feed_tells_refuses_the_start() -> None:
     told = rig()
-    told.core._starts._instruments = without(DataKind.STAKING)
+    told.core.starts._instruments = without(DataKind.STAKING)
     answer = told.prepare(request("curious", symbols=("ALPHA", "BETA")))
     [error] = answer.errors
     assert error.path == "$.symbols[1]"

@@ -10,13 +10,14 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from schemas.base import BootId, Event
+from schemas.base import BootId, Event, OrderId, SessionId
 from schemas.control import BookWanted, EpochStarted, HaltRequested, Member
 from schemas.executions import OrderRefused
 from schemas.orders import Order, SignalRaised
+from services.breaker.core import BreakerCore
 from services.control import ControlGuard
 from services.gate.account import Account
-from services.tellers import teller_of
+from services.tellers import Executors, teller_of
 from tests.builders import ACCOUNT, ALPHA, quote
 from tests.control_rig import ControlRig, boot
 from tests.control_rig import book as account_book
@@ -34,6 +35,17 @@ def signed(event: Event, teller: str, at_ns: int = NOW_NS) -> Event:
 def epoch_of(executor: str, epoch: int = 1) -> EpochStarted:
     members = {"executor": Member(boot_id=BootId(executor), halts=0)}
     return EpochStarted(at_ns=0, epoch=epoch, start_id="s", operator="kim", members=members)
+
+
+def refusal_of(session: SessionId, order_id: OrderId) -> OrderRefused:
+    return OrderRefused(
+        at_ns=0,
+        account=ACCOUNT,
+        session=session,
+        instrument=ALPHA,
+        order_id=order_id,
+        rule="halted",
+    )
 
 
 class Known(Rig):
@@ -91,7 +103,8 @@ def test_without_the_rule_it_does(
     assert worst(rig) != (50, 80)
 
 
-def test_a_book_that_another_executor_told_while_halted_is_doubted_when_the_epoch_begins() -> None:
+def restarted_after_a_foreign_book() -> Known:
+    """Return the gate in an epoch of executor 7, to whom another told its book while halted."""
     rig = gate()
     rig.guard.halt()
     rig.tell(signed(book(held={ALPHA: "20"}), OLD, NOW_NS + 9))
@@ -99,12 +112,24 @@ def test_a_book_that_another_executor_told_while_halted_is_doubted_when_the_epoc
     rig.guard.epoch = 2
     rig.guard.lease_until_ns = 1 << 62
     rig.guard.executors.name(epoch_of("7", 2))
+    return rig
+
+
+def test_a_book_that_another_executor_told_while_halted_is_doubted_when_the_epoch_begins() -> None:
+    rig = restarted_after_a_foreign_book()
     assert rig.rule("b") == "exposure_known"
     assert rig.gate.wake_at_ns == rig.now_ns
     assert rig.gate.wake(rig.now_ns) == [BookWanted(at_ns=rig.now_ns, account=ACCOUNT)]
     rig.tell(signed(book(held={ALPHA: "80"}), NEW, NOW_NS + 10))
     assert rig.rule("c") == "all"
     assert worst(rig)[0] == 80
+
+
+def test_without_comparing_who_told_it_orders_follow_the_book_of_another_executor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Account, "compare_teller", lambda *_: False)
+    assert restarted_after_a_foreign_book().rule("b") == "all"
 
 
 def test_the_same_book_of_a_new_executor_is_known_for_its_own() -> None:
@@ -126,6 +151,18 @@ def test_an_epoch_heard_late_names_nobody() -> None:
     assert rig.guard.executors.named == teller_of("executor", "9")
 
 
+def test_without_the_rule_a_session_forgets_an_order_that_the_venue_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Executors, "is_stranger", lambda *_, **__: False)
+    rig = StrategyRig()
+    asked_for = rig.start("buyeachquote")
+    rig.core._executors.name(epoch_of("7", 9))
+    [signal] = every(SignalRaised, rig.tell(quote("99", "101")))
+    rig.tell(signed(refusal_of(asked_for, rig.fill(signal).order_id), OLD))
+    assert rig.core.sessions[asked_for].book.orders == {}
+
+
 def test_a_session_keeps_its_orders_and_holdings_whatever_a_replaced_executor_says() -> None:
     rig = StrategyRig()
     asked_for = rig.start("buyeachquote")
@@ -133,15 +170,7 @@ def test_a_session_keeps_its_orders_and_holdings_whatever_a_replaced_executor_sa
     [signal] = every(SignalRaised, rig.tell(quote("99", "101")))
     fill = rig.fill(signal)
     session = rig.core.sessions[asked_for].book
-    refusal = OrderRefused(
-        at_ns=0,
-        account=ACCOUNT,
-        session=asked_for,
-        instrument=ALPHA,
-        order_id=fill.order_id,
-        rule="halted",
-    )
-    rig.tell(signed(refusal, OLD))
+    rig.tell(signed(refusal_of(asked_for, fill.order_id), OLD))
     assert list(session.orders) == [fill.order_id]
     rig.tell(signed(fill, NEW))
     rig.tell(signed(account_book(ALPHA="0"), OLD))
@@ -161,6 +190,17 @@ def test_the_breakers_value_the_account_by_the_book_of_the_epochs_executor() -> 
     assert rig.core.describe(rig.now_ns).equity == Decimal(99_000)
     rig.tell(signed(account_book(cash="98000"), mine))
     assert rig.core.describe(rig.now_ns).equity == Decimal(98_000)
+
+
+def test_without_the_rule_the_breakers_value_the_book_of_a_replaced_executor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(BreakerCore, "_is_stranger", lambda *_: False)
+    rig = ControlRig().ready()
+    rig.tell(signed(account_book(cash="99000"), teller_of("executor", boot("executor"))))
+    rig.run()
+    rig.tell(signed(account_book(cash="10"), OLD))
+    assert rig.core.describe(rig.now_ns).equity == Decimal(10)
 
 
 def test_a_book_of_another_executor_than_the_new_epochs_is_worth_nothing() -> None:

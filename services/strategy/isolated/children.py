@@ -14,7 +14,7 @@ import psutil
 
 from schemas.base import AccountId, Event, InstrumentId, SessionId
 from schemas.errors import FieldError
-from schemas.health import AlertRaised, Severity
+from schemas.health import AlertRaised
 from schemas.instruments import Instrument
 from schemas.isolation import (
     MemoryMeasured,
@@ -29,7 +29,7 @@ from schemas.isolation import (
 )
 from services.runtime.propagation import Propagation
 from services.runtime.step import Post
-from services.strategy.alerts import SERVICE
+from services.strategy.alerts import SERVICE, unstopped
 from services.strategy.background import Background
 from services.strategy.catalogue import STRATEGY
 from services.strategy.config import StrategyConfig
@@ -214,7 +214,7 @@ class Children:
         if not self._let_go(session):
             return
         if is_stopping:
-            self._tell_of(_unstopped(session, why, self._clock()))
+            self._tell_of(unstopped(session, why, self._clock()))
         else:
             self._post(_lost(session, why, self._clock(), code, where))
 
@@ -273,18 +273,6 @@ def _frame(told: SessionTold, now_ns: int) -> bytes:
 def _lost(session: SessionId, why: str, now_ns: int, code: str, where: str = "") -> SessionLost:
     return SessionLost(
         at_ns=now_ns, session=session, reason=why, where=where or "its process", code=code
-    )
-
-
-def _unstopped(session: SessionId, why: str, now_ns: int) -> AlertRaised:
-    return AlertRaised(
-        at_ns=now_ns,
-        severity=Severity.WARNING,
-        component=SERVICE,
-        code="LT-006",
-        message=f"session {session} is stopped, but not as it would have itself: look at what it"
-        f" holds; its strategy's last word is missing: {why}",
-        fields={"session": session},
     )
 
 

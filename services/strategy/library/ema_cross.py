@@ -75,7 +75,6 @@ class EmaCross(Strategy[EmaCrossParameters]):
     def __init__(self, context: Context, parameters: EmaCrossParameters) -> None:
         super().__init__(context, parameters)
         self._is_per_quote = parameters.source == "quote"
-        self._is_by_volatility = parameters.target_volatility is not None
         self._lines = {
             instrument: _Line(instrument, context, parameters) for instrument in context.instruments
         }
@@ -100,7 +99,7 @@ class EmaCross(Strategy[EmaCrossParameters]):
     def on_quote(self, quote: QuoteReceived) -> None:
         """Average the middle of the market, unless one side of it is not quoted."""
         line = self._lines[quote.instrument]
-        if self._is_by_volatility and quote.bid and quote.ask:
+        if line.size.is_by_volatility and quote.bid and quote.ask:
             line.size.see((quote.bid + quote.ask) / 2, quote.at_ns)
         if self._is_per_quote:
             bid, ask = quote.bid, quote.ask
@@ -114,7 +113,7 @@ class EmaCross(Strategy[EmaCrossParameters]):
         """Average the close."""
         if self.parameters.source == "bar":
             line = self._lines[bar.instrument]
-            if self._is_by_volatility:
+            if line.size.is_by_volatility:
                 line.size.see(bar.close, bar.at_ns)
             self._add(line, float(bar.close))
 
