@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 import socket
 import sys
@@ -17,6 +18,14 @@ from services.runtime.supervisor_process import ProcessSpec
 NAME = "nats"
 ANY_PORT = 0
 UP_POLL_S = 0.02
+
+COLLECTOR = {"GOGC": "50"}
+"""It collects when the heap has grown by half since the last time; its default is by all of it.
+
+In use are some 20 MB, mostly the buffers of streams: the heap went up to 43 MB between collections,
+and its high-water mark crept on for half an hour. A collection takes 2 to 5 ms of processor time,
+beside the work; at 2,000 ticks a second one every few seconds.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +70,17 @@ def server_spec(plan: ServerPlan, log_file: Path) -> ProcessSpec:
             *("-c", str(server_configuration()), "-sd", str(plan.store_dir)),
             *("-a", plan.host, "-p", str(plan.port), "-m", str(plan.monitor_port)),
         ),
-        environment=plan.environment,
+        environment={**_collector(), **plan.environment},
         log_file=log_file,
         is_ours=False,
         log_option="-l",
         until_up=partial(until_listening, plan),
     )
+
+
+def _collector() -> dict[str, str]:
+    """Return how often the server collects, unless whoever runs us has said it."""
+    return {name: value for name, value in COLLECTOR.items() if name not in os.environ}
 
 
 def server_binary() -> Path:
