@@ -68,6 +68,7 @@ class Meter:
         syncs: time of each write to the journal that waited for the disk.
         decisions: time of each decision on a signal.
         accepts: time from each order's being sent until the venue's word that it has it.
+        pauses: time of each collection of Python's, in which nothing else runs.
         refusals: (what was refused, by which check or for which field) -> how many.
     """
 
@@ -76,7 +77,7 @@ class Meter:
         self.said: dict[type[Event], int] = {}
         self.alerts: dict[tuple[str, str], int] = {}
         self.steps, self.syncs, self.decisions = Latencies(), Latencies(), Latencies()
-        self.accepts = Latencies()
+        self.accepts, self.pauses = Latencies(), Latencies()
         self.refusals: dict[tuple[str, str], int] = {}
         self._sent_ns: dict[OrderId, int] = {}
         self._looks: dict[type[Event], Callable[[Any], None]] = {

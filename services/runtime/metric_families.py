@@ -91,6 +91,11 @@ def _times(meter: Meter) -> Iterator["Metric"]:
             "From an order's being sent until the venue's word that it has it",
             meter.accepts,
         ),
+        (
+            "collector_pause_seconds",
+            "A collection of Python's, in which nothing else runs",
+            meter.pauses,
+        ),
     )
     for name, told, found in once:
         if sum(found.counts):

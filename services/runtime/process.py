@@ -16,6 +16,7 @@ from schemas.restrictions import RestrictionRequested
 from services.control import ControlGuard
 from services.core import Core
 from services.runtime.clock import Clock
+from services.runtime.collector import Collector
 from services.runtime.config import BusConfig, MetricsConfig
 from services.runtime.connect import connect
 from services.runtime.fastpath import BusConnection
@@ -163,7 +164,12 @@ class Process:
             live.meter,
             lambda text: logger().warning(text),
         )
-        besides = partial(self._tell_health, connection, live, vitals), metrics.serve
+        collector = Collector(self._is_trading(service.guard), live.meter.pauses)
+        besides = (
+            partial(self._tell_health, connection, live, vitals),
+            metrics.serve,
+            collector.keep,
+        )
         if service.guard is None:
             await until_one_ends(live.run(), *(each() for each in besides))
             return
@@ -174,6 +180,10 @@ class Process:
             await until_one_ends(live.run(_COME_BY_LINK), link.wait(), *beside)
         finally:
             await link.close()
+
+    def _is_trading(self, guard: ControlGuard | None) -> Callable[[], bool] | None:
+        """Return who knows whether anything may be sent; None where that is no affair of ours."""
+        return None if guard is None else lambda: not guard.permits(self._clock())
 
     def _link(self, guard: ControlGuard, live: Live) -> ControlLink:
         sys.setswitchinterval(THREAD_SWITCH_S)

@@ -10,6 +10,7 @@ child: the kernel sees to it.
 
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import socket
@@ -27,6 +28,8 @@ def main() -> None:
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the service's affair
     signal.signal(signal.SIGCHLD, _reap)
+    gc.collect()
+    gc.freeze()  # a child's collector writes to none of it, so that all children share the pages
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not message:
