@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import trustme
 
 from schemas.errors import UserError
 from schemas.reports import DeliveriesLooked, ReportDelivered
@@ -19,7 +20,7 @@ from services.recorder.queries.mailing import (
     Mailer,
     refuse_bad_mail,
 )
-from tests.mail_server import HOST, MailServer, certificate
+from tests.mail_server import HOST, MailServer, known_to
 
 pytestmark = pytest.mark.req("R-05")
 DAYS = ("2026-11-24", "2026-11-25")
@@ -159,21 +160,21 @@ def test_an_address_that_is_refused_keeps_nothing_from_the_others(
 def test_the_password_goes_only_over_an_encrypted_way_to_the_server_that_is_meant(
     data_dir: Path, tmp_path: Path, security: Security
 ) -> None:
-    pem, secret = certificate(tmp_path), tmp_path / "password"
+    authority, secret = trustme.CA(), tmp_path / "password"
     secret.write_text("hunter2\n")
     secret.chmod(0o600)
-    server = MailServer(certificate=pem, is_tls=security is Security.TLS)
+    server = MailServer(authority=authority, is_tls=security is Security.TLS)
     server.password = "hunter2"
     encrypted = config(server, security=security, user="reports", password_file=str(secret))
     try:
         stranger = mail(data_dir, Mailer(data_dir, encrypted), 5)
         assert "CERTIFICATE_VERIFY_FAILED" in stranger.trouble
-        known = msgspec.structs.replace(encrypted, ca_file=str(pem))
+        known = msgspec.structs.replace(encrypted, ca_file=str(known_to(authority, tmp_path)))
         assert len(mail(data_dir, Mailer(data_dir, known), 6).delivered) == 4
         server.password = "another"
         (data_dir / "reports" / MAILED_FILE).unlink()
         refused = mail(data_dir, Mailer(data_dir, known), 7)
-        assert refused.trouble == f"mail by {HOST}: 535 5.7.8 no such user or password"
+        assert refused.trouble == f"mail by {HOST}: 535 5.7.8 Authentication credentials invalid"
         secret.chmod(0o644)
         shown = mail(data_dir, Mailer(data_dir, known), 8)
         assert "others can reach this secret" in shown.trouble
