@@ -46,6 +46,15 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             return Phase.PRE
         return Phase.POST if self.close_ns <= now_ns < self.post_close_ns else Phase.CLOSED
 
+    def open_ns_between(self, from_ns: int, until_ns: int) -> int:
+        """Return how much of a stretch is this day's regular time, in ns."""
+        pauses = () if self.break_ns is None else (self.break_ns,)
+        whole, *less = (
+            max(0, min(until_ns, end_ns) - max(from_ns, begin_ns))
+            for begin_ns, end_ns in ((self.open_ns, self.close_ns), *pauses)
+        )
+        return whole - sum(less)
+
 
 class Calendar:
     """The sessions of one market.
@@ -130,6 +139,12 @@ class Calendar:
         index = bisect_right(self._opens, now_ns)
         return self._opens[index] if index < len(self._opens) else self.until_ns
 
+    def open_ns_between(self, from_ns: int, until_ns: int) -> int:
+        """Return how much of a stretch is regular time, in ns; what no table covers is none."""
+        first = max(0, bisect_right(self._opens, from_ns) - 1)
+        end = bisect_left(self._opens, until_ns)
+        return sum(each.open_ns_between(from_ns, until_ns) for each in self.sessions[first:end])
+
     def _covered(self) -> str:
         return f"a time from {self.from_ns} to {self.until_ns} ns, or a newer table"
 
@@ -163,6 +178,10 @@ class AllDay(Calendar):
     def next_open_ns(self, now_ns: int) -> int:
         """Return the next midnight UTC, in ns."""
         return self.day_open_ns(now_ns) + DAY_NS
+
+    def open_ns_between(self, from_ns: int, until_ns: int) -> int:
+        """Return all of it."""
+        return max(0, until_ns - from_ns)
 
     def _day(self, open_ns: int) -> Session:
         end_ns = open_ns + DAY_NS

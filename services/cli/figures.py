@@ -139,13 +139,14 @@ def _day_row(day: "DayFigures") -> tuple[str, ...]:
 def _show_safety(output: Output, fold: "FiguresFold") -> None:
     safety = fold.safety()
     worst, up = _percent(safety.worst_day), _percent(safety.uptime)
-    hours = safety.measured_ns / 3.6e12
+    hours, unmeasured = safety.measured_ns / 3.6e12, safety.unmeasured_ns / 3.6e12
+    besides = f", {unmeasured:,.2f} more not measured" if unmeasured else ""
     output.line(
         f"deepest fall within a day {worst}, wanted {_percent(-safety.loss_max)} at most: "
         f"{_word(safety.is_loss_kept)}"
     )
     output.line(
-        f"uptime in market hours {up} of {hours:,.2f} hours measured, wanted "
+        f"uptime in market hours {up} of {hours:,.2f} hours measured{besides}, wanted "
         f"{_percent(safety.uptime_min)}: {_word(safety.is_uptime_kept)}"
     )
 

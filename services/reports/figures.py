@@ -23,6 +23,7 @@ from schemas.reports import TermsDeclared, UptimeMeasured
 from schemas.results import Figures
 from schemas.sessions import PositionsAdopted, SessionCreated
 from schemas.settlement import PositionSettled
+from services.calendars.calendar import Calendar
 from services.calendars.named import calendar_named
 from services.performance.core import By, Performance, Share
 from services.performance.fold import Terms
@@ -84,7 +85,12 @@ class Safety(msgspec.Struct, frozen=True, kw_only=True):
     uptime: Decimal | None
     uptime_min: Decimal
     is_uptime_kept: bool | None
+    """None: not known, for it depends on market hours that nobody measured."""
+
     measured_ns: int
+    unmeasured_ns: int
+    """Of market hours between the first measurement and the last: everything was down, or nobody
+    heard how it was."""
 
 
 class _Strategy(Performance):
@@ -146,6 +152,7 @@ class FiguresFold:
         self._raised: dict[SignalId, SignalRaised] = {}
         self._traded: dict[SessionId, tuple[InstrumentId, ...]] = {}
         self._day = TradingDay("", 0, 0, 0)
+        self._measured_until_ns = self._unmeasured_ns = 0
         self.now_ns = 0
 
     def apply(self, event: Event) -> None:
@@ -185,8 +192,9 @@ class FiguresFold:
             is_loss_kept=None if worst_day is None else worst_day >= -LOSS_MAX,
             uptime=uptime,
             uptime_min=UPTIME_MIN,
-            is_uptime_kept=None if uptime is None else uptime >= UPTIME_MIN,
+            is_uptime_kept=_is_kept(up_ns, measured_ns, self._unmeasured_ns),
             measured_ns=measured_ns,
+            unmeasured_ns=self._unmeasured_ns,
         )
 
     def _declared(self, event: TermsDeclared) -> None:
@@ -325,15 +333,21 @@ class FiguresFold:
         day = self.days.setdefault(self._day.name, DayFigures(day=self._day.name))
         match event:
             case UptimeMeasured():
-                middle_ns = (event.from_ns + event.until_ns) // 2
-                if calendar_named(self.terms.calendar).is_open(middle_ns):
-                    day.up_ns += event.up_ns
-                    day.measured_ns += event.until_ns - event.from_ns
+                self._measured(day, event, calendar_named(self.terms.calendar))
             case OrderFilled(account=self.account):
                 day.fill_count += 1
                 day.fees += event.fee
             case AccountMarked(account=self.account) if not event.unmarked:
                 self._marked(day, event)
+
+    def _measured(self, day: DayFigures, event: UptimeMeasured, calendar: Calendar) -> None:
+        if calendar.is_open((event.from_ns + event.until_ns) // 2):
+            day.up_ns += event.up_ns
+            day.measured_ns += event.until_ns - event.from_ns
+        since_ns = self._measured_until_ns
+        if since_ns:
+            self._unmeasured_ns += calendar.open_ns_between(since_ns, event.from_ns)
+        self._measured_until_ns = max(since_ns, event.until_ns)
 
     def _marked(self, day: DayFigures, event: AccountMarked) -> None:
         if day.opening is None:
@@ -353,3 +367,13 @@ def in_share_class(values: Mapping[str, Decimal], share_class: str) -> Mapping[s
     """Return what currencies are worth in a share class; empty where nobody has said."""
     unit = unit_of(share_class, values)
     return {} if unit is None else {name: value / unit for name, value in values.items()}
+
+
+def _is_kept(up_ns: int, measured_ns: int, unmeasured_ns: int) -> bool | None:
+    """Return whether the uptime is enough; None: it depends on what nobody measured."""
+    if not measured_ns:
+        return None
+    wanted_ns = UPTIME_MIN * (measured_ns + unmeasured_ns)
+    if up_ns >= wanted_ns:
+        return True
+    return False if up_ns + unmeasured_ns < wanted_ns else None

@@ -183,6 +183,26 @@ def test_the_pause_at_noon_is_not_trading_time() -> None:
     assert tokyo.day_open_ns(ends) == at("2025-11-25 09:00", "Asia/Tokyo")
 
 
+@pytest.mark.req("O-07")
+@pytest.mark.parametrize(
+    ("begins", "ends", "hours"),
+    [
+        ("2025-11-25 08:00", "2025-11-25 20:00", 5.5),  # 9:00 to 15:30, an hour's pause
+        ("2025-11-25 11:00", "2025-11-25 12:45", 0.75),
+        ("2025-11-25 11:30", "2025-11-25 12:30", 0),
+        ("2025-11-21 15:00", "2025-11-25 10:00", 1.5),  # a weekend and a holiday on Monday
+        ("2025-11-25 10:00", "2025-11-25 09:00", 0),
+    ],
+)
+def test_the_regular_time_in_a_stretch_is_that_of_its_days(
+    begins: str, ends: str, hours: float
+) -> None:
+    stretch = at(begins, "Asia/Tokyo"), at(ends, "Asia/Tokyo")
+    assert calendar_named("XTKS").open_ns_between(*stretch) == round(hours * 3_600) * S_NS
+    length_ns = max(0, stretch[1] - stretch[0])
+    assert calendar_named(ALL_DAY).open_ns_between(*stretch) == length_ns
+
+
 def test_futures_in_chicago_do_not_trade_in_the_hour_of_maintenance() -> None:
     chicago = calendar_named("CMES")
     begins, ends = (at(f"2025-11-19 {hour}:00", "America/Chicago") for hour in (16, 17))

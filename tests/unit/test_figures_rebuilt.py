@@ -10,9 +10,9 @@ from schemas.base import Event, SessionId
 from schemas.control import AccountMarked
 from schemas.executions import OrderFilled
 from schemas.orders import SignalDecided, SignalRaised
-from schemas.reports import TermsDeclared
+from schemas.reports import TermsDeclared, UptimeMeasured
 from services.performance.core import By
-from services.reports.figures import FiguresFold
+from services.reports.figures import FiguresFold, Safety
 from services.strategy.measured import TICK_NS
 from tests.builders import ACCOUNT, S_NS, quote
 from tests.control_rig import ControlRig, book
@@ -147,3 +147,63 @@ def test_the_days_of_the_record_are_those_of_the_breakers() -> None:
     counts = [sum((f.at_ns < midnight_ns) is is_first for f in fills) for is_first in (True, False)]
     assert [first.fill_count, second.fill_count] == counts
     assert first.fees + second.fees == Decimal("0.1") * len(fills)
+
+
+HOUR_NS = 3_600 * S_NS
+XNYS_OPEN_NS = 1_769_783_400 * S_NS
+"""Friday 2026-01-30, 9:30 in New York."""
+
+
+def _safety(calendar: str, *stretches: tuple[float, float, float], begin_ns: int = 0) -> Safety:
+    """Return it after stretches (from, until, up) that were measured, in hours since the begin."""
+    fold = FiguresFold(ACCOUNT)
+    fold.apply(
+        TermsDeclared(
+            at_ns=1,
+            account=ACCOUNT,
+            currency="USD",
+            initial_cash=Decimal(1),
+            calendar=calendar,
+            instruments=(),
+        )
+    )
+    for each in stretches:
+        from_ns, until_ns, up_ns = (round(hours * HOUR_NS) for hours in each)
+        fold.apply(
+            UptimeMeasured(
+                at_ns=begin_ns + until_ns,
+                from_ns=begin_ns + from_ns,
+                until_ns=begin_ns + until_ns,
+                up_ns=up_ns,
+                ready_ns={},
+            )
+        )
+    return fold.safety()
+
+
+@pytest.mark.req("O-07")
+@pytest.mark.parametrize(
+    ("stretches", "kept", "unmeasured_hours"),
+    [
+        (((0, 1, 1), (1, 2, 1)), True, 0),
+        (((0, 1, 1), (7, 8, 1)), None, 6),  # all may have been down: nobody knows
+        (((0, 1, 0.5), (1.5, 2, 0.5)), False, 0.5),  # not even if it was up meanwhile
+        (((0, 1000, 1000), (1000.5, 2000, 999.5)), True, 0.5),  # enough, whatever it was
+        ((), None, 0),
+    ],
+)
+def test_hours_in_which_nobody_measured_are_never_taken_for_up(
+    stretches: tuple[tuple[float, float, float], ...], kept: bool | None, unmeasured_hours: float
+) -> None:
+    found = _safety("24x7", *stretches)
+    assert found.is_uptime_kept is kept
+    assert found.unmeasured_ns == round(unmeasured_hours * HOUR_NS)
+
+
+@pytest.mark.req("O-07")
+def test_only_market_hours_are_missed() -> None:
+    # measured until an hour before Friday's close, and again from an hour after Monday's open
+    until_close, weekend = 6.5, 3 * 24
+    stretches = ((0, 5.5, 5.5), (weekend + 1, weekend + 2, 1))
+    found = _safety("XNYS", *stretches, begin_ns=XNYS_OPEN_NS)
+    assert found.unmeasured_ns == (until_close - 5.5 + 1) * HOUR_NS
