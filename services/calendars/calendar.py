@@ -48,12 +48,12 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     def open_ns_between(self, from_ns: int, until_ns: int) -> int:
         """Return how much of a stretch is this day's regular time, in ns."""
-        pauses = () if self.break_ns is None else (self.break_ns,)
-        whole, *less = (
-            max(0, min(until_ns, end_ns) - max(from_ns, begin_ns))
-            for begin_ns, end_ns in ((self.open_ns, self.close_ns), *pauses)
-        )
-        return whole - sum(less)
+
+        def shared_ns(begin_ns: int, end_ns: int) -> int:
+            return max(0, min(until_ns, end_ns) - max(from_ns, begin_ns))
+
+        whole_ns = shared_ns(self.open_ns, self.close_ns)
+        return whole_ns if self.break_ns is None else whole_ns - shared_ns(*self.break_ns)
 
 
 class Calendar:
