@@ -17,6 +17,8 @@ class RecordingLagged(Event, frozen=True, kw_only=True):
     """How many messages the streams hold that are not in the journal yet."""
 
     lag_count: int
+    behind: dict[str, int]
+    """By stream that has any: number of the newest of its messages that is in the journal."""
 
 
 class RecordingChanged(Event, frozen=True, kw_only=True):

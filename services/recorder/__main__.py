@@ -5,6 +5,7 @@ from services.recorder.core import RecorderCore
 from services.recorder.key_file import ensure_record_key
 from services.recorder.recording import Recording
 from services.recorder.witness import refuse_anchors_inside
+from services.repository.config import RepositoryConfig
 from services.runtime.config import BusConfig
 from services.runtime.serve import Context, Service, serve
 
@@ -27,6 +28,7 @@ def build(context: Context) -> Service:
         data_dir=settings.data_dir,
         key=ensure_record_key(context.keys or settings.data_dir / "keys"),
         monitor_urls=settings.section("bus", BusConfig).monitor_urls,
+        repository=settings.section("repository", RepositoryConfig),
     )
     return Service(
         core=core,

@@ -6,6 +6,7 @@ line; the hash of the last one, the head, stands in a file of its own.
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
@@ -15,7 +16,19 @@ import msgspec
 GENESIS = "0" * 64
 """What the first record carries in place of a hash."""
 
+DEPTH_MAX = 100
+"""Brackets within brackets that a message may have and still be taken for JSON. Ours have six.
+
+How many a decoder can follow depends on how deep the stack is that it is called on: what was
+written in one thread could not be read in another.
+"""
+
 _RAW = msgspec.json.Decoder(msgspec.Raw)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_ALIKE = bytes.maketrans(b"{}", b"[]")
+_PAYLOAD = b',"payload":'
+"""Only between two fields: inside a string its quotes would have backslashes."""
 
 
 class Message(NamedTuple):
@@ -96,10 +109,18 @@ def line_of(head: Head, message: Message) -> bytes:
 def read_line(line: bytes) -> Record:
     """Return the record that a line holds.
 
+    A payload that is too deep for a decoder, which older releases wrote as it was, is not looked
+    at: the hash says that it is the one that was written.
+
     Raises:
         msgspec.DecodeError: it is no record.
     """
-    return _record.decode(line)
+    try:
+        return _record.decode(line)
+    except RecursionError:
+        head, _, payload = line.partition(_PAYLOAD)
+        record = _record.decode(head + b"}")
+        return msgspec.structs.replace(record, payload=msgspec.Raw(payload[:-1]))
 
 
 def verify(lines: Iterable[bytes], *, after: Head, until: Head | None = None) -> Head | Damage:
@@ -141,9 +162,21 @@ def _quoted(subject: str) -> bytes:
     return msgspec.json.encode(subject)
 
 
+def is_shallow(data: bytes) -> bool:
+    """Return whether JSON has no more than `DEPTH_MAX` brackets within brackets; never raises."""
+    if data.count(b"[") + data.count(b"{") <= DEPTH_MAX:
+        return True
+    brackets = _STRING.sub(b"", data).translate(_ALIKE, _NO_BRACKETS)
+    for _ in range(DEPTH_MAX):  # each round takes away the innermost
+        if not brackets:
+            break
+        brackets = brackets.replace(b"[]", b"")
+    return not brackets
+
+
 def _payload(data: bytes) -> bytes:
     """Return the message as it is if it is JSON on one line; whatever else it is, as base64."""
-    if _is_one_line(data):
+    if _is_one_line(data) and is_shallow(data):
         try:
             _RAW.decode(data)
         except (msgspec.DecodeError, RecursionError):

@@ -33,6 +33,9 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     results_days: Positive = 2_557
     """Results of sessions."""
 
+    sessions_days: Positive = 2_557
+    """Sessions that ended so long ago, in the repository; days on paper and backtests there."""
+
 
 class RecorderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is recorded, how firmly, and for how long."""

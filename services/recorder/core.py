@@ -51,7 +51,9 @@ class RecorderCore:
         self._progress = RecordingMarked(at_ns=0, recorded_count=0, chain_head="")
         self._recorded_ns = 0
         self._lag_count = 0
-        self._stuck_since_ns: int | None = None
+        self._stuck: dict[str, tuple[int, int]] = {}
+        """By stream that is behind: how far it is recorded, and since when it is no further."""
+
         self._state = RecordingChanged(at_ns=0, is_recording=False, detail=STARTING)
         self._anchoring = AnchoringRead(at_ns=0, signed_count=0)
         self._anchored_count = 0
@@ -69,10 +71,11 @@ class RecorderCore:
         if silent_ns > STALLED_NS:
             silent_ms = silent_ns // NS_PER_MS
             return f"nothing was synced or looked at for {silent_ms} ms: does a disk hang?"
-        since_ns = self._stuck_since_ns
-        if since_ns is not None and now_ns - since_ns > STALLED_NS:
-            stuck_ms = (now_ns - since_ns) // NS_PER_MS
-            return f"{self._lag_count} messages are stored, and none was recorded for {stuck_ms} ms"
+        for stream, (_, since_ns) in self._stuck.items():
+            if now_ns - since_ns > STALLED_NS:
+                stuck_ms = (now_ns - since_ns) // NS_PER_MS
+                lag = f"{self._lag_count} messages are stored"
+                return f"{lag}, and none of {stream} was recorded for {stuck_ms} ms"
         return ""
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
@@ -80,10 +83,8 @@ class RecorderCore:
         match event:
             case RecordingMarked():
                 self._mark(event)
-            case RecordingLagged(lag_count=lag_count):
-                self._lag_count = lag_count
-                since_ns = event.at_ns if self._stuck_since_ns is None else self._stuck_since_ns
-                self._stuck_since_ns = since_ns if lag_count else None
+            case RecordingLagged():
+                self._lag(event)
             case HaltRequested():
                 return self._acknowledge(now_ns)
             case RecordingChanged():
@@ -128,8 +129,16 @@ class RecorderCore:
 
     def _mark(self, marked: RecordingMarked) -> None:
         if marked.recorded_count != self._progress.recorded_count:
-            self._recorded_ns, self._stuck_since_ns = marked.at_ns, None
+            self._recorded_ns = marked.at_ns
         self._progress = marked
+
+    def _lag(self, lagged: RecordingLagged) -> None:
+        """Note what does not move: that another stream is recorded is no help to this one."""
+        self._lag_count = lagged.lag_count
+        before, self._stuck = self._stuck, {}
+        for stream, seq in lagged.behind.items():
+            known_seq, since_ns = before.get(stream, (-1, 0))
+            self._stuck[stream] = (seq, since_ns if seq == known_seq else lagged.at_ns)
 
     def _acknowledge(self, now_ns: int) -> list[Event]:
         self._halts += 1

@@ -1,13 +1,29 @@
 """From a recorded message to the lines that people and tools read: one event a line."""
 
 import base64
-from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
 
-from schemas.instruments import TOKEN
-from services.recorder.chain import Message
+from services.recorder.chain import Message, is_shallow
+
+SERVICES = frozenset(
+    {
+        "recorder",
+        "venue",
+        "feed",
+        "strategy",
+        "gate",
+        "executor",
+        "breaker",
+        "console",
+        "reports",
+        "supervisor",
+        "operator",
+        "viewer",
+    }
+)
+"""Who may have a file of its own: the users of the bus."""
 
 NOBODY = "operator"
 """Whoever published without a name: people and their tools do."""
@@ -23,6 +39,8 @@ class EventLine(NamedTuple):
 
 class _Source(msgspec.Struct):
     src: str = ""
+    record: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """No event of ours has it: beside the number of the record it would be taken for it."""
 
 
 _source = msgspec.json.Decoder(_Source)
@@ -33,15 +51,20 @@ _frame = msgspec.json.Decoder(list[msgspec.Raw])
 def event_lines(n: int, message: Message) -> list[EventLine]:
     """Return one line for each event of the message; `record` names its place in the journal."""
     data = message.data
+    if not is_shallow(data):
+        return [_undecodable(n, message)]
     try:
         if not data.isascii():
             data.decode()  # JSON Lines are UTF-8, whatever a publisher sends
         if data[:1] != b"[":
-            return [_line(n, _source.decode(data), data)]
-        events = zip(_sources.decode(data), _frame.decode(data), strict=True)
-        return [_line(n, source, bytes(raw)) for source, raw in events]
+            sources, events = [_source.decode(data)], [data]
+        else:
+            sources, events = _sources.decode(data), [bytes(each) for each in _frame.decode(data)]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return [_undecodable(n, message)]
+    if any(source.record is not msgspec.UNSET for source in sources):
+        return [_undecodable(n, message)]
+    return [_line(n, *each) for each in zip(sources, events, strict=True)]
 
 
 def _line(n: int, source: _Source, event: bytes) -> EventLine:
@@ -53,11 +76,13 @@ def _line(n: int, source: _Source, event: bytes) -> EventLine:
     return EventLine(component_of(source.src), b'{"record":%d%b%b\n' % (n, comma, body))
 
 
-@lru_cache(maxsize=4_096)
 def component_of(src: str) -> str:
-    """Return the service that published: `gate` of `gate-<boot id>`; whoever has no name else."""
+    """Return the service that published: `gate` of `gate-<boot id>`; a person else.
+
+    Whoever publishes writes it: a name that is no service's would be a file of that name.
+    """
     name = src.rpartition("-")[0]
-    return name if TOKEN.fullmatch(name) else NOBODY
+    return name if name in SERVICES else NOBODY
 
 
 def _undecodable(n: int, message: Message) -> EventLine:

@@ -3,6 +3,7 @@
 import urllib.request
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from http.client import HTTPException
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,6 +18,11 @@ from services.recorder.profile import differences, stream_config, wanted_streams
 
 REQUEST_S = 2.0
 NOT_FOUND = 404
+LOOK_S, MAX_STORE = 0.5, "max_storage"
+STORE_PART_MAX = 0.9
+"""Of what JetStream may hold. What comes when it is full is refused, and no publisher is told: it
+publishes as on any subject, and waits for no answer."""
+
 INACTIVE_NS = 30 * NS_PER_S
 """A consumer that nobody asks for so long is removed by the server."""
 
@@ -125,12 +131,19 @@ async def mend_stream(connection: Client, spec: StreamSpec, config: RecorderConf
     found = await found_stream(connection, spec)
     if found is None or not differences(found, wanted):
         return []
-    try:
-        answer = await request(connection, f"STREAM.UPDATE.{spec.name}", {**found, **wanted})
-        found = answer["config"]
-    except JetStreamError as refused:  # some of it cannot be changed once a stream exists
-        return [*differences(found, wanted), str(refused.fields["found"])]
-    return differences(found, wanted)
+    strange = profile.others(found, wanted)
+    refusals: dict[str, None] = {}
+    # Some cannot be changed once a stream exists; that must not keep the rest from being changed.
+    for reset in (strange, *([each] for each in strange), []):
+        body = {name: value for name, value in found.items() if name not in reset} | wanted
+        try:
+            found = (await request(connection, f"STREAM.UPDATE.{spec.name}", body))["config"]
+        except JetStreamError as refused:
+            refusals[str(refused.fields["found"])] = None
+        left = differences(found, wanted)
+        if not left:
+            return []
+    return [*left, *refusals]
 
 
 async def create_consumer(
@@ -212,11 +225,31 @@ def read_varz(monitor_url: str) -> dict[str, Any] | None:
 
     Blocks for up to two seconds: call it off the event loop.
     """
+    return _read(monitor_url, "varz", REQUEST_S)
+
+
+def why_full(monitor_urls: Sequence[str]) -> str:
+    """Return why a server will soon store no more, in words; empty while none says so.
+
+    Blocks for up to half a second each: call it off the event loop.
+    """
+    for each in monitor_urls:
+        found = _read(each, "jsz", LOOK_S) or {}
+        held_bytes, most_bytes = found.get("storage", 0), found.get("config", {}).get(MAX_STORE, 0)
+        if held_bytes > STORE_PART_MAX * most_bytes > 0:
+            return (
+                f"the streams of the server at {each} hold {held_bytes} of {most_bytes} bytes, and "
+                "beyond these what is published is lost: raise max_file_store, and restart it"
+            )
+    return ""
+
+
+def _read(monitor_url: str, page: str, timeout_s: float) -> dict[str, Any] | None:
     if not monitor_url.startswith(("http://", "https://")):
         return None
     try:
-        with urllib.request.urlopen(f"{monitor_url.rstrip('/')}/varz", timeout=REQUEST_S) as answer:
-            found: dict[str, Any] = msgspec.json.decode(answer.read())
-            return found
-    except (OSError, msgspec.DecodeError):
+        address = f"{monitor_url.rstrip('/')}/{page}"
+        with urllib.request.urlopen(address, timeout=timeout_s) as answer:
+            return msgspec.json.decode(answer.read(), type=dict[str, Any])
+    except (OSError, HTTPException, ValueError, msgspec.MsgspecError):
         return None

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from schemas.base import NS_PER_S
 from schemas.errors import StateError
 from services.recorder.chain import (
     Damage,
@@ -24,6 +25,7 @@ from services.recorder.checkpoints import Restoration
 from services.recorder.own import RESTORED, STREAM, own_message, read_tombstones
 from services.recorder.reader import first_n, last_line, lines, records, segment_name, segments
 
+DAY_NS = 86_400 * NS_PER_S
 NOTE = "head.json"
 LOCK = "lock"
 _WRITE = os.O_RDWR | os.O_CREAT | os.O_APPEND
@@ -62,6 +64,9 @@ class Miss(NamedTuple):
 class Journal:
     """A folder of chained files. One process at a time appends to it.
 
+    Each day of UTC begins a file, and so does what is beyond a file's size: retention takes whole
+    files, and the newest one never.
+
     Attributes:
         folder: where it is.
         head: the newest record's number and hash.
@@ -85,6 +90,7 @@ class Journal:
         self._file = -1
         self._path = folder
         self._offset_bytes = 0
+        self._day: int | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(folder)
@@ -123,7 +129,7 @@ class Journal:
             written.append(line)
             made.append((head.n, message))
         if written:
-            self._write(b"\n".join(written) + b"\n")
+            self._write(b"\n".join(written) + b"\n", made[0][1].recv_ns // DAY_NS)
             self.head, self.places = head, places
         return made, misses
 
@@ -228,8 +234,9 @@ class Journal:
                 self.places.clear()
             self.places[record.stream] = Place(record.stream_seq, record.stored_ns)
 
-    def _write(self, data: bytes) -> None:
-        if self._offset_bytes >= self._file_bytes_max:
+    def _write(self, data: bytes, day: int) -> None:
+        """Write what was received on a day, counted from the epoch, to the file of that day."""
+        if self._offset_bytes >= self._file_bytes_max or self._day not in (None, day):
             self._close_file()
             self._open(self._named(self.head.n + 1))
         before = self._offset_bytes
@@ -243,11 +250,13 @@ class Journal:
                 os.ftruncate(self._file, before)
             raise _cannot(self._path, error) from error
         self._offset_bytes = before + len(data)
+        self._day = day
 
     def _open(self, path: Path) -> None:
         self._path = path
         self._file = os.open(path, _WRITE, 0o640)
         self._offset_bytes = os.fstat(self._file).st_size
+        self._day = _day_of(path)
         folder = os.open(self.folder, os.O_RDONLY)
         try:
             os.fsync(folder)  # so that a new file's name survives a power cut as well
@@ -292,6 +301,13 @@ def _locked(folder: Path) -> int:
             "SLU-141", path=folder, found="another process records here", wanted=wanted
         ) from error
     return lock
+
+
+def _day_of(path: Path) -> int | None:
+    """Return the day of a file's newest record, counted from the epoch; None: it has none."""
+    size = path.stat().st_size
+    line = last_line(path, size - 1) if size else b""
+    return read_line(line).recv_ns // DAY_NS if line else None
 
 
 def _is_repeat(message: Message, place: Place) -> bool:

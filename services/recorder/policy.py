@@ -75,6 +75,7 @@ def rules(config: RecorderConfig) -> list[Rule]:
         Rule("logs", policy.logs_days, policy.logs_days, f"log/, {config.logs_dir}/events/"),
         Rule("reports", policy.reports_days, policy.reports_days, "reports/"),
         Rule("results", policy.results_days, policy.results_days, "results/"),
+        Rule("sessions", policy.sessions_days, policy.sessions_days, "the repository"),
     ]
 
 

@@ -17,6 +17,21 @@ SYNC_ALWAYS = "sync_always"
 STREAM_DAYS_MIN = 31
 """Days that a stream keeps what is to be recorded, however short the record itself is kept."""
 
+HARMLESS = frozenset(
+    {
+        "name",
+        "description",
+        "metadata",
+        "placement",
+        "compression",
+        "duplicate_window",
+        "first_seq",
+        "allow_direct",
+    }
+)
+"""Settings that have no say in what is kept, whatever they are. Any other that we do not set may
+have: one that rewrites subjects, refuses large messages, or acknowledges before the disk has it."""
+
 CLUSTER_REPLICAS = 3
 """Servers of a cluster that must keep each stream: one may be lost with its disk."""
 
@@ -60,11 +75,20 @@ def recorded_streams(config: RecorderConfig) -> tuple[StreamSpec, ...]:
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """Return what a stream has otherwise than it should, one text a field."""
-    return [
-        f"{wanted['name']}.{field} is {_said(field, found)}, wanted {_said(field, wanted)}"
+    name = wanted["name"]
+    told = [
+        f"{name}.{field} is {_said(field, found)}, wanted {_said(field, wanted)}"
         for field, value in wanted.items()
         if _plain(found.get(field)) != _plain(value)
     ]
+    unset = [f"{name}.{each} is {found[each]}, wanted it unset" for each in others(found, wanted)]
+    return [*told, *unset]
+
+
+def others(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Return the settings of a stream that are none of ours, and are not as the server has them."""
+    strange = [each for each in found if each not in wanted and each not in HARMLESS]
+    return [each for each in strange if _plain(found[each]) not in (None, {}, NO_LIMIT, "default")]
 
 
 def weaknesses(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from nats.errors import Error as NatsError
 
 from schemas.base import Event
-from schemas.errors import BusError, StateError
+from schemas.errors import BusError, SluiceError, StateError
 from schemas.health import AlertRaised, Severity
 from schemas.isolation import PartFailed
 from schemas.recording import (
@@ -35,7 +35,9 @@ from services.recorder.policy import DAY_NS
 from services.recorder.profile import durability, recorded_streams, wanted_streams
 from services.recorder.pull import Pull
 from services.recorder.retention import enforce
+from services.recorder.retention_sessions import enforce_sessions
 from services.recorder.witness import Witness
+from services.repository.config import RepositoryConfig
 from services.runtime.ending import end
 from services.runtime.fastpath import BusConnection
 from services.runtime.live import Post
@@ -45,6 +47,7 @@ LOOK_EVERY_S = 1.0
 UNACKNOWLEDGED_PORTIONS = 4
 """Most portions that may be on their way and not on the disk; beyond that the server waits."""
 
+IN_DATA_DIR = RepositoryConfig()
 RECORD_FOLDER = "record"
 EVENTS_FOLDER = "events"
 _T = TypeVar("_T")
@@ -67,11 +70,13 @@ class Recording:
         data_dir: Path,
         key: RecordKey,
         monitor_urls: Sequence[str] = (),
+        repository: RepositoryConfig = IN_DATA_DIR,
     ) -> None:
         self._connect = connect
         self._clock = clock
         self._config = config
         self._key = key
+        self._repository = repository
         self._data_dir = data_dir
         self._retire_at_ns = 0
         self._record_dir = data_dir / RECORD_FOLDER
@@ -79,6 +84,7 @@ class Recording:
         self._monitor_urls = monitor_urls
         self._something = asyncio.Event()
         self._pulls: list[Pull] = []
+        self._told: frozenset[str] = frozenset()
 
     async def open(self, post: Post) -> None:
         """Begin; the streams are made as soon as the server lets us."""
@@ -109,6 +115,8 @@ class Recording:
                 self._impeded(error.code, str(error))
             except _AWAY as error:
                 self._impeded("SLU-122", f"the bus: {str(error) or type(error).__name__}")
+            except Exception as error:  # a fault of ours: nobody would see that we had ended
+                self._impeded("SLU-161", f"the recording broke: {error!r}")
             await asyncio.sleep(RETRY_S)
 
     async def _record(self) -> None:
@@ -130,7 +138,7 @@ class Recording:
                 self._pulls = [
                     await self._open_pull(s.name, journal, stack) for s in self._recorded
                 ]
-                self._check_room()
+                await self._check_room()
                 await self._drink(journal, events)
         finally:
             journal.close()
@@ -240,11 +248,12 @@ class Recording:
             if loop.time() >= look_at:
                 look_at = loop.time() + LOOK_EVERY_S
                 await self._look(journal)
-                self._check_room()
+                await self._check_room()
                 await _to_its_end(
                     asyncio.to_thread(self._witness.look, journal.head, self._clock())
                 )
                 self._anchoring.turn()
+                self._tell_troubles(events)
                 await self._retire(journal)
 
     async def _commit(self, journal: Journal, events: EventsLog, messages: list[Message]) -> None:
@@ -289,12 +298,32 @@ class Recording:
             )
             try:
                 await _to_its_end(asyncio.to_thread(work))
-            except StateError as error:  # recording goes on: too much is kept, and nothing is lost
-                self._post(_not_retired(error, now_ns))
+                await _to_its_end(self._retire_sessions(journal, now_ns))
+            except SluiceError as error:  # recording goes on: too much is kept, and nothing is lost
+                why = f"what is older than its policy could not be removed: {error}"
+                self._post(_failed(error.code, why, now_ns))
+
+    def _tell_troubles(self, events: EventsLog) -> None:
+        """Alert when a file of the JSON Lines begins to fail, or the clock was set back."""
+        found = {
+            name: ("SLU-141", f"events are in the journal, and not in {why}")
+            for name, why in events.troubles.items()
+        }
+        if back_s := self._witness.set_back_s:
+            why = f"the clock stands {back_s} s before the newest checkpoint: was it set back?"
+            found["clock"] = ("SLU-144", why)
+        for name in found.keys() - self._told:
+            self._post(_failed(*found[name], self._clock()))
+        self._told = frozenset(found)
+
+    async def _retire_sessions(self, journal: Journal, now_ns: int) -> None:
+        days = self._config.retention.sessions_days
+        place = self._repository, self._data_dir
+        await enforce_sessions(journal, *place, days=days, now_ns=now_ns)
 
     async def _look(self, journal: Journal) -> None:
         """See how far behind we are, whether a stream became shorter, and what room is left."""
-        lag_count = 0
+        lag_count, behind = 0, dict[str, int]()
         for spec in self._recorded:
             last_seq = await jetstream.last_seq(self._connection, spec.name)
             place = journal.places.get(spec.name)
@@ -308,14 +337,19 @@ class Recording:
                 )
                 self._post(missed)
                 journal.rebase(spec.name, last_seq)
-            lag_count += max(0, last_seq - recorded_seq)
-        self._post(RecordingLagged(at_ns=self._clock(), lag_count=lag_count), self._mark(journal))
+            if last_seq > recorded_seq:
+                behind[spec.name], lag_count = recorded_seq, lag_count + last_seq - recorded_seq
+        lagged = RecordingLagged(at_ns=self._clock(), lag_count=lag_count, behind=behind)
+        self._post(lagged, self._mark(journal))
 
-    def _check_room(self) -> None:
+    async def _check_room(self) -> None:
         """Warn while there is room left: what is halted in time can still be recorded."""
+        full = await asyncio.to_thread(jetstream.why_full, self._monitor_urls)
         free_bytes = shutil.disk_usage(self._record_dir).free
         least = self._config.disk_free_bytes_min
-        if free_bytes < least:
+        if full:
+            self._impeded("SLU-141", full)
+        elif free_bytes < least:
             wanted = f"at least {least} on the disk of {self._record_dir}: free some"
             self._impeded("SLU-141", f"{free_bytes} bytes free, wanted {wanted}")
         else:
@@ -333,13 +367,10 @@ class Recording:
         self._post(changed)
 
 
-def _not_retired(error: StateError, now_ns: int) -> PartFailed:
+def _failed(code: str, message: str, now_ns: int) -> PartFailed:
+    """Return what goes wrong beside the recording, which goes on."""
     alert = AlertRaised(
-        at_ns=now_ns,
-        severity=Severity.WARNING,
-        component=SERVICE,
-        code=error.code,
-        message=f"what is older than its policy could not be removed: {error}",
+        at_ns=now_ns, severity=Severity.WARNING, component=SERVICE, code=code, message=message
     )
     return PartFailed(at_ns=now_ns, alert=alert)
 

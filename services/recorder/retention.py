@@ -1,18 +1,21 @@
 """What is old enough goes, by the policy of its kind; what went is written into the record (R-06).
 
 Of the chain only whole files go, from its beginning, and each when all the records in it may (see
-`policy`). A signed tombstone says where it goes on, so that the rest verifies; the record says what
-was removed and by which rule before anything is.
+`policy`); the one with the newest terms of the account stays until newer ones are recorded. A
+signed tombstone says where it goes on, so that the rest verifies; the record says what was removed
+and by which rule before anything is.
 """
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from schemas.errors import StateError
+from schemas.reports import TermsDeclared
+from schemas.subjects import SUBJECTS
 from services.recorder.chain import hash_of, read_line
 from services.recorder.checkpoints import RecordKey, Tombstone
 from services.recorder.config import Retention
@@ -20,6 +23,9 @@ from services.recorder.journal import Journal
 from services.recorder.own import REMOVED, TOMBSTONES, read_tombstones
 from services.recorder.policy import DAY_NS, chain_days, in_words, kind_of
 from services.recorder.reader import first_n, last_line, lines, segments
+
+TERMS = b'"subject":"%s",' % SUBJECTS[TermsDeclared].encode()
+"""In the line of a record that declares the terms of an account, and in few others."""
 
 
 class Removed(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +87,7 @@ def _of_record(
             path.unlink()  # its tombstone stands: a crash came between
             continue
         kinds = _kinds_if_old(path, policy, now_ns)
-        if kinds is None:
+        if kinds is None or _has_newest_terms(path, files):
             return
         last = last_line(path, path.stat().st_size - 1)
         yield _bury(journal, key, path, last, in_words(policy, kinds), now_ns)
@@ -101,6 +107,17 @@ def _kinds_if_old(path: Path, policy: Retention, now_ns: int) -> frozenset[str] 
             return None
         kinds.add(kind)
     return frozenset(kinds) or None
+
+
+def _has_newest_terms(path: Path, files: Sequence[Path]) -> bool:
+    """Return whether the terms in a file are the newest there are: without any, no figures."""
+    if not _has_terms(path):
+        return False
+    return not any(_has_terms(later) for later in files if later > path)
+
+
+def _has_terms(path: Path) -> bool:
+    return any(TERMS in line for line in lines(path))
 
 
 def _bury(

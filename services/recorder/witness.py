@@ -1,7 +1,6 @@
 """Checkpoints and anchors on the disk: where the journal stood, signed, here and elsewhere."""
 
 import contextlib
-import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import msgspec
 
 from schemas.base import NS_PER_S
 from schemas.errors import StateError, UserError
+from services.recorder.appending import append_line, cut_torn, unwritable
 from services.recorder.chain import Head
 from services.recorder.checkpoints import Checkpoint, RecordKey, Restoration, why_not_signed
 from services.recorder.config import RecorderConfig
@@ -20,7 +20,6 @@ from services.recorder.reader import last_line, lines
 CHECKPOINTS = "checkpoints.jsonl"
 ANCHORS = "anchors.jsonl"
 COMMAND_S_MAX = 10.0
-_WRITE = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 NS_PER_MS = NS_PER_S // 1_000
 
 
@@ -29,6 +28,8 @@ class Witness:
 
     Attributes:
         newest: the newest checkpoint; None before the first.
+        set_back_s: how far the clock stood before the checkpoint before it when it was signed, in
+            seconds; 0 if it did not.
     """
 
     def __init__(self, folder: Path, key: RecordKey, config: RecorderConfig) -> None:
@@ -42,6 +43,7 @@ class Witness:
         publish_key(folder, key)
         self._places = tuple(Path(each).expanduser() for each in config.anchor_dirs)
         self.newest = _newest(self._path)
+        self.set_back_s = 0
         self._anchored_n = 0
 
     def check(self, head: Head) -> None:
@@ -71,12 +73,14 @@ class Witness:
         n, at_ns = (0, 0) if newest is None else (newest.n, newest.at_ns)
         if head.n == n:
             return False
-        is_due = now_ns - at_ns >= self._config.checkpoint_every_ms * NS_PER_MS
+        is_set_back = now_ns < at_ns  # nobody knows how long ago that was
+        is_due = is_set_back or now_ns - at_ns >= self._config.checkpoint_every_ms * NS_PER_MS
         if not (is_last or is_due or head.n - n >= self._config.checkpoint_every):
             return False
         made = self._key.checkpoint(head.n, head.hash, now_ns)
-        _append(self._path, msgspec.json.encode(made) + b"\n")
+        append_line(self._path, msgspec.json.encode(made) + b"\n")
         self.newest = made
+        self.set_back_s = -((now_ns - at_ns) // NS_PER_S) if is_set_back else 0
         return True
 
     def anchor(self) -> str:
@@ -100,7 +104,7 @@ class Witness:
         try:
             path = self._anchor_file(place)
             publish_key(path.parent, self._key)
-            _append(path, line)
+            append_line(path, line)
         except StateError as error:
             return f"{error.fields['path']}: {error.fields['found']}"
         return ""
@@ -131,14 +135,11 @@ def _newest(path: Path) -> Checkpoint | None:
     try:
         if not path.exists():
             return None
-        end = path.stat().st_size
-        torn = len(last_line(path, end))
-        if torn:
-            os.truncate(path, end - torn)
-        line = last_line(path, end - torn - 1) if end > torn else b""
+        end = cut_torn(path)
+        line = last_line(path, end - 1) if end else b""
         return msgspec.json.decode(line, type=Checkpoint) if line else None
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     except msgspec.MsgspecError as error:
         wanted = "a checkpoint: keep the file, and see `sluice audit verify`"
         raise StateError("SLU-140", path=path, found=error, wanted=wanted) from error
@@ -173,18 +174,6 @@ def _refuse_older(path: Path, head: Head, restored_ns: int) -> None:
 _WANTED = "the journal as it was written: keep it; `sluice backup restore` if it is lost"
 
 
-def _append(path: Path, line: bytes) -> None:
-    try:
-        descriptor = os.open(path, _WRITE, 0o640)
-        try:
-            os.write(descriptor, line)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
 def _tell(command: Sequence[str], line: bytes) -> str:
     """Return what went wrong when a command was given a checkpoint on its standard input."""
     try:
@@ -195,8 +184,3 @@ def _tell(command: Sequence[str], line: bytes) -> str:
         return f"{command[0]}: {error}"
     said = done.stderr.decode("utf-8", "replace").strip()[:200]
     return "" if done.returncode == 0 else f"{command[0]}: exit code {done.returncode} {said}"
-
-
-def _unwritable(path: Path, error: OSError) -> StateError:
-    found = error.strerror or str(error)
-    return StateError("SLU-141", path=path, found=found, wanted="room on the disk, and the right")

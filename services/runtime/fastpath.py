@@ -8,6 +8,7 @@ fails when nats-py changes under it.
 
 import asyncio
 import contextlib
+import re
 import socket
 import struct
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 from nats.errors import Error, StaleConnectionError, UnexpectedEOF
+from nats.protocol import parser
 
 from schemas.errors import BusError
 
@@ -46,6 +48,13 @@ ONCE = ("$JS.ACK.", "_INBOX.")
 """Subjects that are published on once, and not worth remembering: the recorder answers on a new
 one for every message, and 65,536 of them are 25 MB."""
 
+_TOKEN, _GAP = rb"([^ \t\r\n]+)", rb"[ \t]+"
+_HEAD = _TOKEN + _GAP + _TOKEN + _GAP + b"(" + _TOKEN + _GAP + b")?"
+parser.MSG_RE = re.compile(rb"\AMSG" + _GAP + _HEAD + rb"(\d+)\r\n")
+parser.HMSG_RE = re.compile(rb"\AHMSG" + _GAP + _HEAD + rb"(\d+)" + _GAP + rb"(\d+)\r\n")
+"""As the server has it: blanks and tabs part a line. nats-py parts it at other bytes too, which a
+subject may hold: it then loses the connection, or takes the message to another subscription."""
+
 Taker = Callable[[str, bytes, str], int | None]
 """Called with (subject, data, reply); may return how many events it handled, if not one."""
 
@@ -56,6 +65,15 @@ def _publish_head(subject: str) -> bytes:
     if not subject or any(each.isspace() for each in subject):
         raise BusError("SLU-101", path="subject", found=repr(subject), wanted="no spaces")
     return f"PUB {subject} ".encode()
+
+
+def _text(subject: bytes) -> str:
+    """Return a subject that was received; never raises.
+
+    The server lets any bytes through, and to fail at one would leave us deaf to what it says. What
+    is no UTF-8 is shown in hex, and stands below the same roots.
+    """
+    return subject.decode("utf-8", "backslashreplace")
 
 
 def _is_copy(reply: bytes, headers: bytes | None) -> bool:
@@ -191,7 +209,7 @@ class BusConnection(Client):
             self.stats["in_bytes"] += len(data)
             if (headers or reply) and sid not in self._inboxes and _is_copy(reply, headers):
                 data, reply = COPY, b""
-            count = taker(subject.decode(), data, reply.decode() if reply else "")
+            count = taker(_text(subject), data, _text(reply) if reply else "")
         self._handled_since_yield += count or 1
         if self._handled_since_yield >= EVENTS_BEFORE_YIELD:
             self._handled_since_yield = 0

@@ -144,3 +144,40 @@ def test_a_byte_that_is_no_text_any_more_is_damage_like_any_other() -> None:
     line[line.index(b"control.halt")] ^= 0x80
     found = verify([bytes(line)], after=Head(), until=Head(1, hash_of(bytes(line))))
     assert isinstance(found, Damage)
+
+
+def deep(count: int) -> bytes:
+    return b"[" * count + b"]" * count
+
+
+@pytest.mark.parametrize(
+    ("data", "is_json"),
+    [
+        (deep(100), True),
+        (deep(101), False),
+        (b'{"a":%s}' % deep(99), True),
+        (b'{"a":%s}' % deep(100), False),
+        (b"[%s]" % b",".join([b'{"a":[]}'] * 500), True),
+        (b'["%s",[]]' % (b'[\\"{' * 500), True),
+        (b'["%s",%s]' % (b"]" * 500, deep(100)), False),
+    ],
+)
+def test_a_message_that_is_too_deep_is_kept_as_bytes(data: bytes, is_json: bool) -> None:
+    record = read_line(line_of(Head(), message(data=data)))
+    assert (bool(bytes(record.payload)), record.data) == (is_json, data)
+
+
+@pytest.mark.parametrize("count", [990, 5_000, 500_000])
+def test_a_deep_message_that_an_older_release_wrote_as_it_was_can_be_read(count: int) -> None:
+    first = line_of(Head(), message()).replace(b'{"a":1}', deep(count))
+    head = Head(1, hash_of(first))
+    lines = [first, line_of(head, message(2))]
+    assert read_line(first).data == deep(count)
+    assert verify(lines, after=Head()) == Head(2, hash_of(lines[1]))
+    assert verify([first.replace(b'"recv_ns"', b'"prev_hash"')], after=Head()) != head
+
+
+def test_what_is_deep_and_no_record_is_damage() -> None:
+    found = verify([deep(5_000)], after=Head())
+    assert isinstance(found, Damage)
+    assert found.n == 1

@@ -33,7 +33,7 @@ def test_the_report_says_how_far_the_record_goes() -> None:
     recorder = core()
     recorder.handle(DurabilityRead(at_ns=2, is_durable=True, detail="synced"), 2)
     recorder.handle(RecordingMarked(at_ns=3, recorded_count=7, chain_head="ab"), 3)
-    recorder.handle(RecordingLagged(at_ns=3, lag_count=2), 3)
+    recorder.handle(RecordingLagged(at_ns=3, lag_count=2, behind={"ORDERS": 7}), 3)
     assert recorder.describe(9) == RecorderReported(
         at_ns=9,
         is_durable=True,
@@ -162,24 +162,40 @@ def test_a_shell_that_looks_on_while_nothing_comes_to_it_is_not_recording() -> N
     recorder = core()
     for second in range(1, 9):
         at_ns = second * NS_PER_S
-        recorder.handle(RecordingLagged(at_ns=at_ns, lag_count=3), at_ns)
+        recorder.handle(RecordingLagged(at_ns=at_ns, lag_count=3, behind={"ORDERS": 6}), at_ns)
         recorder.handle(RecordingMarked(at_ns=at_ns, recorded_count=9, chain_head="a"), at_ns)
     first_ns, late_ns = NS_PER_S, 8 * NS_PER_S
-    assert recorder.why_not_ready(2 * NS_PER_S + STALLED_NS) == ""
-    why = "3 messages are stored, and none was recorded for 6000 ms"
+    assert recorder.why_not_ready(NS_PER_S + STALLED_NS) == ""
+    why = "3 messages are stored, and none of ORDERS was recorded for 7000 ms"
     assert recorder.why_not_ready(late_ns) == why
     report = recorder.describe(late_ns)
     assert (report.last_recorded_ns, report.detail.startswith("NOT RECORDING")) == (first_ns, True)
     recorder.handle(RecordingMarked(at_ns=late_ns, recorded_count=10, chain_head="b"), late_ns)
+    recorder.handle(RecordingLagged(at_ns=late_ns, lag_count=2, behind={"ORDERS": 7}), late_ns)
     assert recorder.why_not_ready(late_ns) == ""
     assert recorder.describe(late_ns).last_recorded_ns == late_ns
+
+
+@pytest.mark.req("R-01", "O-05")
+def test_a_stream_that_does_not_move_is_not_hidden_by_one_that_does() -> None:
+    recorder = core()
+    for second in range(1, 9):
+        at_ns = second * NS_PER_S
+        behind = {"ORDERS": 6, "AUDIT": second}
+        recorder.handle(RecordingLagged(at_ns=at_ns, lag_count=9, behind=behind), at_ns)
+        marked = RecordingMarked(at_ns=at_ns, recorded_count=second, chain_head="a")
+        recorder.handle(marked, at_ns)
+    why = "9 messages are stored, and none of ORDERS was recorded for 7000 ms"
+    assert recorder.why_not_ready(8 * NS_PER_S) == why
 
 
 def test_a_shell_that_keeps_up_is_never_stuck() -> None:
     recorder = core()
     for second in range(1, 20):
         at_ns = second * NS_PER_S
-        recorder.handle(RecordingLagged(at_ns=at_ns, lag_count=3 * (second % 2)), at_ns)
+        behind = {"ORDERS": 6} if second % 2 else {}
+        lagged = RecordingLagged(at_ns=at_ns, lag_count=3 * len(behind), behind=behind)
+        recorder.handle(lagged, at_ns)
         recorder.handle(RecordingMarked(at_ns=at_ns, recorded_count=9, chain_head="a"), at_ns)
     assert recorder.why_not_ready(19 * NS_PER_S) == ""
 

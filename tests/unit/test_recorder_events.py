@@ -1,14 +1,18 @@
 """JSON Lines for each component: complete, in order, one file a day, right after a crash too."""
 
+import base64
+import errno
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from schemas.errors import StateError
 from services.recorder.chain import Message
-from services.recorder.events import EventLine, event_lines
+from services.recorder.events import SERVICES, EventLine, event_lines
 from services.recorder.events_log import EventsLog
+from services.runtime.keys import USERS
 
 pytestmark = pytest.mark.req("R-02")
 DAY_NS = 86_400 * 10**9
@@ -34,7 +38,17 @@ def test_each_event_of_a_frame_has_its_own_line() -> None:
     assert [line.component for line in event_lines(1, message(frame))] == ["gate", "executor"]
 
 
-@pytest.mark.parametrize("data", [b"{}", b'{"reason":"stop"}', b'{"src":"../../etc/x-1"}'])
+def test_every_user_of_the_bus_has_a_file_of_its_own() -> None:
+    assert set(USERS) == SERVICES
+
+
+LONG = b'{"src":"%s-1"}' % (b"a" * 300)
+"""A name that no file system takes for a file's."""
+
+
+@pytest.mark.parametrize(
+    "data", [b"{}", b'{"reason":"stop"}', b'{"src":"../../etc/x-1"}', b'{"src":"nobody-1"}', LONG]
+)
 def test_what_bears_no_name_of_a_service_is_a_persons(data: bytes) -> None:
     assert [line.component for line in event_lines(1, message(data))] == ["operator"]
 
@@ -53,6 +67,27 @@ def test_an_event_written_by_hand_over_several_lines_becomes_one() -> None:
 
 def test_an_empty_object_stays_valid_json() -> None:
     assert event_lines(1, message(b"{}"))[0].line == b'{"record":1}\n'
+
+
+@pytest.mark.parametrize("name", [b"record", rb"\u0072ecord"])
+@pytest.mark.parametrize("form", [b"%s", b'[{"src":"gate-1"},%s]'])
+def test_what_would_pass_for_the_number_of_its_record_is_kept_as_bytes(
+    name: bytes, form: bytes
+) -> None:
+    data = form % (b'{"src":"gate-1","%s":999999}' % name)
+    [line] = event_lines(1, message(data))
+    assert line.component == "operator"
+    assert msgspec.json.decode(line.line) == {
+        "record": 1,
+        "subject": "order.sim.paper",
+        "payload_base64": base64.b64encode(data).decode(),
+    }
+
+
+def test_what_is_too_deep_to_be_read_everywhere_is_kept_as_bytes() -> None:
+    deep, shallow = b'{"a":%s%s}' % (b"[" * 100, b"]" * 100), b'{"a":"%s"}' % (b"[" * 1_000)
+    assert b"payload_base64" in event_lines(1, message(deep))[0].line
+    assert event_lines(1, message(shallow))[0].line == b'{"record":1,' + shallow[1:] + b"\n"
 
 
 def records(*numbers: int, src: str = "gate-1") -> list[tuple[int, Message]]:
@@ -135,3 +170,71 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(StateError) as caught:
         opened(tmp_path / "file" / "events")
     assert caught.value.code == "SLU-141"
+
+
+def test_what_a_crash_before_midnight_kept_out_is_written_once_after_it(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    log.write(records(1, 2), NOON_NS)
+    log.close()
+    file = tmp_path / "gate_events.jsonl"
+    file.write_bytes(file.read_bytes() + b'{"record":3,"torn')
+    os.utime(file, ns=(NOON_NS, NOON_NS))
+    for _ in range(2):  # a crash after the first repair, too
+        again = opened(tmp_path)
+        again.repair(records(1, 2, 3), NOON_NS + DAY_NS)
+        again.close()
+    aside = tmp_path / "gate_events.2024-10-04.jsonl"
+    assert [line.split(",")[0] for line in aside.read_text().splitlines()] == [
+        '{"record":1',
+        '{"record":2',
+    ]
+    assert numbers_of(tmp_path) == [3]
+
+
+@pytest.mark.parametrize("line", [b'{"record":1,"record":"x"}', b'{"record":1,"record":999999}'])
+def test_the_number_of_a_line_is_the_one_we_wrote(tmp_path: Path, line: bytes) -> None:
+    file = tmp_path / "gate_events.jsonl"
+    file.write_bytes(line + b"\nno line of ours\n")
+    log = opened(tmp_path)
+    log.repair(records(1, 2, 3), NOON_NS)
+    log.close()
+    ours = [each for each in lines_of(tmp_path) if each.startswith('{"record"')]
+    assert [int(each.split(",")[0].split(":")[1]) for each in ours] == [1, 2, 3]
+
+
+def test_a_file_of_another_journal_keeps_nothing_out(tmp_path: Path) -> None:
+    (tmp_path / "gate_events.jsonl").write_bytes(b'{"record":999,"n":1}\n')
+    log = opened(tmp_path)
+    log.repair(records(1, 2), NOON_NS)
+    log.close()
+    assert numbers_of(tmp_path)[1:] == [1, 2]
+
+
+def test_a_file_that_cannot_be_written_keeps_nothing_out_of_the_others(tmp_path: Path) -> None:
+    file = tmp_path / "gate_events.jsonl"
+    file.mkdir()
+    os.utime(file, ns=(NOON_NS, NOON_NS))
+    log = opened(tmp_path)
+    log.repair(records(1) + records(2, src="executor-1"), NOON_NS)
+    log.write(records(3) + records(4, src="executor-1"), NOON_NS)
+    assert log.troubles == {"gate": f"{file}: Is a directory"}
+    assert numbers_of(tmp_path, "executor") == [2, 4]
+    file.rmdir()
+    log.write(records(5), NOON_NS)
+    assert log.troubles == {}
+    assert numbers_of(tmp_path) == [5]
+    log.close()
+
+
+def test_a_full_disk_is_no_trouble_of_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    log = opened(tmp_path)
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(StateError, match="No space left on device"):
+        log.write(records(1), NOON_NS)
+    assert log.troubles == {}
+    log.close()

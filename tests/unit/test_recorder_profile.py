@@ -1,5 +1,7 @@
 """The streams are made durable, and anything less is said to be so."""
 
+from typing import Any
+
 import pytest
 
 from schemas.streams import AUDIT, CONTROL, FILLS, MARKET, ORDERS, STREAMS, StreamSpec
@@ -113,6 +115,42 @@ def test_each_difference_is_named_with_what_was_found_and_wanted() -> None:
         "ORDERS.storage is memory, wanted file",
         "ORDERS.deny_delete is None, wanted True",
     ]
+
+
+STRANGE: dict[str, Any] = {
+    "persist_mode": "async",
+    "max_msg_size": 10,
+    "allow_msg_ttl": True,
+    "subject_transform": {"src": ">", "dest": "x.>"},
+    "sealed": True,
+}
+
+
+@pytest.mark.req("R-01")
+@pytest.mark.parametrize(("field", "value"), STRANGE.items(), ids=STRANGE.keys())
+def test_a_setting_that_is_none_of_ours_makes_a_stream_weaker(field: str, value: Any) -> None:
+    wanted = stream_config(FILLS, CONFIG)
+    assert weaknesses({**wanted, field: value}, wanted) == [
+        f"FILLS.{field} is {value}, wanted it unset"
+    ]
+
+
+def test_a_setting_as_the_server_has_it_or_that_keeps_no_less_is_no_weakness() -> None:
+    wanted = stream_config(FILLS, CONFIG)
+    shown = {
+        "max_consumers": -1,
+        "max_msg_size": -1,
+        "duplicate_window": 120 * 10**9,
+        "compression": "s2",
+        "allow_direct": True,
+        "mirror_direct": False,
+        "consumer_limits": {},
+        "persist_mode": "default",
+        "metadata": {"_nats.level": "5"},
+        "description": "fills",
+        "placement": {"cluster": "east"},
+    }
+    assert weaknesses({**wanted, **shown}, wanted) == []
 
 
 @pytest.mark.req("R-01")

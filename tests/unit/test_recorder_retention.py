@@ -24,21 +24,36 @@ pytestmark = pytest.mark.req("R-06")
 POLICY = Retention(record_days=10, logs_days=3)
 
 
+def day_of(number: int, per_day: int) -> int:
+    """Return the day of a message, from 1."""
+    return (number - 1) // per_day + 1
+
+
 class Kept:
-    """A record with one message a day for thirty days, some days a file, signed each day."""
+    """A record with one message a day for thirty days, a file each day, signed each day."""
 
     def __init__(
-        self, folder: Path, streams: Sequence[str] = ("X",) * 30, policy: Retention = POLICY
+        self,
+        folder: Path,
+        streams: Sequence[str] = ("X",) * 30,
+        policy: Retention = POLICY,
+        *,
+        per_day: int = 1,
+        file_bytes_max: int = 600,
+        subject: str = "order.x",
     ) -> None:
         self.data_dir = folder
         self.key = ensure_record_key(folder / "keys")
         self.policy = policy
-        self.journal = Journal(folder / "record", file_bytes_max=600)
+        self.journal = Journal(folder / "record", file_bytes_max=file_bytes_max)
         self.witness = Witness(folder / "record", self.key, RecorderConfig())
-        for day, stream in enumerate(streams, start=1):
-            at_ns = day * DAY_NS
-            self.journal.append([Message(stream, day, "order.x", at_ns, b"{}", at_ns)])
-            self.witness.look(self.journal.head, at_ns)
+        for number, stream in enumerate(streams, start=1):
+            self.add(stream, number, day_of(number, per_day), subject)
+
+    def add(self, stream: str, number: int, day: int, subject: str = "order.x") -> None:
+        at_ns = day * DAY_NS + number
+        self.journal.append([Message(stream, number, subject, at_ns, b"{}", at_ns)])
+        self.witness.look(self.journal.head, at_ns)
 
     def enforce(self, day: int) -> list[Removed]:
         return enforce(
@@ -64,8 +79,7 @@ def test_whole_files_older_than_the_policy_go_and_the_rest_verifies(tmp_path: Pa
     kept = Kept(tmp_path)
     removed = kept.enforce(30)
     assert removed
-    assert kept.days()[0] in range(18, 21)  # a file goes only when all of it is too old
-    assert kept.days()[-1] == 30
+    assert kept.days() == [*range(20, 31)]
     verdict = kept.verdict()
     assert (verdict.damage, verdict.removed_n) == (None, removed[-1].last_n)
     told = [msgspec.json.decode(r.data) for r in records(tmp_path / "record") if r.stream != "X"]
@@ -81,29 +95,29 @@ MIXED = Retention(orders_days=20, control_days=5, market_days=2)
 NAMES = {"o": "ORDERS", "f": "FILLS", "c": "CONTROL", "a": "AUDIT", "m": "MARKET"}
 
 
-def mixed(folder: Path, streams: str) -> Kept:
-    """A record of one message a day; which stream it came by says the letter of the day."""
-    return Kept(folder, [NAMES[letter] for letter in streams], MIXED)
+def mixed(folder: Path, streams: str, *, per_day: int = 1) -> Kept:
+    """A record of some messages a day; which stream each came by says its letter."""
+    return Kept(folder, [NAMES[letter] for letter in streams], MIXED, per_day=per_day)
 
 
 @pytest.mark.parametrize(
     ("streams", "first_left", "policy"),
     [
-        ("m" * 30, 29, "the record is kept 2 days"),
-        ("c" * 30, 26, "the record is kept 5 days"),
+        ("m" * 50, 47, "the record is kept 2 days"),
+        ("c" * 50, 41, "the record is kept 5 days"),
         (
-            "af" * 15,
+            "af" * 25,
             11,
             "a file of the record goes when all in it may; days kept: control 5, orders 20",
         ),
         (
-            "mc" * 15,
-            26,
+            "mc" * 25,
+            41,
             "a file of the record goes when all in it may; days kept: control 5, market 2",
         ),
         (
-            "o" + "m" * 29,
-            29,
+            "o" + "m" * 49,
+            47,
             "a file of the record goes when all in it may; days kept: market 2, orders 20",
         ),
     ],
@@ -111,11 +125,11 @@ def mixed(folder: Path, streams: str) -> Kept:
 def test_each_kind_has_an_age_and_the_longest_in_a_file_governs_it(
     tmp_path: Path, streams: str, first_left: int, policy: str
 ) -> None:
-    kept = mixed(tmp_path, streams)
+    kept = mixed(tmp_path, streams, per_day=2)
     files = [[r.n for r in map(read_line, lines(p))] for p in segments(tmp_path / "record")]
-    removed = kept.enforce(31)
+    removed = kept.enforce(26)
     days = {"m": 2, "a": 5, "c": 5, "o": 20, "f": 20}
-    stays = [any(n + days[streams[n - 1]] >= 31 for n in numbers) for numbers in files]
+    stays = [any(day_of(n, 2) + days[streams[n - 1]] >= 26 for n in numbers) for numbers in files]
     left = files[stays.index(True)]
     assert (removed[0].policy, removed[-1].last_n + 1) == (policy, left[0])
     assert first_left in left
@@ -154,7 +168,53 @@ def test_the_policy_says_in_words_what_is_kept_longer_than_asked_for(chain_marke
         "logs": (30, 30, ""),
         "reports": (2_557, 2_557, ""),
         "results": (2_557, 2_557, ""),
+        "sessions": (2_557, 2_557, ""),
     }
+
+
+def test_a_quiet_record_goes_day_by_day_however_large_a_file_may_be(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, file_bytes_max=1 << 28)
+    assert kept.enforce(30)[-1].last_n == 19
+    assert kept.days() == [*range(20, 31)]
+    assert kept.verdict().damage is None
+    kept.journal.close()
+
+
+def test_what_was_received_on_one_day_is_in_one_file_even_after_a_restart(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, ("X",) * 4, per_day=2, file_bytes_max=1 << 28)
+    kept.journal.note(4)
+    kept.journal.close()
+    kept.journal = Journal(tmp_path / "record", file_bytes_max=1 << 28)
+    for number, day in ((5, 2), (6, 3), (7, 3)):
+        kept.add("X", number, day)
+    kept.journal.close()
+    files = [[r.n for r in map(read_line, lines(p))] for p in segments(tmp_path / "record")]
+    assert files == [[1, 2], [3, 4, 5], [6, 7]]
+
+
+def test_the_newest_terms_stay_until_there_are_newer_ones(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, ("AUDIT",) * 3, subject="report.terms")
+    for number in range(4, 31):
+        kept.add("AUDIT", number, number)
+    kept.enforce(30)
+    assert [r.n for r in records(tmp_path / "record")][:2] == [3, 4]
+    kept.add("AUDIT", 31, 31, "report.terms")
+    kept.enforce(31)
+    assert next(records(tmp_path / "record")).n == 21
+    kept.journal.close()
+
+
+def test_without_a_look_at_the_terms_all_of_them_would_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ablation."""
+    monkeypatch.setattr(retention, "_has_terms", lambda path: False)
+    kept = Kept(tmp_path, ("AUDIT",) * 3, subject="report.terms")
+    for number in range(4, 31):
+        kept.add("AUDIT", number, number)
+    kept.enforce(30)
+    assert "report.terms" not in {r.subject for r in records(tmp_path / "record")}
+    kept.journal.close()
 
 
 def test_one_age_for_the_whole_chain_is_still_understood() -> None:
@@ -256,6 +316,7 @@ def test_the_command_shows_each_kind_and_says_which_is_kept_longer(
         ("logs", 30, 30, False),
         ("reports", 2_557, 2_557, False),
         ("results", 2_557, 2_557, False),
+        ("sessions", 2_557, 2_557, False),
     ]
     assert run(["audit", "retention", *place]) == 0
     assert (

@@ -18,6 +18,7 @@ from schemas.reports import (
     ResultsWanted,
     ResultsWritten,
     StoreMarked,
+    TermsDeclared,
     UptimeMeasured,
 )
 from schemas.sessions import SessionState, SessionStateChanged
@@ -57,6 +58,17 @@ def test_the_terms_are_declared_before_anything_else() -> None:
     made = core()
     assert tell(made, None, 5) == [replace(terms(), at_ns=5)]
     assert isinstance(only(UptimeMeasured, tell(made, None, 5 + 60 * S_NS)), UptimeMeasured)
+
+
+@pytest.mark.req("R-06")
+def test_the_terms_are_declared_again_on_each_day_of_utc() -> None:
+    made, day_ns = core(), 86_400 * S_NS
+    declared: list[int] = []
+    for at_ns in (5, day_ns - S_NS, day_ns + 59 * S_NS, 2 * day_ns - S_NS, 3 * day_ns):
+        said = tell(made, None, at_ns)
+        declared += [each.at_ns for each in said if isinstance(each, TermsDeclared)]
+        assert sum(isinstance(each, UptimeMeasured) for each in said) == (at_ns > 5)
+    assert declared == [5, day_ns + 59 * S_NS, 3 * day_ns]
 
 
 def asked(made: ReportsCore, event: Event) -> list[Event]:

@@ -28,6 +28,7 @@ from services.recorder.queries.uptime import Uptime
 
 SERVICE = "reports"
 ENDED = (SessionState.STOPPED, SessionState.COMPLETED, SessionState.FAILED)
+DAY_NS = 86_400 * NS_PER_S
 MADE_REMEMBERED_MAX = 20
 REQUEST = "report"
 
@@ -35,7 +36,8 @@ REQUEST = "report"
 class ReportsCore:
     """Decides; the shell reads the record and writes the files.
 
-    The terms are declared first of all, so that the record can be read without our configuration.
+    The terms are declared first of all, so that the record can be read without our configuration;
+    and again every day, so that it still can when retention has taken the beginning of it.
     """
 
     hears: frozenset[type[Event]] = frozenset(
@@ -59,6 +61,7 @@ class ReportsCore:
         self._uptime = Uptime()
         self._mark = StoreMarked(at_ns=0, recorded_count=0, lag_bytes=0)
         self._undelivered = ""
+        self._declared_day = -1
         self._made: deque[ReportMade] = deque(maxlen=MADE_REMEMBERED_MAX)
 
     def why_not_ready(self) -> str:
@@ -87,13 +90,18 @@ class ReportsCore:
         return NOTHING
 
     def wake(self, now_ns: int) -> Sequence[Event]:
-        """Declare the terms at first; then tell the uptime of each stretch."""
+        """Declare the terms at first, and on each day of UTC; tell the uptime of each stretch."""
         is_first = self.wake_at_ns == 0
         self.wake_at_ns = now_ns + self._every_ns
+        said: list[Event] = []
+        if now_ns // DAY_NS != self._declared_day:
+            self._declared_day = now_ns // DAY_NS
+            said.append(replace(self._terms, at_ns=now_ns))
         if is_first:
             self._uptime.begin(now_ns)
-            return [replace(self._terms, at_ns=now_ns)]
-        return [self._uptime.end(now_ns)]
+        else:
+            said.append(self._uptime.end(now_ns))
+        return said
 
     def restore(self, event: Event) -> None:
         """Nothing is kept: the record is the state."""

@@ -1,5 +1,6 @@
 """Keeps the store beside the record: opened late, fed in batches, made anew when it must be."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +70,12 @@ class Keeper:
         except (SluiceError, OSError) as error:
             self._tail = None
             return StoreMarked(at_ns=now_ns, recorded_count=n, lag_bytes=0, detail=str(error))
+        except Exception as error:  # a fault of ours: what is half folded in goes, and is read anew
+            self._tail = None
+            with contextlib.suppress(Exception):
+                self.close()
+            detail = f"a fault of the store: {error!r}"
+            return StoreMarked(at_ns=now_ns, recorded_count=n, lag_bytes=0, detail=detail)
 
     def follow_all(self, on_bytes: Callable[[int], None] = lambda _count: None) -> int:
         """Take in all there is; return the number of the last record.
@@ -147,9 +154,9 @@ class Keeper:
 
     def close(self) -> None:
         """Let go of the store."""
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()
 
     def _is_due_to_open(self) -> bool:
         is_asked = self.is_wanted or (self._folder / REBUILD).exists()

@@ -21,6 +21,7 @@ from schemas.reports import (
     ReportWritten,
     ResultsWanted,
     ResultsWritten,
+    StoreMarked,
 )
 from schemas.subjects import QUERY_SQL
 from schemas.wire import decode_request
@@ -70,6 +71,7 @@ class Serving:
         self._asker = ThreadPoolExecutor(1, "ask")
         self._maker = ThreadPoolExecutor(1, "make")
         self._waiting_count = 0
+        self._look_at = 0.0
         self._wanted: list[ReportWanted] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -105,17 +107,26 @@ class Serving:
     # follow
 
     async def _follow(self) -> None:
-        loop, look_at = asyncio.get_running_loop(), 0.0
+        """Follow for as long as we serve; what ends a round is told, and the next one comes."""
         while True:
             await asyncio.sleep(self._config.follow_every_ms / 1_000)
-            mark = await loop.run_in_executor(self._feeder, self._keeper.feed, self._clock())
-            self._post(mark)
-            if not mark.detail and loop.time() >= look_at:
-                look_at = loop.time() + LOOK_EVERY_S
-                due = await loop.run_in_executor(self._feeder, self._keeper.due, self._clock())
-                if due:
-                    self._post(ReportsDue(at_ns=self._clock(), requests=tuple(due)))
-                await self._deliver()
+            try:
+                await self._follow_once()
+            except Exception as error:  # a fault of ours: nobody would see that we had ended
+                now_ns, detail = self._clock(), f"a fault of the follower: {error!r}"
+                self._post(StoreMarked(at_ns=now_ns, recorded_count=0, lag_bytes=0, detail=detail))
+
+    async def _follow_once(self) -> None:
+        loop = asyncio.get_running_loop()
+        mark = await loop.run_in_executor(self._feeder, self._keeper.feed, self._clock())
+        self._post(mark)
+        if mark.detail or loop.time() < self._look_at:
+            return
+        self._look_at = loop.time() + LOOK_EVERY_S
+        due = await loop.run_in_executor(self._feeder, self._keeper.due, self._clock())
+        if due:
+            self._post(ReportsDue(at_ns=self._clock(), requests=tuple(due)))
+        await self._deliver()
 
     async def _deliver(self) -> None:
         """Hand over what was made, in the thread that makes: half a report is never read."""
