@@ -11,6 +11,7 @@ from schemas.errors import FieldError
 from schemas.health import AlertRaised
 from schemas.orders import CancelRequested, SignalRaised
 from schemas.records import SessionChangeRecord, SessionRecord
+from schemas.sessions import StateRemembered
 
 
 class ProbeAsked(Event, frozen=True, kw_only=True):
@@ -43,6 +44,9 @@ class SessionHosted(Event, frozen=True, kw_only=True):
     history: tuple[str, ...]
     """What was kept of the session so far, as JSON, oldest first: its state is the fold of it."""
 
+    is_again: bool = False
+    """Whether it ran before: the service restarted."""
+
 
 class SessionTold(Event, frozen=True, kw_only=True):
     """A session's process is to be told something."""
@@ -63,6 +67,11 @@ class SessionSpoke(Event, frozen=True, kw_only=True):
     session: SessionId
     said: tuple[SignalRaised | CancelRequested, ...] = ()
     wake_at_ns: int | None = None
+    remembered: tuple[StateRemembered, ...] = ()
+    """What its strategy wants to be kept."""
+
+    lacks: str = ""
+    """What its strategy cannot go on without, after a restart; empty: nothing."""
 
 
 class SessionLost(Event, frozen=True, kw_only=True):

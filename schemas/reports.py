@@ -52,6 +52,14 @@ class ReportMade(Event, frozen=True, kw_only=True):
     operator: str = ""
     """Who asked for it; empty where the schedule did."""
 
+    from_ns: int = 0
+    until_ns: int = 0
+    """The stretch of time that the day was, in ns since the epoch, its end outside: the calendar
+    may be another one by now. 0: made by a release that did not say."""
+
+    calendar: str = ""
+    """Whose day it was."""
+
 
 class TermsDeclared(Event, frozen=True, kw_only=True):
     """What an account trades, and what it began with; figures are made by these."""

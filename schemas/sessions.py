@@ -205,3 +205,12 @@ class SessionMarked(Event, frozen=True, kw_only=True):
 
     day_equity: Decimal
     peak_equity: Decimal
+
+
+class StateRemembered(Event, frozen=True, kw_only=True):
+    """What a session's strategy must still know after a restart: a stop, say; kept."""
+
+    session: SessionId
+    key: str
+    value: Any = None
+    """As JSON has it, in place of what was kept under this key; None: nothing is any more."""

@@ -117,17 +117,24 @@ class Portfolio:
         return execution_id in self._seen
 
     def adjust(
-        self, instrument: InstrumentId | None, quantity: Decimal, cash: Decimal, fees: Decimal
+        self,
+        instrument: InstrumentId | None,
+        quantity: Decimal,
+        cash: Decimal,
+        fees: Decimal,
+        price: Decimal | None = None,
     ) -> None:
         """Fold in what a person decided the account holds more, or less, than its executions say.
 
-        A position changes at its own average price: nothing is known of what it was traded for.
+        A position changes at `price`, what it was worth then; None: at its own average price, for
+        nothing is known of what it was traded for.
         """
         self.cash += cash
         self.fees += fees
         if instrument is not None and quantity:
             position = self.positions.setdefault(instrument, Position())
-            position.apply(quantity, position.average_price, self._multipliers[instrument])
+            at = position.average_price if price is None else price
+            position.apply(quantity, at, self._multipliers[instrument])
 
     def adopt(self, view: PositionView) -> None:
         """Take a holding over at its average price: it was paid for, and nothing was earned."""

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
+import msgspec
+
 from schemas.base import BootId, Event, ExecutionId, InstrumentId, OrderId
 from schemas.control import EpochStarted, LeaseAnswered, Member
 from schemas.executions import Liquidity
@@ -153,9 +155,13 @@ def executor(
     *,
     is_linked: bool = True,
     kind: type[ExecutorCore] = ExecutorCore,
+    retells: bool = False,
 ) -> ExecutorCore:
-    quiet = ExecutorConfig(report_every_ms=0, reconcile_every_s=0)
-    return kind(config or quiet, ACCOUNT, instruments(), CASH, made or guard(), is_linked)
+    """Return one that tells nothing again: that is a deadline beside all others."""
+    chosen = config or ExecutorConfig(report_every_ms=0, reconcile_every_s=0)
+    if not retells:
+        chosen = msgspec.structs.replace(chosen, retell_after_s=0)
+    return kind(chosen, ACCOUNT, instruments(), CASH, made or guard(), is_linked)
 
 
 def approved(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
+from schemas.base import AccountId
 from schemas.errors import UserError
 from schemas.results import Figures
 from services.cli.config_types import did_you_mean
@@ -14,10 +15,11 @@ from services.cli.exits import Exit
 from services.cli.locate import Place, data_dir_of
 from services.cli.output import UNKNOWN, Output, amount
 from services.cli.progress import progress
-from services.cli.report import Account, terms_of
+from services.cli.report import Account, Beginning, beginning_of, terms_of
 
 if TYPE_CHECKING:
-    from services.reports.figures import DayFigures, FiguresFold
+    from services.reports.figure_days import DayFigures
+    from services.reports.figures import FiguresFold
 
 BY = ("book", "strategy", "session", "symbol", "day")
 
@@ -39,14 +41,22 @@ def figures(
         wanted = did_you_mean(by, [*BY]) or ", ".join(BY)
         raise UserError("SLU-103", path="--by", found=by, wanted=wanted)
     terms = terms_of(data_dir, account)
-    fold = _folded(data_dir, terms.account)
-    output.data(document(fold))
+    gone = beginning_of(data_dir)
+    fold = _folded(data_dir, terms.account, is_headless=gone is not None)
+    output.data(document(fold) | {"begins": gone and gone._asdict()})
     output.line(f"account {terms.account}, amounts in {terms.currency}; from the record alone")
+    _show_gone(output, gone)
     for part in ("book", "strategy", "session") if by is None else (by,):
         _show(output, fold, part)
     if by is None:
         _show_safety(output, fold)
     return Exit.OK
+
+
+def _show_gone(output: Output, gone: Beginning | None) -> None:
+    if gone is not None:
+        output.line(gone.words)
+        output.line("the book, and sessions that began before, are not known from what is left")
 
 
 def document(fold: "FiguresFold") -> dict[str, Any]:
@@ -64,7 +74,7 @@ def document(fold: "FiguresFold") -> dict[str, Any]:
         "marks": fold.marks,
         "shares": {name: each.attribution(By.SYMBOL) for name, each in fold.sessions.items()},
         "positions": {name: views for name, views in holdings.items() if name},
-        "account_positions": holdings.get("", ()),
+        "account_positions": None if fold.is_headless else holdings.get("", ()),
         "days": days,
         "safety": fold.safety(),
         "equity": None if last is None or last.unmarked else last.equity,
@@ -77,13 +87,13 @@ def _derived(day: "DayFigures") -> dict[str, Any]:
     return {name: None if value is None else str(value) for name, value in found.items()}
 
 
-def _folded(data_dir: Path, account: Any) -> "FiguresFold":
+def _folded(data_dir: Path, account: AccountId, *, is_headless: bool) -> "FiguresFold":
     from services.recorder.queries.events import in_time_order, recorded_events
     from services.recorder.queries.making import chain_records, require_record
     from services.reports.figures import FiguresFold
 
     folder = require_record(data_dir)
-    fold = FiguresFold(account)
+    fold = FiguresFold(account, is_headless=is_headless)
     total = sum(path.stat().st_size for path in folder.glob("chain-*"))
     with progress("reading the record", total) as on_bytes:
 

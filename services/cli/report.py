@@ -2,9 +2,11 @@
 
 import asyncio
 import hashlib
+import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import msgspec
 from cyclopts import App, Parameter
 
 from schemas import subjects
@@ -21,12 +23,44 @@ from services.cli.output import Output, time_of
 if TYPE_CHECKING:
     from services.recorder.queries.making import Report
     from services.reports.audit_fields import Field
+    from services.reports.days import TradingDay
 
 report_app = App(name="report", help="Reports of a day: orders, trades, best execution, statement.")
 
 Day = Annotated[str, Parameter(help="The trading day, YYYY-MM-DD.")]
 Account = Annotated[str | None, Parameter(help="The account; else the record's newest.")]
 TIMEOUT_S = 120.0
+
+
+class Beginning(NamedTuple):
+    """What a record begins with whose first records were removed."""
+
+    record: int
+    """Number of the first that is there."""
+
+    at_ns: int
+    """When it was recorded, in ns since the epoch."""
+
+    @property
+    def words(self) -> str:
+        """Return what is gone, and what is there."""
+        there = f"record {self.record:,} of {time_of(self.at_ns)}"
+        return f"the beginning of the record is gone: it begins with {there}"
+
+
+def beginning_of(data_dir: Path) -> Beginning | None:
+    """Return what the record begins with; None where it is whole.
+
+    Raises:
+        UserError: SLU-102 there is no record.
+        StateError: SLU-140 a line is no record; SLU-141 a file cannot be read.
+    """
+    from services.recorder.queries.making import chain_records, require_record
+
+    first = next(chain_records(require_record(data_dir)), None)
+    if first is None or first.n == 1:
+        return None
+    return Beginning(first.n, first.recv_ns)
 
 
 @report_app.default
@@ -55,6 +89,8 @@ def report(
     output.data({"file": str(path), "sha256": made.sha256, "bytes": len(made.data)})
     output.line(f"{path}, {len(made.data):,} bytes, sha256 {made.sha256}")
     output.line("no system runs here: the record does not say that it was made")
+    if (gone := beginning_of(data_dir)) is not None:
+        output.line(f"{gone.words}; what rests on what was before is not known")
     return Exit.OK
 
 
@@ -64,7 +100,10 @@ def verify(
     *,
     place: Place | None = None,
 ) -> Exit:
-    """Verify a report: its hash is in the record, and the record makes the same bytes again."""
+    """Verify a report: its hash is in the record, and the record makes the same bytes again.
+
+    Of a record whose beginning retention removed, it can be that nobody knows any more.
+    """
     where = place or Place()
     output, data_dir = Output(where.as_json), data_dir_of(where)
     try:
@@ -73,22 +112,34 @@ def verify(
         found = error.strerror or str(error)
         raise UserError("SLU-102", path=file, found=found, wanted="a report") from error
     digest = hashlib.sha256(data).hexdigest()
-    made = _recorded(data_dir, digest)
+    made, gone = _recorded(data_dir, digest), beginning_of(data_dir)
+    told: dict[str, Any] = {"file": str(file), "sha256": digest, "begins": gone and gone._asdict()}
     if made is None:
-        output.data({"file": str(file), "sha256": digest, "is_recorded": False, "is_same": None})
+        output.data({**told, "is_recorded": False, "is_same": None})
         output.line(f"NOT VERIFIED: the record names no report with sha256 {digest}")
+        if gone is not None:
+            output.line(f"{gone.words}; of reports that were made before, nothing is known")
         return Exit.UNHEALTHY
     again = _again(data_dir, made)
     is_same = again.sha256 == digest
-    told = {"file": str(file), "sha256": digest, "is_recorded": True, "is_same": is_same}
+    is_known = is_same or gone is None or not _was_cut_since(data_dir, made)
+    told |= {"is_recorded": True, "is_same": is_same if is_known else None}
     output.data({**told, "made": made, "again": again.sha256})
+    _say(output, made, again.sha256 if not is_same else "", None if is_known else gone)
+    return Exit.OK if is_same else Exit.UNHEALTHY
+
+
+def _say(output: Output, made: ReportMade, other: str, gone: Beginning | None) -> None:
     what = f"{made.kind} of {made.day}, account {made.account}, made {time_of(made.at_ns)}"
-    if is_same:
+    if not other:
         output.line(f"verified: {what}; records up to {made.until_seq} make the same bytes again")
-        return Exit.OK
-    output.line(f"NOT VERIFIED: {what}; the record now makes other bytes, sha256 {again.sha256}")
-    output.line("the release is another one, or the record was changed: see `sluice audit verify`")
-    return Exit.UNHEALTHY
+    elif gone is not None:
+        output.line(f"NOT VERIFIED: {what}; its hash is recorded, but {gone.words}")
+        output.line("it was made from more than that, and nobody can make it again")
+    else:
+        output.line(f"NOT VERIFIED: {what}; the record now makes other bytes, sha256 {other}")
+        why = "the release is another one, or the record was changed"
+        output.line(f"{why}: see `sluice audit verify`")
 
 
 @report_app.command(name="list")
@@ -109,6 +160,8 @@ def show(*, place: Place | None = None) -> Exit:
         output.table("", columns, rows)
     else:
         output.line("no report was made yet: `sluice report statement --day ...`")
+    if (gone := beginning_of(data_dir)) is not None:
+        output.line(f"{gone.words}; of reports that were made before, nothing is known")
     return Exit.OK
 
 
@@ -162,7 +215,9 @@ def terms_of(data_dir: Path, account: str | None) -> TermsDeclared:
     found = {each.account: each for each in accounts_in(data_dir)}
     if not found:
         wanted = "a record in which the reports service has declared an account"
-        raise UserError("SLU-102", path=folder, found="no account", wanted=wanted)
+        gone = beginning_of(data_dir)
+        found_none = "no account" if gone is None else f"no account; {gone.words}"
+        raise UserError("SLU-102", path=folder, found=found_none, wanted=wanted)
     name = AccountId(account) if account is not None else max(found, key=lambda k: found[k].at_ns)
     if name not in found:
         wanted = did_you_mean(name, [*found]) or "one of " + ", ".join(found)
@@ -197,13 +252,43 @@ def _recorded(data_dir: Path, digest: str) -> ReportMade | None:
 
 def _again(data_dir: Path, made: ReportMade) -> "Report":
     from services.recorder.queries.making import folded_day, made_of
-    from services.reports.days import day_named
 
-    terms = terms_of(data_dir, made.account)
-    day = day_named(made.day, terms.calendar)
+    day = _day_of(data_dir, made)
     fold = folded_day(data_dir, made.account, day, until_n=made.until_seq)
     [again] = made_of([made.kind], fold, day)
     return again
+
+
+def _day_of(data_dir: Path, made: ReportMade) -> "TradingDay":
+    """Return the stretch of time that a report is of: as it says, or by the calendar of then."""
+    from services.reports.days import TradingDay, day_named
+
+    if made.until_ns:
+        return TradingDay(made.day, made.from_ns, made.until_ns, made.until_ns)
+    return day_named(made.day, _calendar_then(data_dir, made))
+
+
+def _calendar_then(data_dir: Path, made: ReportMade) -> str:
+    from services.recorder.queries.events import recorded_events
+    from services.recorder.queries.making import RECORD_FOLDER, chain_records
+
+    every = chain_records(data_dir / RECORD_FOLDER)
+    before = itertools.takewhile(lambda record: record.n <= made.until_seq, every)
+    calendar = ""
+    for each in recorded_events(one for one in before if one.subject == "report.terms"):
+        if isinstance(each.event, TermsDeclared) and each.event.account == made.account:
+            calendar = each.event.calendar
+    return calendar or terms_of(data_dir, made.account).calendar
+
+
+def _was_cut_since(data_dir: Path, made: ReportMade) -> bool:
+    """Return whether records were removed after a report was made from them."""
+    from services.recorder.own import REMOVED
+    from services.recorder.queries.making import RECORD_FOLDER, chain_records
+
+    later = chain_records(data_dir / RECORD_FOLDER, after_n=made.until_seq)
+    removed = (msgspec.json.decode(one.data) for one in later if one.subject == REMOVED)
+    return any(each["kind"] == "record" for each in removed)
 
 
 async def _asked(

@@ -23,6 +23,8 @@ class Alarm(enum.Enum):
 
     RECONCILE = "reconcile"
     REPORT = "report"
+    RETELL = "retell"
+    """What was said may be told again, or is known to be told."""
 
 
 class Alarms:

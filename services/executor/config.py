@@ -44,6 +44,11 @@ class ExecutorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     reconcile_every_s: NotNegative = 60
     """How often the whole book is compared with the venue's, in s; 0 only when asked."""
 
+    retell_after_s: NotNegative = 60
+    """How long the bus must have been there, in s, after something was said before it counts as
+    told; what is younger when the bus goes away, or the executor, is told again for the record.
+    0: nothing is."""
+
     quantity_tolerance: Decimal = Decimal(0)
     """A position, or what an order has left, may differ from the venue's by so much before
     everything is locked; in units of the instrument. It alerts all the same."""
@@ -122,5 +127,8 @@ class VenueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def without_rounds(config: ExecutorConfig) -> ExecutorConfig:
-    """Return it without periodic reports and comparisons: for a backtest, which asks at its end."""
-    return msgspec.structs.replace(config, reconcile_every_s=0, report_every_ms=0)
+    """Return it without periodic reports and comparisons: for a backtest, which asks at its end.
+
+    Nothing is lost on the way there, and nothing told again.
+    """
+    return msgspec.structs.replace(config, reconcile_every_s=0, report_every_ms=0, retell_after_s=0)

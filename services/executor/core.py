@@ -27,6 +27,7 @@ from schemas.health import GapSeen, LinkChanged
 from schemas.instruments import Instrument
 from schemas.orders import CancelApproved, Order, OrderApproved
 from schemas.reconciliation import FenceRaised, ReconcileAsked, ReconciliationReported
+from schemas.repeats import FactsTold
 from schemas.restrictions import (
     ALL,
     FlattenAsked,
@@ -60,6 +61,7 @@ from services.executor.reconcile import compare
 from services.executor.rounds import Rounds
 from services.executor.settling import Settling
 from services.executor.teller import Teller
+from services.executor.untold import Untold
 
 Handler = Callable[[Any, int], Sequence[Event]]
 
@@ -93,7 +95,11 @@ class ExecutorCore:
             *facts.SHAPES,
         }
     )
-    keeps: frozenset[type[Event]] = Orders.keeps | {FlattenReported, ReconciliationReported}
+    keeps: frozenset[type[Event]] = Orders.keeps | {
+        FlattenReported,
+        ReconciliationReported,
+        FactsTold,
+    }
     fsyncs: frozenset[type[Event]] = frozenset({IntentRecorded, OutcomeRecorded, FenceRaised})
     """What must be on the disk before anything is sent or published on the strength of it."""
 
@@ -107,18 +113,17 @@ class ExecutorCore:
         is_linked: bool = False,
     ) -> None:
         self.wake_at_ns: int | None = None
-        self._config = config
-        self._guard = guard
+        self._config, self._guard = config, guard
         self._alarms = alarms = Alarms()
-        self.orders = orders = Orders(
-            instruments, initial_cash, config.recent_orders_max, config.closed_orders_max
-        )
+        kept = config.recent_orders_max, config.closed_orders_max
+        self.orders = orders = Orders(instruments, initial_cash, *kept)
         scopes = Scopes(account, orders)
         self.clearings = Clearings(orders, scopes)
         self.rounds = rounds = Rounds(account, orders, guard, self.clearings)
         rounds.is_linked = rounds.is_compared = is_linked
         self._check = LastCheck(account, instruments, orders, guard, rounds)
         self._teller = teller = Teller(config, orders, alarms)
+        self._untold = Untold(account, config.retell_after_s, alarms)
         self._money = Money(account, teller, rounds)
         self._fates = Fates(config, orders, rounds, alarms, teller)
         self._contradictions = Contradictions(orders, rounds)
@@ -136,6 +141,7 @@ class ExecutorCore:
             Alarm.FLATTEN: self.flattener.go_on,
             Alarm.RECONCILE: self._reconcile,
             Alarm.REPORT: self._report_due,
+            Alarm.RETELL: self._untold.ring,
         }
 
     def _handlers(self) -> dict[type[Event], Handler]:
@@ -161,6 +167,8 @@ class ExecutorCore:
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
         """Take one event in; return what follows from it."""
         said = self._hears[type(event)](event, now_ns)
+        if said:
+            self._untold.note(said, now_ns)
         self.wake_at_ns = self._alarms.next_ns
         return said
 
@@ -169,24 +177,23 @@ class ExecutorCore:
         said: list[Event] = []
         for alarm in self._alarms.take_due(now_ns):
             said += self._rings[alarm](now_ns)
+        self._untold.note(said, now_ns)
         self.wake_at_ns = self._alarms.next_ns
         return said
 
     def restore(self, event: Event) -> None:
-        """Fold one kept event in. An intent is of unknown fate until its outcome follows."""
+        """Fold one kept event in."""
+        self._untold.restore(event)
+        self.wake_at_ns = self._alarms.next_ns
         match event:
             case ReconciliationReported():
                 self.rounds.apply(event)
-                return
             case FlattenReported():
                 self.flattener.apply(event)
-                return
-        self.orders.apply(event)
-        if isinstance(event, IntentRecorded):
-            record = self.orders.open.get(event.order.order_id)
-            if record is not None:
-                record.status = OrderStatus.UNKNOWN
-                record.detail = "stopped between the intent to send it and the outcome"
+            case FactsTold():
+                pass
+            case _:
+                self.orders.restore(event)
 
     def describe(self, now_ns: int) -> BookReported:
         """Return the whole book as it stands."""
@@ -277,7 +284,7 @@ class ExecutorCore:
             if record is not None:  # else it is a difference, found below
                 self._fates.answered(fill.order_id)
                 said += self._told(record, fill, now_ns)
-        said += self._fates_in(book, now_ns)
+        said += self._fates.learn_from(book, now_ns)
         if self.rounds.deserves_second_look(book.request_id) and (unknown := self.orders.unknown()):
             said += [facts.question(record, now_ns) for record in unknown]
             return [*said, self.rounds.question(book.request_id, now_ns, is_thorough=False)]
@@ -295,17 +302,6 @@ class ExecutorCore:
         if was_compared is not self.rounds.is_compared:
             self._teller.changed(now_ns)
         return said
-
-    def _fates_in(self, book: VenueBook, now_ns: int) -> list[Event]:
-        """Learn from the venue's book what rests there, and what should and does not."""
-        said: list[Event] = []
-        found = compare(self.orders, book, self._config)
-        for record, there in found.found:
-            accepted = facts.accepted(record, there.venue_order_id, now_ns)
-            said += self._teller.say(accepted, now_ns) if accepted is not None else NOTHING
-        gone = [each for each in found.missing if each.status is not OrderStatus.UNKNOWN]
-        reason = "it does not rest at the venue, and nothing was heard of its end"
-        return [*said, *self._teller.mark_unknown(gone, reason, now_ns)]
 
     def _answered_by(self, book: VenueBook, now_ns: int) -> list[Event]:
         """Return what waited for this answer: a start, a halt, a restriction, a flatten."""
@@ -360,10 +356,13 @@ class ExecutorCore:
         return self._cancel_again(now_ns)
 
     def _on_gap(self, event: GapSeen | LinkChanged, now_ns: int) -> Sequence[Event]:
-        """Tell the whole book: somebody may have missed a part of it."""
-        if isinstance(event, LinkChanged) and not event.is_up:
-            return NOTHING
-        return self._report_due(now_ns)
+        """Tell the whole book: somebody may have missed a part of it; the record, facts too."""
+        again = NOTHING
+        if isinstance(event, LinkChanged):
+            again = self._untold.turn(now_ns, is_up=event.is_up)
+            if not event.is_up:
+                return NOTHING
+        return [*self._report_due(now_ns), *again]
 
     # what is due
 

@@ -9,12 +9,19 @@ from collections.abc import Sequence
 
 from schemas.base import NS_PER_MS, Event, OrderId
 from schemas.executions import CLOSED, OrderStatus
-from schemas.venue import VenueCanceled, VenueExpired, VenueMessage, VenueOrderStatus
+from schemas.venue import (
+    VenueBook,
+    VenueCanceled,
+    VenueExpired,
+    VenueMessage,
+    VenueOrderStatus,
+)
 from services.core import NOTHING
 from services.executor import facts
 from services.executor.alarms import Alarm, Alarms
 from services.executor.config import ExecutorConfig
 from services.executor.orders import Orders, Record
+from services.executor.reconcile import compare
 from services.executor.rounds import Rounds
 from services.executor.teller import Teller
 
@@ -33,6 +40,7 @@ class Fates:
         alarms: Alarms,
         teller: Teller,
     ) -> None:
+        self._config = config
         self._answer_ns = config.answer_timeout_ms * NS_PER_MS
         self._query_ns = config.query_every_ms * NS_PER_MS
         self._orders = orders
@@ -62,6 +70,17 @@ class Fates:
         if record.filled + report.leaves >= record.order.quantity:
             return NOTHING
         return [*self._teller.mark_unknown([record], UNTOLD, now_ns), *self.ask_again(now_ns)]
+
+    def learn_from(self, book: VenueBook, now_ns: int) -> list[Event]:
+        """Learn from the venue's book what rests there, and what should and does not."""
+        said: list[Event] = []
+        found = compare(self._orders, book, self._config)
+        for record, there in found.found:
+            accepted = facts.accepted(record, there.venue_order_id, now_ns)
+            said += self._teller.say(accepted, now_ns) if accepted is not None else NOTHING
+        gone = [each for each in found.missing if each.status is not OrderStatus.UNKNOWN]
+        reason = "it does not rest at the venue, and nothing was heard of its end"
+        return [*said, *self._teller.mark_unknown(gone, reason, now_ns)]
 
     def turn(self, now_ns: int) -> list[Event]:
         """Begin with a new connection, or with none: answers that are missing are lost."""

@@ -213,6 +213,15 @@ class Orders:
             fold(record, event)
         return True
 
+    def restore(self, event: Event) -> None:
+        """Fold one in at a start. An intent is of unknown fate until its outcome follows."""
+        self.apply(event)
+        if isinstance(event, IntentRecorded):
+            record = self.open.get(event.order.order_id)
+            if record is not None:
+                record.status = OrderStatus.UNKNOWN
+                record.detail = "stopped between the intent to send it and the outcome"
+
     def unknown(self) -> list[Record]:
         """Return the orders of unknown fate, oldest first."""
         return [each for each in self.open.values() if each.status is OrderStatus.UNKNOWN]

@@ -73,6 +73,7 @@ class Performance(Fold):
         days, returns = self.terms.periods_per_year, curve.returns
         is_known = equity is not None and bool(returns.count) and not curve.is_broken
         whole = self._share(self.lines.values())
+        fees = None if whole.fees is None else whole.fees + self.fees
         return Figures(
             initial_capital=self.capital,
             final_value=equity,
@@ -88,7 +89,7 @@ class Performance(Fold):
             win_rate=tally.win_rate,
             profit_factor=tally.profit_factor,
             trade_count=tally.trip_count,
-            fees=whole.fees,
+            fees=fees,
             funding=whole.funding,
             slippage=whole.slippage,
             signal_count=tally.signal_count,

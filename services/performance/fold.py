@@ -24,6 +24,7 @@ from schemas.market import BarClosed, QuoteReceived, TradeReceived
 from schemas.orders import Outcome, Side, SignalDecided, SignalRaised
 from schemas.sessions import PositionsAdopted, SessionCreated, SignalBlocked
 from schemas.settlement import PositionSettled
+from services.distinct import Distinct
 from services.performance.curve import Curve
 from services.performance.lines import Line, Trip
 from services.performance.marks import Marks
@@ -32,6 +33,9 @@ from services.performance.tally import TRIPS_MAX, Tally
 ZERO = Decimal(0)
 ARRIVALS_MAX = 100_000
 """Orders whose price at their signal is remembered; of older ones the slippage is not known."""
+
+ADOPTED = SessionId("adopted")
+"""Whose lines hold what a correction of the book brought; the executor's name for them too."""
 
 ENDED = (OrderCanceled, OrderExpired, OrderRefused, OrderRejected, OrderReplaced)
 
@@ -79,6 +83,7 @@ class Fold:
         tally: what was counted, with the last round trips.
         hears: what it has a use for.
         capital: paid in so far, in the share class.
+        fees: paid for no execution that is known, by corrections of the book; in the share class.
         now_ns: time of the newest event.
     """
 
@@ -90,7 +95,8 @@ class Fold:
         self.tally = Tally(terms.trips_max)
         self.marks = Marks(terms.currency_values, terms.currency_marks)
         self.capital = terms.initial_capital or ZERO
-        self._seen: set[str] = set()  # asked for membership only, never iterated
+        self.fees = ZERO
+        self._seen = Distinct()
         self._arrivals: dict[OrderId, Decimal | None] = {}
         self._due_ns = 0
         self.now_ns = 0
@@ -112,7 +118,7 @@ class Fold:
 
     def equity(self) -> Decimal | None:
         """Return what it is worth now, in the share class; None if that is not known."""
-        total = self.capital
+        total = self.capital - self.fees
         if self._is_lost:
             return None
         for line in self.lines.values():
@@ -133,6 +139,42 @@ class Fold:
             return ZERO
         return self.marks.converted(amount, self.terms.instruments[instrument].currency)
 
+    # what only the account's book is told
+
+    def pay_in(self, amount: Decimal, fees: Decimal, at_ns: int) -> None:
+        """Take in what a correction of the account's money brought; negative: took away.
+
+        Args:
+            amount: of cash, in the share class; it is no profit, but for the fees in it.
+            fees: that were paid, and not told with an execution.
+            at_ns: its time.
+        """
+        self._reach(at_ns)
+        self.fees += fees
+        self._pay_in(amount + fees)
+
+    def take_over(
+        self, instrument: InstrumentId, quantity: Decimal, price: Decimal, at_ns: int
+    ) -> Decimal | None:
+        """Take in a position that a correction brought, at what it was worth: that is no profit.
+
+        Returns:
+            What it was worth, in the share class; None if that is not known.
+        """
+        self._reach(at_ns)
+        line = self._line(ADOPTED, instrument)
+        if line is None:
+            return None
+        before = line.cash
+        line.adopt(quantity, price, self.now_ns)
+        value = self.converted(before - line.cash, instrument)
+        if value is None:
+            self._is_lost = True
+        else:
+            self._pay_in(value)
+        self._hold()
+        return value
+
     # what is heard
 
     def _table(self) -> dict[type[Event], Callable[[Any], None]]:
@@ -150,6 +192,15 @@ class Fold:
             PositionSettled: self._settled,
             **dict.fromkeys(ENDED, self._ended),
         }
+
+    def _reach(self, now_ns: int) -> None:
+        if now_ns >= self._due_ns:
+            self._value(now_ns)
+        self.now_ns = max(self.now_ns, now_ns)
+
+    def _pay_in(self, amount: Decimal) -> None:
+        self.capital += amount
+        self.curve.pay_in(amount, self.now_ns)
 
     def _value(self, now_ns: int) -> None:
         """Value with the prices before the event of `now_ns`, at the time of the one before it."""
@@ -172,8 +223,7 @@ class Fold:
             return
         self.sessions[event.session] = event
         if self.terms.initial_capital is None:
-            self.capital += event.initial_capital
-            self.curve.pay_in(event.initial_capital, self.now_ns)
+            self._pay_in(event.initial_capital)
 
     def _adopted(self, event: PositionsAdopted) -> None:
         if event.session not in self.sessions:
@@ -206,9 +256,8 @@ class Fold:
             self._arrive(event.order_id, event.instrument)
 
     def _filled(self, fill: OrderFilled) -> None:
-        if not self._is_ours(fill.account, fill.session) or fill.execution_id in self._seen:
+        if not self._is_ours(fill.account, fill.session) or not self._seen.add(fill.execution_id):
             return
-        self._seen.add(fill.execution_id)
         line = self._line(fill.session, fill.instrument)
         if line is None:
             return
@@ -221,9 +270,9 @@ class Fold:
         self._hold()
 
     def _settled(self, event: PositionSettled) -> None:
-        if self.terms.account not in (None, event.account) or event.settlement_id in self._seen:
+        is_other = self.terms.account not in (None, event.account)
+        if is_other or not self._seen.add(event.settlement_id):
             return
-        self._seen.add(event.settlement_id)
         for (_, instrument), line in self.lines.items():
             if instrument == event.instrument:
                 line.pay(line.held * event.payment)

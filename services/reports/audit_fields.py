@@ -246,6 +246,8 @@ def _short(day: DayFold, trade: Trade) -> str:
     """Return whether it sold what was not held: SESH a short sale, SELL one that is none."""
     if trade.fill.side is Side.BUY:
         return ""
+    if trade.held_before is None:
+        return NOT_AVAILABLE
     return "SESH" if trade.held_before < trade.fill.quantity else "SELL"
 
 

@@ -14,12 +14,14 @@ from schemas.base import NS_PER_S, AccountId, Event, InstrumentId, OrderId, Sess
 from schemas.control import AccountMarked, BreakerTripped, HaltRequested
 from schemas.executions import BookReported, OrderFilled, PositionView
 from schemas.instruments import Instrument
-from schemas.orders import SignalDecided
+from schemas.orders import Side, SignalDecided
 from schemas.reconciliation import BookAdjusted
+from schemas.repeats import fact_in
 from schemas.reports import TermsDeclared, UptimeMeasured
-from schemas.sessions import SessionCreated, SignalBlocked
+from schemas.sessions import PositionsAdopted, SessionCreated, SignalBlocked
 from schemas.settlement import PositionSettled
 from services.portfolio import Portfolio, Position
+from services.reports.corrections import Corrections
 from services.reports.execution import Execution, measure
 from services.reports.orders import OrderFold, OrderRecord
 
@@ -52,13 +54,25 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
 
     strategy: str
     realized: Decimal | None
-    """Profit of what it closed, before fees; None where the multiplier is not known."""
+    """Profit of what it closed, before fees; None where the multiplier is not known, or what was
+    held before."""
 
     net: Decimal | None
     """What cash changed by."""
 
-    held_before: Decimal
-    """Signed position of the account before it."""
+    held_before: Decimal | None
+    """Signed position of the account before it; None: not known."""
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """What the venue did to a holding on that day without a trade."""
+
+    event: PositionSettled
+    paid: Decimal | None
+    """Received for holding it; negative: paid. None: what was held is not known."""
+
+    realized: dict[str, Decimal | None]
+    """Profit of what it closed, by session; empty: the part that no session accounts for."""
 
 
 class Balance(msgspec.Struct, kw_only=True):
@@ -86,7 +100,11 @@ class DayFold:
         blocked: signals of the day that sessions' own limits kept from the gate, by limit.
         halts, trips: what stopped trading on the day.
         up_ns, measured_ns: uptime, and how much of the day it was measured in.
-        adjustments, settlements: what changed the book without a trade.
+        settlements: what changed the book without a trade.
+        adjusted: what corrections of the book brought that is no profit; None: not known.
+        adjusted_fees: fees paid that corrections brought: a cost of the day.
+        is_headless: whether the record's beginning is gone.
+        begins: number and time of the first record that is there; the time in ns since the epoch.
         last_n: number of the last record that counts.
     """
 
@@ -102,7 +120,8 @@ class DayFold:
             is_headless: whether the record's beginning is gone: the account is then not known
                 until the executor has told its whole book.
         """
-        self._is_headless = is_headless
+        self.is_headless = self._is_headless = is_headless
+        self.begins: tuple[int, int] | None = None
         self.account, self.from_ns, self.until_ns = account, from_ns, until_ns
         self.terms: TermsDeclared | None = None
         self.instruments: dict[InstrumentId, Instrument] = {}
@@ -119,8 +138,12 @@ class DayFold:
         self.blocked: dict[str, int] = {}
         self.halts: list[HaltRequested] = []
         self.trips: list[BreakerTripped] = []
-        self.adjustments: list[BookAdjusted] = []
-        self.settlements: list[tuple[PositionSettled, Decimal]] = []
+        self.settlements: list[Settlement] = []
+        self.adjusted: Decimal | None = ZERO
+        self.adjusted_fees = ZERO
+        self._corrections = Corrections(self._took_over)
+        self._held: dict[InstrumentId, dict[SessionId, Decimal]] = {}
+        self._told: set[tuple[type[Event], OrderId, int]] = set()  # asked for membership only
         self._fold = OrderFold()
         self._prices: dict[InstrumentId, tuple[int, Decimal]] = {}
         self._after: dict[OrderId, Decimal] = {}
@@ -131,7 +154,10 @@ class DayFold:
         self._folds = self._table()
 
     def apply(self, n: int, event: Event) -> None:
-        """Fold one event of record `n` in."""
+        """Fold one event of record `n` in; what is told again counts once."""
+        event = fact_in(event)
+        if self.begins is None:
+            self.begins = n, event.at_ns
         if event.at_ns >= self.until_ns:
             return
         if not self._has_begun and event.at_ns >= self.from_ns:
@@ -174,6 +200,7 @@ class DayFold:
             AccountMarked: self._marked,
             BookReported: self._book,
             BookAdjusted: self._adjusted,
+            PositionsAdopted: self._adopted,
             PositionSettled: self._settled,
             UptimeMeasured: self._measured,
             SignalBlocked: self._signal_blocked,
@@ -210,9 +237,12 @@ class DayFold:
             return
         if isinstance(event, OrderFilled):
             self._filled(n, event, order, is_of_day)
+            self._after.pop(order.order_id, None)  # its impact is measured after its last execution
         if order.is_closed or isinstance(event, OrderFilled):
             self._waiting.setdefault(order.instrument, {})[order.order_id] = order
-        if is_of_day:
+        told = type(event), order.order_id, event.at_ns
+        if is_of_day and (isinstance(event, OrderFilled) or told not in self._told):
+            self._told.add(told)
             self.orders[order.order_id] = order
             self.steps.append(Step(n=n, event=event, order=msgspec.structs.replace(order)))
 
@@ -232,17 +262,20 @@ class DayFold:
             self._portfolio.apply(fill)
         else:  # until the executor tells its whole book
             self._is_known, self._is_headless = False, True
+        signed = fill.quantity if fill.side is Side.BUY else -fill.quantity
+        self._hold(fill.session, fill.instrument, signed)
         if not is_of_day:
             return
         after = self._portfolio.positions.get(fill.instrument) or held
+        is_whole = self._is_known or not self.is_headless
         trade = Trade(
             n=n,
             fill=fill,
             order=msgspec.structs.replace(order),
             strategy=self.strategy(fill.session),
-            realized=after.realized - realized if is_known else None,
+            realized=after.realized - realized if is_known and is_whole else None,
             net=self._portfolio.cash - cash if is_known else None,
-            held_before=before,
+            held_before=before if is_whole else None,
         )
         self.trades.append(trade)
 
@@ -275,17 +308,58 @@ class DayFold:
     def _adjusted(self, n: int, event: BookAdjusted) -> None:
         if event.account != self.account:
             return
-        self._portfolio.adjust(event.instrument, event.quantity, event.cash, event.fees)
+        if not self._corrections.hear(event):
+            return
+        self._portfolio.adjust(None, ZERO, event.cash, event.fees)
         if event.at_ns >= self.from_ns:
-            self.adjustments.append(event)
+            self.adjusted_fees += event.fees
+            self._brought(event.cash + event.fees)
+
+    def _took_over(self, event: BookAdjusted, price: Decimal | None, at_ns: int) -> None:
+        """Take a position over at what it was worth; at its own average price if nobody knows."""
+        assert event.instrument is not None, "it is about a position"
+        known, value = self.instruments.get(event.instrument), None
+        if known is None:
+            self._is_known, self._is_headless = False, True
+        else:
+            self._portfolio.adjust(event.instrument, event.quantity, ZERO, ZERO, price)
+            value = None if price is None else event.quantity * price * known.multiplier
+        if at_ns >= self.from_ns:
+            self._brought(value)
+
+    def _brought(self, amount: Decimal | None) -> None:
+        if self.adjusted is not None:
+            self.adjusted = None if amount is None else self.adjusted + amount
+
+    def _adopted(self, n: int, event: PositionsAdopted) -> None:
+        created = self.sessions.get(event.session)
+        if created is not None and created.account == self.account:
+            for view in event.positions:
+                self._hold(event.session, view.instrument, view.quantity)
+
+    def _hold(self, session: SessionId, instrument: InstrumentId, signed: Decimal) -> None:
+        held = self._held.setdefault(instrument, {})
+        held[session] = held.get(session, ZERO) + signed
 
     def _settled(self, n: int, event: PositionSettled) -> None:
         if event.account != self.account or event.instrument not in self.instruments:
             return
-        before = self._portfolio.cash
-        is_new = self._portfolio.settle(event)
-        if is_new and event.at_ns >= self.from_ns:
-            self.settlements.append((event, self._portfolio.cash - before))
+        held = self._portfolio.positions.get(event.instrument) or Position()
+        quantity, price = held.quantity, held.average_price
+        if not self._portfolio.settle(event):
+            return
+        parts = self._held.pop(event.instrument, {}) if event.closes_at is not None else {}
+        if event.at_ns < self.from_ns:
+            return
+        paid, realized = quantity * event.payment, dict[str, Decimal | None]()
+        if self.is_headless and not self._is_known:
+            self.settlements.append(Settlement(event=event, paid=None, realized={"": None}))
+            return
+        if event.closes_at is not None:
+            earned = (event.closes_at - price) * self.instruments[event.instrument].multiplier
+            parts[SessionId("")] = quantity - sum(parts.values(), ZERO)
+            realized |= {name: part * earned for name, part in parts.items() if part}
+        self.settlements.append(Settlement(event=event, paid=paid, realized=realized))
 
     def _measured(self, n: int, event: UptimeMeasured) -> None:
         self.up_ns += event.up_ns
@@ -293,6 +367,7 @@ class DayFold:
 
     def _price(self, instrument: InstrumentId, price: Decimal, at_ns: int) -> None:
         self._prices[instrument] = (at_ns, price)
+        self._corrections.price(instrument, price, at_ns)
         waiting = self._waiting.get(instrument)
         if not waiting:
             return
@@ -312,6 +387,7 @@ class DayFold:
 
     def _balance(self) -> Balance:
         """Return the account as it stands, at the newest recorded prices."""
+        self._corrections.settle()
         marks = {key: price for key, (_, price) in self._prices.items()}
         folio = self._portfolio
         held = tuple(view for view in folio.views(marks) if view.quantity)

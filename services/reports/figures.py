@@ -14,83 +14,25 @@ import msgspec
 
 from schemas.base import AccountId, Event, InstrumentId, SessionId, SignalId
 from schemas.control import AccountMarked
-from schemas.executions import OrderFilled
+from schemas.executions import OrderFilled, OrderSubmitted
 from schemas.market import BarClosed, QuoteReceived, TradeReceived
 from schemas.measures import SessionValued
 from schemas.orders import SignalDecided, SignalRaised
 from schemas.reconciliation import BookAdjusted
-from schemas.reports import TermsDeclared, UptimeMeasured
+from schemas.repeats import fact_in
+from schemas.reports import TermsDeclared
 from schemas.results import Figures
 from schemas.sessions import PositionsAdopted, SessionCreated
 from schemas.settlement import PositionSettled
-from services.calendars.calendar import Calendar
-from services.calendars.named import calendar_named
+from services.distinct import Distinct
 from services.performance.core import By, Performance, Share
 from services.performance.fold import Terms
 from services.portfolio import Portfolio
-from services.reports.days import TradingDay, day_at
+from services.reports.corrections import Corrections
+from services.reports.figure_days import DayFigures, FigureDays, Safety
 from services.share_class import unit_of
 
 ZERO, ONE = Decimal(0), Decimal(1)
-LOSS_MAX = Decimal("0.02")
-"""What a day may cost by the limits' doing, as a fraction of its opening equity (O-07)."""
-
-UPTIME_MIN = Decimal("0.999")
-"""Of market hours (O-07)."""
-
-
-class DayFigures(msgspec.Struct, kw_only=True):
-    """One trading day of the account. Amounts in its currency; None: not known."""
-
-    day: str
-    opening: Decimal | None = None
-    closing: Decimal | None = None
-    low: Decimal | None = None
-    """Lowest equity that was told on the day."""
-
-    drawdown_max: Decimal = ZERO
-    """Deepest one that was told, from the high-water mark; a fraction."""
-
-    fill_count: int = 0
-    fees: Decimal = ZERO
-    up_ns: int = 0
-    measured_ns: int = 0
-    """Of market hours, in which the uptime was measured."""
-
-    @property
-    def profit(self) -> Decimal | None:
-        """Equity at the end less that at the begin."""
-        known = self.opening is not None and self.closing is not None
-        return (self.closing or ZERO) - (self.opening or ZERO) if known else None
-
-    @property
-    def worst(self) -> Decimal | None:
-        """How far the equity fell below the day's opening, as a fraction; 0 or less."""
-        if not self.opening or self.low is None:
-            return None
-        return min(ZERO, self.low / self.opening - 1)
-
-    @property
-    def uptime(self) -> Decimal | None:
-        """Part of the measured market hours in which all of the order path was ready."""
-        return Decimal(self.up_ns) / self.measured_ns if self.measured_ns else None
-
-
-class Safety(msgspec.Struct, frozen=True, kw_only=True):
-    """What O-07 asks for, measured over all days of the record."""
-
-    worst_day: Decimal | None
-    loss_max: Decimal
-    is_loss_kept: bool | None
-    uptime: Decimal | None
-    uptime_min: Decimal
-    is_uptime_kept: bool | None
-    """None: not known, for it depends on market hours that nobody measured."""
-
-    measured_ns: int
-    unmeasured_ns: int
-    """Of market hours between the first measurement and the last: everything was down, or nobody
-    heard how it was."""
 
 
 class _Strategy(Performance):
@@ -130,33 +72,43 @@ class FiguresFold:
         account: whose.
         book: the whole account; None until its terms were declared.
         sessions, strategies: each apart.
-        days: by trading day, in order.
         holdings: by session, and of the whole account under an empty name: the same fold as live.
         terms: of the account.
-        last: the newest valuation that was told.
         marks: what each instrument is valued at, in the account and in the sessions.
+        is_headless: whether the record's beginning is gone. What rests on it is then not told: the
+            book, and sessions that began before what is there.
     """
 
-    def __init__(self, account: AccountId) -> None:
-        self.account = account
+    def __init__(self, account: AccountId, *, is_headless: bool = False) -> None:
+        self.account, self.is_headless = account, is_headless
         self.book: Performance | None = None
         self._parts: Performance | None = None
         self.sessions: dict[SessionId, Performance] = {}
         self.strategies: dict[str, Performance] = {}
-        self.days: dict[str, DayFigures] = {}
         self.holdings: dict[str, Portfolio] = {}
         self.terms: TermsDeclared | None = None
-        self.last: AccountMarked | None = None
         self.marks: dict[str, dict[InstrumentId, Decimal]] = {"account": {}, "sessions": {}}
         self._early: list[Event] = []
         self._raised: dict[SignalId, SignalRaised] = {}
         self._traded: dict[SessionId, tuple[InstrumentId, ...]] = {}
-        self._day = TradingDay("", 0, 0, 0)
-        self._measured_until_ns = self._unmeasured_ns = 0
+        self._days = FigureDays(account)
+        self._corrections = Corrections(self._took_over)
+        self._told = Distinct()
         self.now_ns = 0
 
+    @property
+    def days(self) -> dict[str, DayFigures]:
+        """By trading day, in order."""
+        return self._days.days
+
+    @property
+    def last(self) -> AccountMarked | None:
+        """The newest valuation that was told."""
+        return self._days.last
+
     def apply(self, event: Event) -> None:
-        """Fold one event in."""
+        """Fold one event in; what is told again counts once."""
+        event = fact_in(event)
         if isinstance(event, TermsDeclared):
             self._declared(event)
             return
@@ -169,8 +121,11 @@ class FiguresFold:
         """Return how well each part did: by book, strategy and session."""
         if self.book is None:
             return {"book": {}, "strategy": {}, "session": {}}
+        book = self.book.figures(self.now_ns)
+        if self._corrections.is_waiting:  # something held that nobody has given a price yet
+            book = msgspec.structs.replace(book, final_value=None, total_return=None)
         return {
-            "book": {self.account: self.book.figures(self.now_ns)},
+            "book": {} if self.is_headless else {self.account: book},
             "strategy": {key: each.figures(self.now_ns) for key, each in self.strategies.items()},
             "session": {key: each.figures(self.now_ns) for key, each in self.sessions.items()},
         }
@@ -181,21 +136,7 @@ class FiguresFold:
 
     def safety(self) -> Safety:
         """Return what O-07 asks for."""
-        worst = [each.worst for each in self.days.values() if each.worst is not None]
-        up_ns = sum(each.up_ns for each in self.days.values())
-        measured_ns = sum(each.measured_ns for each in self.days.values())
-        worst_day = min(worst, default=None)
-        uptime = Decimal(up_ns) / measured_ns if measured_ns else None
-        return Safety(
-            worst_day=worst_day,
-            loss_max=LOSS_MAX,
-            is_loss_kept=None if worst_day is None else worst_day >= -LOSS_MAX,
-            uptime=uptime,
-            uptime_min=UPTIME_MIN,
-            is_uptime_kept=_is_kept(up_ns, measured_ns, self._unmeasured_ns),
-            measured_ns=measured_ns,
-            unmeasured_ns=self._unmeasured_ns,
-        )
+        return self._days.safety()
 
     def _declared(self, event: TermsDeclared) -> None:
         if event.account != self.account:
@@ -221,6 +162,8 @@ class FiguresFold:
         )
 
     def _fold(self, event: Event) -> None:
+        if self._is_repeat(event):
+            return
         self.now_ns = max(self.now_ns, event.at_ns)
         match event:
             case SignalRaised():  # it counts with the quote that the gate decided at
@@ -231,12 +174,24 @@ class FiguresFold:
                 self._marked_by("sessions", event.at_ns, marks)
             case AccountMarked(account=self.account, marks=marks):
                 self._marked_by("account", event.at_ns, marks)
+            case BookAdjusted(account=self.account):
+                self._adjusted(event)
             case QuoteReceived() | TradeReceived() | BarClosed():
                 pass  # live figures are made from what is recorded everywhere, not from these
             case _:
                 self._update(event)
-        self._of_day(event)
+        assert self.terms is not None, "terms come first"
+        self._days.apply(event, self.terms.calendar)
         self._hold(event)
+
+    def _is_repeat(self, event: Event) -> bool:
+        """Return whether an execution, or the way of an order to the venue, was told before."""
+        match event:
+            case OrderFilled(account=self.account, execution_id=execution_id):
+                return not self._told.add(execution_id)
+            case OrderSubmitted(account=self.account, order_id=order_id):
+                return not self._told.add(f"submitted {order_id}")
+        return False
 
     def _decided(self, event: SignalDecided) -> None:
         raised = self._raised.pop(event.signal_id, None)
@@ -260,6 +215,8 @@ class FiguresFold:
         if isinstance(event, SessionCreated) and event.account == self.account:
             self._create(event)
         session = getattr(event, "session", None)
+        if self.is_headless and session is not None and session not in self.sessions:
+            return  # it began before what is there: a part of it would be none of its figures
         for fold in (self._whole(), *self._parts_of()):
             if session is None or fold.terms.session in (None, session):
                 fold.update(event)
@@ -296,26 +253,51 @@ class FiguresFold:
             quote = _quote(at_ns, instrument, mark, mark)
             for fold in (self._whole(),) if whose == "account" else self._parts_of(instrument):
                 fold.update(quote)
+            if whose == "account":
+                self._corrections.price(instrument, mark, at_ns)
+
+    def _adjusted(self, event: BookAdjusted) -> None:
+        """Fold a correction of the book in; it is no session's."""
+        if not self._corrections.hear(event):
+            return
+        self._whole().pay_in(event.cash, event.fees, event.at_ns)
+        self._brought(event.cash + event.fees, event.at_ns)
+        is_known = event.instrument is None or event.instrument in self._instruments
+        if is_known and not self.is_headless:  # as live: the executor knows no price
+            folio = self._portfolio("")
+            folio.adjust(event.instrument, event.quantity, event.cash, event.fees)
+
+    def _took_over(self, event: BookAdjusted, price: Decimal | None, at_ns: int) -> None:
+        assert event.instrument is not None, "it is about a position"
+        assert price is not None, "it waits for one"
+        self._brought(
+            self._whole().take_over(event.instrument, event.quantity, price, at_ns), at_ns
+        )
+
+    def _brought(self, amount: Decimal | None, at_ns: int) -> None:
+        assert self.terms is not None, "terms come first"
+        self._days.adjust(amount, at_ns, self.terms.calendar)
 
     def _hold(self, event: Event) -> None:
         """Fold into what is held; an instrument that nobody described counts nowhere."""
-        if getattr(event, "account", None) != self.account:
-            return
         match event:
-            case OrderFilled(session=session, instrument=instrument):
+            case OrderFilled(account=self.account, session=session, instrument=instrument):
                 if instrument in self._instruments:
-                    self._portfolio(session).apply(event)
-                    self._portfolio("").apply(event)
-            case PositionSettled():
+                    for name in self._held_by(session):
+                        self._portfolio(name).apply(event)
+            case PositionSettled(account=self.account):
                 for each in self.holdings.values():
                     each.settle(event)
-            case PositionsAdopted(session=session, positions=positions):
+            case PositionsAdopted(session=session, positions=positions) if session in self.sessions:
                 for view in positions:
                     if view.instrument in self._instruments:
                         self._portfolio(session).adopt(view)
-            case BookAdjusted():
-                folio = self._portfolio("")
-                folio.adjust(event.instrument, event.quantity, event.cash, event.fees)
+
+    def _held_by(self, session: SessionId) -> tuple[str, ...]:
+        """Return whose holdings an execution changes: of those that are known from their begin."""
+        if self.is_headless:
+            return (session,) if session in self.sessions else ()
+        return session, ""
 
     def _portfolio(self, session: str) -> Portfolio:
         found = self.holdings.get(session)
@@ -323,38 +305,6 @@ class FiguresFold:
             cash = ZERO if session or self.terms is None else self.terms.initial_cash
             found = self.holdings[session] = Portfolio(self._instruments, cash)
         return found
-
-    def _of_day(self, event: Event) -> None:
-        if not isinstance(event, AccountMarked | OrderFilled | UptimeMeasured):
-            return
-        assert self.terms is not None, "terms come first"
-        if not self._day.from_ns <= event.at_ns < self._day.until_ns:
-            self._day = day_at(self.terms.calendar, event.at_ns)
-        day = self.days.setdefault(self._day.name, DayFigures(day=self._day.name))
-        match event:
-            case UptimeMeasured():
-                self._measured(day, event, calendar_named(self.terms.calendar))
-            case OrderFilled(account=self.account):
-                day.fill_count += 1
-                day.fees += event.fee
-            case AccountMarked(account=self.account) if not event.unmarked:
-                self._marked(day, event)
-
-    def _measured(self, day: DayFigures, event: UptimeMeasured, calendar: Calendar) -> None:
-        if calendar.is_open((event.from_ns + event.until_ns) // 2):
-            day.up_ns += event.up_ns
-            day.measured_ns += event.until_ns - event.from_ns
-        since_ns = self._measured_until_ns
-        if since_ns:
-            self._unmeasured_ns += calendar.open_ns_between(since_ns, event.from_ns)
-        self._measured_until_ns = max(since_ns, event.until_ns)
-
-    def _marked(self, day: DayFigures, event: AccountMarked) -> None:
-        if day.opening is None:
-            day.opening = self.last.equity if self.last is not None else event.equity
-        day.closing, self.last = event.equity, event
-        day.low = event.equity if day.low is None else min(day.low, event.equity)
-        day.drawdown_max = max(day.drawdown_max, event.drawdown)
 
 
 def _quote(at_ns: int, instrument: InstrumentId, bid: Decimal, ask: Decimal) -> QuoteReceived:
@@ -367,13 +317,3 @@ def in_share_class(values: Mapping[str, Decimal], share_class: str) -> Mapping[s
     """Return what currencies are worth in a share class; empty where nobody has said."""
     unit = unit_of(share_class, values)
     return {} if unit is None else {name: value / unit for name, value in values.items()}
-
-
-def _is_kept(up_ns: int, measured_ns: int, unmeasured_ns: int) -> bool | None:
-    """Return whether the uptime is enough; None: it depends on what nobody measured."""
-    if not measured_ns:
-        return None
-    wanted_ns = UPTIME_MIN * (measured_ns + unmeasured_ns)
-    if up_ns >= wanted_ns:
-        return True
-    return False if up_ns + unmeasured_ns < wanted_ns else None

@@ -5,8 +5,10 @@ from decimal import Decimal
 
 import msgspec
 
+from schemas.base import SessionId
 from schemas.control import BreakerTripped, HaltRequested
 from services.reports.day import Balance, DayFold, Trade
+from services.reports.forms import iso_time
 
 ZERO = Decimal(0)
 CHART_WIDTH, CHART_HEIGHT = 680, 120
@@ -50,8 +52,12 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """Change of the value of what is held, against the market's."""
 
     fees: Decimal
-    settled: Decimal
-    adjusted: Decimal
+    settled: Decimal | None
+    """Received for what is held, less what was paid; what a settlement closed is realized."""
+
+    adjusted: Decimal | None
+    """What corrections of the book brought that is no profit."""
+
     change: Decimal | None
     """Profit as a fraction of the opening equity."""
 
@@ -80,17 +86,19 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
 
     chart_high: Decimal | None
     chart_low: Decimal | None
+    begins: str
+    """Entry and time that the record begins with, where its beginning is gone; else empty."""
+
     until_n: int
 
 
 def statement_of(day: DayFold, name: str) -> Statement:
     """Return the statement of a closed day."""
     opening, closing, terms = day.opening, day.closing, day.terms
-    settled = _sum(paid for _, paid in day.settlements) or ZERO
-    adjusted = _sum(each.cash for each in day.adjustments) or ZERO
-    profit = _less(_less(closing.equity, opening.equity), adjusted)
-    realized = _sum(trade.realized for trade in day.trades)
-    fees = closing.fees - opening.fees
+    profit = _less(_less(closing.equity, opening.equity), day.adjusted)
+    parts, settled = _parts(day), _sum(each.paid for each in day.settlements)
+    realized = _sum(each.realized for each in parts)
+    fees = sum((trade.fill.fee for trade in day.trades), day.adjusted_fees)
     return Statement(
         day=name,
         account=day.account,
@@ -100,16 +108,16 @@ def statement_of(day: DayFold, name: str) -> Statement:
         closing=closing,
         profit=profit,
         realized=realized,
-        unrealized=_less(_less(profit, realized), settled - fees),
+        unrealized=_less(_less(_less(profit, realized), settled), -fees),
         fees=fees,
         settled=settled,
-        adjusted=adjusted,
+        adjusted=day.adjusted,
         change=_part(profit, opening.equity),
         worst=_worst(day),
         high=day.high,
         low=day.low,
         holdings=_holdings(day),
-        parts=_parts(day),
+        parts=parts,
         trades=tuple(day.trades),
         orders_count=sum(each.status is not None for each in day.orders.values()),
         decided_count=day.decided_count,
@@ -122,8 +130,16 @@ def statement_of(day: DayFold, name: str) -> Statement:
         chart=_chart(day),
         chart_high=max(day.equity_by_minute.values(), default=None),
         chart_low=min(day.equity_by_minute.values(), default=None),
+        begins=_begins(day),
         until_n=day.last_n,
     )
+
+
+def _begins(day: DayFold) -> str:
+    if not day.is_headless or day.begins is None:
+        return ""
+    n, at_ns = day.begins
+    return f"entry {n} of {iso_time(at_ns)}"
 
 
 def _holdings(day: DayFold) -> tuple[HoldingLine, ...]:
@@ -149,12 +165,21 @@ def _holdings(day: DayFold) -> tuple[HoldingLine, ...]:
 
 def _parts(day: DayFold) -> tuple[PartLine, ...]:
     by_session: dict[str, list[Trade]] = {}
+    closed: dict[str, list[Decimal | None]] = {}
     for trade in day.trades:
         by_session.setdefault(trade.fill.session, []).append(trade)
-    return tuple(_part_line(session, by_session[session]) for session in sorted(by_session))
+    for settled in day.settlements:
+        for session, earned in settled.realized.items():
+            closed.setdefault(session, []).append(earned)
+    return tuple(
+        _part_line(day, session, by_session.get(session, []), closed.get(session, []))
+        for session in sorted(by_session.keys() | closed.keys())
+    )
 
 
-def _part_line(session: str, trades: list[Trade]) -> PartLine:
+def _part_line(
+    day: DayFold, session: str, trades: list[Trade], closed: list[Decimal | None]
+) -> PartLine:
     bought = sold = ZERO
     for each in trades:
         if each.net is not None:
@@ -164,12 +189,12 @@ def _part_line(session: str, trades: list[Trade]) -> PartLine:
             )
     return PartLine(
         session=session,
-        strategy=trades[0].strategy,
+        strategy=trades[0].strategy if trades else day.strategy(SessionId(session)),
         trades_count=len(trades),
         bought=bought,
         sold=sold,
         fees=sum((each.fill.fee for each in trades), ZERO),
-        realized=_sum(each.realized for each in trades),
+        realized=_sum((*(each.realized for each in trades), *closed)),
     )
 
 

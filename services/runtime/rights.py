@@ -62,6 +62,7 @@ from schemas.orders import (
     SignalRaised,
 )
 from schemas.reconciliation import BookAdjusted, ReconciliationReported
+from schemas.repeats import FactRepeated
 from schemas.reports import ReportDelivered, ReportMade, TermsDeclared, UptimeMeasured
 from schemas.restrictions import (
     FlattenReported,
@@ -145,6 +146,7 @@ _SAYS: dict[str, tuple[type[Event], ...]] = {
         BookReported,
         ReconciliationReported,
         BookAdjusted,
+        FactRepeated,
         SignalRaised,  # of a flatten: they pass the gate like all others
         FlattenReported,
         LockRequested,

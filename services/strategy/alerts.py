@@ -40,6 +40,19 @@ def not_known(session: Session, now_ns: int) -> AlertRaised:
     )
 
 
+def lacking(session: Session, lacks: str, now_ns: int) -> AlertRaised:
+    """Return that a session's strategy cannot go on without what was not kept of it."""
+    return AlertRaised(
+        at_ns=now_ns,
+        severity=Severity.CRITICAL,
+        component=SERVICE,
+        code="SLU-123",
+        message=f"session {session.terms.session} is paused: not known after the restart: {lacks};"
+        " look at what it holds: while it is paused it leaves nothing; then resume or stop it",
+        fields={"session": session.terms.session, "lacks": lacks},
+    )
+
+
 def reached(session: Session, breach: SessionBreach, effect: str, now_ns: int) -> AlertRaised:
     """Return that a session reached a limit of its own, and what follows from it (S-08)."""
     terms = session.terms

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -10,9 +11,10 @@ from schemas.ids import order_id_of
 from schemas.instruments import Instrument
 from schemas.market import QuoteReceived
 from schemas.orders import CancelRequested, OrderType, Side, SignalRaised, TimeInForce
-from schemas.sessions import SessionCreated
+from schemas.sessions import SessionCreated, StateRemembered
 from services.strategy.orders import OpenOrder, SessionBook
 from services.strategy.provider import DataProvider
+from services.strategy.remembered import Remembered, plain
 
 HALF = Decimal("0.5")
 ZERO = Decimal(0)
@@ -53,7 +55,8 @@ class Context:
         now_ns: the time of what the strategy is being told, ns since the epoch.
         is_trading: False while halted or paused; signals are then not raised.
         timer_ns: when `on_timer` is due; None while no timer is set.
-        said: signals and cancels not yet published.
+        remembered: what `remember` has kept.
+        said: signals, cancels and what is to be kept; not yet published.
         is_stirred: whether `said` or `timer_ns` changed since the runner looked.
     """
 
@@ -66,6 +69,7 @@ class Context:
         "is_stirred",
         "is_trading",
         "now_ns",
+        "remembered",
         "said",
         "terms",
         "timer_ns",
@@ -85,6 +89,7 @@ class Context:
         self.now_ns = 0
         self.is_trading = False
         self.timer_ns: int | None = None
+        self.remembered = Remembered()
         self.said: list[Event] = []
         self.is_stirred = False
         self._book = book
@@ -204,6 +209,28 @@ class Context:
         """Ask for no `on_timer` any more."""
         self.timer_ns = None
         self.is_stirred = True
+
+    def remember(self, key: str, value: Any) -> None:
+        """Keep `value` under `key` beyond a restart of the service; None forgets it.
+
+        `Strategy.recall` has it back as JSON has it: a Decimal is text then. Keep what cannot be
+        found anew from the market, such as the level of a stop, whenever it changes.
+
+        Raises:
+            ValueError: the key or the value is too long, or there are too many.
+            TypeError: JSON has no such value.
+        """
+        if objection := self.remembered.objection(key, value):
+            raise ValueError(objection)
+        kept = StateRemembered(
+            at_ns=self.now_ns, session=self.terms.session, key=key, value=plain(value)
+        )
+        self.keep(kept)
+
+    def keep(self, kept: StateRemembered) -> None:
+        """Say what is to be kept, where it is news."""
+        if self.remembered.apply(kept):
+            self._say(kept)
 
     def _known(self, instrument: InstrumentId) -> Instrument:
         found = self.instruments.get(instrument)

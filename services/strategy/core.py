@@ -26,7 +26,7 @@ from schemas.limits import AccountHealthReported
 from schemas.orders import SignalDecided
 from schemas.prerequisites import PrerequisitesRead
 from schemas.restrictions import Restriction, RestrictionRequested
-from schemas.sessions import SessionCreated, SessionMarked, SessionState, SessionStateChanged
+from schemas.sessions import SessionCreated, SessionState, SessionStateChanged
 from schemas.settlement import PositionSettled
 from services.core import NOTHING
 from services.prerequisites.config import LiveConfig
@@ -46,7 +46,8 @@ from services.strategy.holdings import Holdings
 from services.strategy.hours import Hours
 from services.strategy.lanes import Lanes
 from services.strategy.orders import ORDER_FACTS
-from services.strategy.session import OVER, STRATEGY_ENDS, Session, failure
+from services.strategy.recalling import recalled
+from services.strategy.session import OVER, OWN_FACTS, STRATEGY_ENDS, Session, failure
 from services.strategy.starts import Checked, Starts
 from services.strategy.watching import Watching
 from services.tellers import Executors
@@ -68,9 +69,8 @@ class StrategyCore:
     keeps: frozenset[type[Event]] = frozenset(
         {
             SessionCreated,
-            SessionStateChanged,
-            SessionMarked,
             EpochStarted,
+            *OWN_FACTS,
             *WAITING_FACTS,
             *ORDER_FACTS,
         }
@@ -147,7 +147,7 @@ class StrategyCore:
             for session in self._active():
                 said += session.waiting.empty(RESTARTED, now_ns)
                 said.append(session.change(session.state, now_ns, RESTARTED))
-                said += self._begin(session, now_ns)
+                said += self._begin(session, now_ns, is_again=True)
         for session in self._active():
             said += self._deadlines.met(session, now_ns)
         self._set_alarm()
@@ -163,12 +163,7 @@ class StrategyCore:
         elif isinstance(event, PositionSettled):
             self._on_settled(event)
         elif (session := self.sessions.get(kept.session)) is not None:
-            if isinstance(event, SessionStateChanged):
-                session.apply(event)
-            elif isinstance(event, SessionMarked):
-                session.watch.apply(event)
-            else:
-                session.fold(event)
+            session.fold(event)
         self._are_restored = self._holdings.is_behind = bool(self.sessions)
         self.wake_at_ns = 0 if self.sessions else None
 
@@ -340,15 +335,19 @@ class StrategyCore:
         self.sessions[created.session] = session
         return session
 
-    def _begin(self, session: Session, now_ns: int) -> list[Event]:
+    def _begin(self, session: Session, now_ns: int, *, is_again: bool = False) -> list[Event]:
         """Make the session's strategy and let it start; a failure ends this session only."""
         session.context.now_ns = now_ns
         try:
             session.begin(self._catalogue.find(session.terms.strategy))
+            said = self._recalled(session, now_ns) if is_again else []
         except STRATEGY_ENDS as error:
             return self._fail(session, error, now_ns, "LTS-003")
         self._set_trading(self.is_trading)
-        return self._tell(session, "on_start", (), now_ns)
+        return [*said, *self._tell(session, "on_start", (), now_ns)]
+
+    def _recalled(self, session: Session, now_ns: int) -> list[Event]:
+        return recalled(session, now_ns)
 
     def _tell(
         self, session: Session, hook: str, told: tuple[Event, ...], now_ns: int

@@ -28,6 +28,9 @@ from services.strategy.library.size import Size, SizeParameters, lot_complaints
 from services.strategy.parameters import OVERRIDES
 
 ZERO = Decimal(0)
+SIDES = {"long": "stop_long", "short": "stop_short"}
+LEAVING = "leaving"
+"""What is kept of an instrument: the level of its stop by its rule; why it is being left."""
 
 
 class FormulaParameters(SizeParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,6 +48,8 @@ class _Line:
         self.seeker = Seeker(context, instrument, parameters.retry_ms)
         self.size = Size(context, instrument, parameters)
         self.stop: float | None = None
+        self.stop_side = ""
+        self.noted: tuple[float | None, str, str | None] = (None, "", None)
         self.held_count = 0
         own = {name: float(getattr(parameters, name)) for name in formula.parameters}
         self.names: dict[str, float | None] = {
@@ -93,6 +98,26 @@ class FormulaStrategy(Strategy[Any]):
         ]
         return found + lot_complaints(parameters.quantity, instruments)
 
+    def recall(self, state: dict[str, Any] | None) -> str:
+        """Take up each stop and each exit that was under way; return which stops are not known."""
+        if state is None:
+            return ", ".join(f"the stop of {key}" for key in self._lines if self._needs_stop(key))
+        for key, line in self._lines.items():
+            kept = state.get(key, {})
+            for side, rule in SIDES.items():
+                if (level := kept.get(rule)) is not None:
+                    line.stop, line.stop_side = level, side
+            if (why := kept.get(LEAVING)) is not None:
+                line.seeker.want(ZERO, why)
+        return ""
+
+    def on_start(self) -> None:
+        """Say that nothing is known yet: after a restart that is not the same as nothing kept."""
+        for key, line in self._lines.items():
+            self._note(line)
+            if self.context.remembered.values is None:
+                self.context.remember(key, None)
+
     def on_quote(self, quote: QuoteReceived) -> None:
         """Look at the stop, build the candle, and go on towards the wanted position."""
         line = self._lines[quote.instrument]
@@ -100,10 +125,9 @@ class FormulaStrategy(Strategy[Any]):
             return
         if self._is_per_quote:
             self._add(line, float(quote.bid + quote.ask) * 0.5, 0.0, quote.at_ns)
-        if line.stop is not None:
+        if line.stop is not None or line.seeker.is_seeking:
             self._look_at_stop(line, quote)
-        if line.seeker.is_seeking:
-            line.seeker.seek()
+            self._seek(line)
 
     def on_timer(self) -> None:
         """Close the candles whose time is over."""
@@ -153,8 +177,28 @@ class FormulaStrategy(Strategy[Any]):
         equity = self.context.equity()
         names["equity"] = None if equity is None else float(equity)
         self._decide(line, held)
+        self._seek(line)
+
+    def _seek(self, line: _Line) -> None:
+        """Go on towards the wanted position; keep what a restart may not forget."""
         if line.seeker.is_seeking:
             line.seeker.seek()
+        self._note(line)
+
+    def _note(self, line: _Line) -> None:
+        noted = (line.stop, line.stop_side, line.seeker.leaving)
+        if noted == line.noted:
+            return
+        line.noted = noted
+        kept: dict[str, Any] = {LEAVING: line.seeker.leaving}
+        if line.stop is not None:
+            kept[SIDES[line.stop_side]] = line.stop
+        known = {name: value for name, value in kept.items() if value is not None}
+        self.context.remember(line.instrument, known or None)
+
+    def _needs_stop(self, instrument: InstrumentId) -> bool:
+        held = self.context.position(instrument)
+        return bool(held) and SIDES["long" if held > 0 else "short"] in self._rules
 
     def _decide(self, line: _Line, held: Decimal) -> None:
         side = "long" if held > 0 else "short"
@@ -190,18 +234,21 @@ class FormulaStrategy(Strategy[Any]):
 
     def _move_stop(self, line: _Line, side: str) -> None:
         """Set the stop of this candle; it never moves away from the market."""
-        expression = self._rules.get(f"stop_{side}")
+        expression = self._rules.get(SIDES[side])
         level = None if expression is None else expression.value(line.evaluator)
         if level is None:
             return
-        if line.stop is None:
-            line.stop = level
+        if line.stop is None or line.stop_side != side:
+            line.stop, line.stop_side = level, side
         else:
             line.stop = max(line.stop, level) if side == "long" else min(line.stop, level)
 
     def _look_at_stop(self, line: _Line, quote: QuoteReceived) -> None:
+        if line.stop is None:
+            return
         held = self.context.position(line.instrument)
-        assert line.stop is not None, "asked only where there is one"
+        if line.stop_side != ("long" if held > 0 else "short"):
+            return  # the position is being turned over: what is held yet has no part in it
         is_hit = float(quote.bid) <= line.stop if held > 0 else float(quote.ask) >= line.stop
         if held and is_hit:
             why = f"{self.formula.name}: stop at {line.stop:g}"

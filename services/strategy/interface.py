@@ -76,6 +76,14 @@ class Strategy(Generic[P]):
         """Return what speaks against these parameters on these instruments; refuses the start."""
         return []
 
+    def recall(self, state: dict[str, Any] | None) -> str:
+        """Take back what `Context.remember` kept, by key: after a restart, before `on_start`.
+
+        None: nothing ever was. Positions are there, prices are not. Return what it cannot go on
+        without, in words: the session is paused then, with an alert; empty: it goes on.
+        """
+        return ""
+
     def on_start(self) -> None:
         """Begin: once after the session was made, and again after the service restarted."""
 

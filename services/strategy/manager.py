@@ -37,6 +37,7 @@ from services.strategy.core import StrategyCore
 from services.strategy.isolated.stand_in import KINDS, StandIn, stand_in_of
 from services.strategy.isolated.trust import broken_rule
 from services.strategy.orders import ORDER_FACTS
+from services.strategy.recalling import without
 from services.strategy.session import LostError, Session
 
 MB = 1 << 20
@@ -151,7 +152,10 @@ class ManagerCore(StrategyCore):
         if session.is_active and terms.session not in self._hosted:
             self._hosted.add(terms.session)
             history = self._history.pop(terms.session, [])
-            if not history:
+            is_again = bool(history)
+            if is_again:
+                history += map(_text, session.context.remembered.facts(terms.session, now_ns))
+            else:
                 mine = (e for e in said if type(e) in HISTORY and _of(e) == terms.session)
                 history = [_text(event) for event in mine]
             return [
@@ -160,6 +164,7 @@ class ManagerCore(StrategyCore):
                     session=terms.session,
                     strategy=terms.strategy,
                     history=tuple(history),
+                    is_again=is_again,
                 )
             ]
         if not session.is_active and terms.session in self._hosted:
@@ -196,6 +201,8 @@ class ManagerCore(StrategyCore):
         context = session.context
         context.now_ns = now_ns
         context.timer_ns = spoke.wake_at_ns if session.is_active else None
+        for kept in spoke.remembered:
+            context.keep(kept)
         may_say = context.is_trading if session.is_active else self.is_trading
         for event in spoke.said:
             if not isinstance(event, SignalRaised):
@@ -207,7 +214,14 @@ class ManagerCore(StrategyCore):
                     context.said.append(event)  # the last word of a session only reduces
                 else:
                     session.book.orders.popitem()
-        return self._collect(session)
+        return [*self._collect(session), *self._lacking(session, spoke.lacks, now_ns)]
+
+    def _lacking(self, session: Session, lacks: str, now_ns: int) -> list[Event]:
+        if not lacks or not session.is_active:
+            return []
+        said = without(session, lacks, now_ns)
+        self._set_trading(self.is_trading)
+        return said
 
     def _on_lost(self, lost: SessionLost, now_ns: int) -> Sequence[Event]:
         session = self.sessions.get(lost.session)

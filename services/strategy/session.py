@@ -16,9 +16,11 @@ from schemas.market import QuoteReceived
 from schemas.orders import CancelRequested, SignalRaised
 from schemas.sessions import (
     SessionCreated,
+    SessionMarked,
     SessionState,
     SessionStateChanged,
     SessionView,
+    StateRemembered,
     StrategyFailed,
 )
 from services.strategy.admission import Admission
@@ -33,6 +35,9 @@ from services.strategy.provider import DataProvider, missing, offered
 from services.strategy.risk import RiskWatch
 
 ACTIVE = (SessionState.CREATED, SessionState.RUNNING, SessionState.PAUSED)
+OWN_FACTS: frozenset[type[Event]] = frozenset({SessionStateChanged, SessionMarked, StateRemembered})
+"""What is kept of a session itself; see also `orders.ORDER_FACTS`."""
+
 OVER = "its session is over"
 STRATEGY_ENDS = (Exception, SystemExit)
 """What a strategy may raise without taking the service with it: `sys.exit()` is no exception."""
@@ -124,8 +129,14 @@ class Session:
             self._started_ns = change.at_ns
 
     def fold(self, fact: Event) -> None:
-        """Fold in what a journal kept of what it holds, has on its way, or waits with."""
-        if isinstance(fact, SignalAwaiting | SignalConfirmed | SignalWithdrawn):
+        """Fold in what a journal kept of it."""
+        if isinstance(fact, SessionStateChanged):
+            self.apply(fact)
+        elif isinstance(fact, SessionMarked):
+            self.watch.apply(fact)
+        elif isinstance(fact, StateRemembered):
+            self.context.remembered.apply(fact)
+        elif isinstance(fact, SignalAwaiting | SignalConfirmed | SignalWithdrawn):
             self.waiting.apply(fact)
         else:
             self.book.apply(fact)
@@ -153,6 +164,11 @@ class Session:
             self.context.data = DataProvider(needs, self.context.quote)
         self.strategy = strategy(self.context, parameters)
         self.hooked = hooked_by(strategy)
+
+    def recall(self) -> str:
+        """Give the strategy back what it remembered; return what it lacks. Empty: nothing."""
+        assert self.strategy is not None, "it has begun"
+        return self.strategy.recall(self.context.remembered.copy())
 
     def change(self, state: SessionState, now_ns: int, reason: str, operator: str = "") -> Event:
         """Return the change to `state`, folded in already."""

@@ -113,7 +113,7 @@ class Floor:
 
     async def open(self) -> None:
         self.bus = await nats.connect(self.url)
-        for subject in ("exec.>", "control.>", "health.*", "book.*", "alert.*"):
+        for subject in ("exec.>", "control.>", "health.*", "book.>", "alert.*"):
             await self.bus.subscribe(subject, cb=self._hear)
         await self.bus.subscribe(LEASE, cb=self._lease)
 

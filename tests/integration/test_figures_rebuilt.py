@@ -245,6 +245,7 @@ def test_each_day_is_what_the_services_told_of_it(lived: Lived, rebuilt: dict[st
             "drawdown_max": str(max(e.drawdown for e in marks)),
             "fill_count": len(fills),
             "fees": str(sum(e.fee for e in fills)),
+            "adjusted": "0",
             "up_ns": 0,
             "measured_ns": 0,
             "uptime": None,

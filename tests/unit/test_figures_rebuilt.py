@@ -12,7 +12,8 @@ from schemas.executions import OrderFilled
 from schemas.orders import SignalDecided, SignalRaised
 from schemas.reports import TermsDeclared, UptimeMeasured
 from services.performance.core import By
-from services.reports.figures import FiguresFold, Safety
+from services.reports.figure_days import Safety
+from services.reports.figures import FiguresFold
 from services.strategy.measured import TICK_NS
 from tests.builders import ACCOUNT, S_NS, quote
 from tests.control_rig import ControlRig, book

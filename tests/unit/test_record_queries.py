@@ -427,12 +427,14 @@ def test_what_retention_took_from_the_record_is_in_no_table_any_more(tmp_path: P
     counted = "SELECT (SELECT count(*) FROM {}), (SELECT min(record) FROM events)"
     before = {name: asked(keeper, counted.format(name)).rows[0] for name in ("fills", "orders")}
     journal = Journal(tmp_path / RECORD_FOLDER, file_bytes_max=1)
-    for day in (1, 2):  # a file each
+    for day in (1, 2):  # a file each, with the terms declared anew
         late = marked(MORNING_NS + day * DAY_NS, "1")
-        journal.append(
-            [Message("FILLS", day, "risk.account.x", late.at_ns, encode(late), late.at_ns)]
-        )
-    key, last_n = ensure_record_key(tmp_path / "keys"), journal.head.n - 2
+        for seq, (subject, event) in enumerate(
+            (("risk.account.x", late), ("report.terms", terms(late.at_ns))), start=2 * day - 1
+        ):
+            told = Message("FILLS", seq, subject, late.at_ns, encode(event), late.at_ns)
+            journal.append([told])
+    key, last_n = ensure_record_key(tmp_path / "keys"), journal.head.n - 4
     removed = enforce(
         journal,
         key,

@@ -5,7 +5,9 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from schemas.repeats import fact_in
 from schemas.sessions import SessionCreated, SessionStateChanged
+from services.distinct import Distinct
 from services.recorder.chain import Record
 from services.recorder.queries.events import in_time_order, recorded_events
 from services.recorder.queries.order_rows import Row, order_row
@@ -84,13 +86,14 @@ def _batches(records: Iterable[Record], kind: str) -> Iterator[Sequence[Row]]:
 
 def _orders(records: Iterable[Record]) -> Iterator[Row]:
     fold, strategies = OrderFold(), dict[str, str]()
-    days = Rows()
+    days, ended = Rows(), Distinct()
     for each in in_time_order(recorded_events(records)):
-        event = each.event
+        event = fact_in(each.event)
         if isinstance(event, SessionCreated | SessionStateChanged):
             strategies[event.session] = event.strategy
         order = fold.apply(event)
-        if order is not None and order.is_closed and order.closed_ns == event.at_ns:
+        is_end = order is not None and order.is_closed and order.closed_ns == event.at_ns
+        if order is not None and is_end and ended.add(order.order_id):  # it may be told twice
             yield order_row(order, strategies.get(order.session, ""), days.day_of(order))
     for order in fold.open_orders():
         yield order_row(order, strategies.get(order.session, ""), days.day_of(order))

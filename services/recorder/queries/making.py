@@ -30,6 +30,8 @@ class Report(NamedTuple):
     account: AccountId
     data: bytes
     until_n: int
+    span: TradingDay
+    calendar: str
 
     @property
     def file(self) -> str:
@@ -53,6 +55,9 @@ class Report(NamedTuple):
             sha256=self.sha256,
             size_bytes=len(self.data),
             until_seq=self.until_n,
+            from_ns=self.span.from_ns,
+            until_ns=self.span.until_ns,
+            calendar=self.calendar,
             is_scheduled=is_scheduled,
             operator=operator,
         )
@@ -125,8 +130,10 @@ def refuse_empty(fold: DayFold, day: TradingDay) -> None:
 
 def made_of(kinds: Iterable[ReportKind], fold: DayFold, day: TradingDay) -> list[Report]:
     """Return the reports of a folded day."""
+    calendar = "" if fold.terms is None else fold.terms.calendar
+    name, last_n = day.name, fold.last_n
     return [
-        Report(kind, day.name, fold.account, render(kind, fold, day.name), fold.last_n)
+        Report(kind, name, fold.account, render(kind, fold, name), last_n, day, calendar)
         for kind in kinds
     ]
 

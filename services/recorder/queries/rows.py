@@ -19,9 +19,12 @@ from schemas.executions import OrderFilled, OrderSubmitted
 from schemas.health import AlertRaised
 from schemas.instruments import Instrument, venue_of
 from schemas.orders import Side, SignalDecided
+from schemas.reconciliation import BookAdjusted
+from schemas.repeats import FactRepeated
 from schemas.reports import TermsDeclared
-from schemas.sessions import SessionCreated, SessionStateChanged
+from schemas.sessions import PositionsAdopted, SessionCreated, SessionStateChanged
 from schemas.settlement import PositionSettled
+from services.performance.fold import ADOPTED
 from services.recorder.chain import Record
 from services.recorder.events import component_of
 from services.recorder.queries.counts import DECIDE, EVENT, FILL, SEND, Counts
@@ -30,9 +33,11 @@ from services.recorder.queries.heads import NO_ORDER, read_head
 from services.recorder.queries.holdings import Holding
 from services.recorder.queries.order_rows import Row, first_ns, order_row, text_of
 from services.recorder.queries.tables import ALL, KEYED
+from services.reports.corrections import Corrections, name_of
 from services.reports.orders import CLOSED_MAX, OrderFold, OrderRecord
 
 BIGINT_MAX = 2**63 - 1
+ONE = Decimal(1)
 
 
 class Rows:
@@ -54,6 +59,7 @@ class Rows:
         self._instruments: dict[InstrumentId, Instrument] = {}
         self._prices: dict[InstrumentId, Row] = {}
         self._days: dict[int, str] = {}
+        self._corrections = Corrections(self._took_over)
         self._folds: dict[str, Callable[[int, Any], None]] = {
             "SignalDecided": self._decision,
             "OrderFilled": self._fill,
@@ -63,6 +69,9 @@ class Rows:
             "SessionStateChanged": self._session_changed,
             "TermsDeclared": self._terms,
             "PositionSettled": self._settled,
+            "PositionsAdopted": self._adopted,
+            "BookAdjusted": self._adjusted,
+            "FactRepeated": self._repeated,
             **dict.fromkeys(
                 (kind.__name__ for kind in self.orders.hears if kind.__name__ not in _OWN),
                 self._order,
@@ -184,45 +193,27 @@ class Rows:
         self._order(n, event)
         if event.took_ns:
             self.counts.add(DECIDE, self._day(event.at_ns), "gate", size=event.took_ns // 1_000)
-        self._rows["decisions"].append(
-            (
-                n,
-                self._day(event.at_ns),
-                event.at_ns,
-                event.account,
-                event.session,
-                self._strategy(event.session),
-                event.instrument,
-                event.signal_id,
-                event.order_id,
-                event.outcome.value,
-                event.rule,
-                event.detail,
-                event.side.value,
-                str(event.quantity),
-                str(event.approved_quantity),
-                text_of(event.bid),
-                text_of(event.ask),
-                event.took_ns,
-            )
-        )
+        whose = (event.account, event.session, self._strategy(event.session), event.instrument)
+        what = (event.signal_id, event.order_id, event.outcome.value, event.rule, event.detail)
+        sizes = (event.side.value, str(event.quantity), str(event.approved_quantity))
+        market = (text_of(event.bid), text_of(event.ask), event.took_ns)
+        row = (n, self._day(event.at_ns), event.at_ns, *whose, *what, *sizes, *market)
+        self._rows["decisions"].append(row)
         if event.bid is not None and event.ask is not None:
             self._price(event.instrument, (event.bid + event.ask) / 2, event.at_ns, "decision")
 
-    def _fill(self, n: int, event: OrderFilled) -> None:
+    def _fill(self, n: int, event: OrderFilled, *, is_late: bool = False) -> None:
         order = self.orders.apply(event)
         if order is None:
             return  # told before
-        self._touched[order.order_id], held = order, self._held(event)
+        held = self._held(event.account, event.session, event.instrument)
+        self._touched[order.order_id] = order
         self._latency(FILL, order, order.submitted_ns, event.at_ns)
         signed = event.quantity if event.side is Side.BUY else -event.quantity
-        realized, held.fill_count = held.realized, held.fill_count + 1
-        position = held.position()
-        position.apply(signed, event.price, held.multiplier or Decimal(1))
-        held.take(position)
-        notional = event.price * event.quantity * (held.multiplier or Decimal(1))
-        cash = (-notional if event.side is Side.BUY else notional) - event.fee
-        held.fees, held.cash = held.fees + event.fee, held.cash + cash
+        realized, cash, held.fill_count = held.realized, held.cash, held.fill_count + 1
+        _trade(held, signed, event.price)
+        held.fees, held.cash = held.fees + event.fee, held.cash - event.fee
+        notional = event.price * event.quantity * (held.multiplier or ONE)
         is_known = held.multiplier is not None
         self._rows["fills"].append(
             (
@@ -244,11 +235,12 @@ class Rows:
                 str(event.fee),
                 *(
                     str(each) if is_known else ""
-                    for each in (notional, cash, position.realized - realized)
+                    for each in (notional, held.cash - cash, held.realized - realized)
                 ),
             )
         )
-        self._price(event.instrument, event.price, event.at_ns, "fill")
+        if not is_late:
+            self._price(event.instrument, event.price, event.at_ns, "fill")
 
     def _settled(self, n: int, event: PositionSettled) -> None:
         """Settle each session's part of a holding: it is told by the unit."""
@@ -260,36 +252,66 @@ class Rows:
             held.cash += held.quantity * event.payment
             held.settlements += held.quantity * event.payment
             if event.closes_at is not None and held.multiplier is not None:
-                held.cash += held.quantity * event.closes_at * held.multiplier
-                position = held.position()
-                position.apply(-held.quantity, event.closes_at, held.multiplier)
-                held.take(position)
+                _trade(held, -held.quantity, event.closes_at)
             self._changed[key] = held
 
-    def _held(self, event: OrderFilled) -> Holding:
-        key = _key(event.account, event.session, event.instrument)
+    def _adopted(self, n: int, event: PositionsAdopted) -> None:
+        """Take a holding over at its average price: what it gained before is not the session's."""
+        row = self._sessions.get(event.session)
+        if row is None:
+            return  # nobody knows its account
+        for view in event.positions:
+            held = self._held(row[2], event.session, view.instrument)
+            _trade(held, view.quantity, view.average_price)
+
+    def _adjusted(self, n: int, event: BookAdjusted) -> None:
+        """Fold a correction in; cash that it brought is no profit, fees that were paid are."""
+        if self._corrections.hear(event) and event.fees:
+            held = self._corrected(event, InstrumentId(""))
+            if held is not None:
+                held.multiplier = ONE
+                held.fees, held.cash = held.fees + event.fees, held.cash - event.fees
+
+    def _took_over(self, event: BookAdjusted, price: Decimal | None, at_ns: int) -> None:
+        assert event.instrument is not None, "it is about a position"
+        held = self._corrected(event, event.instrument)
+        if held is not None and price is not None:
+            _trade(held, event.quantity, price)
+
+    def _corrected(self, event: BookAdjusted, instrument: InstrumentId) -> Holding | None:
+        """Return what a correction changes; None if it is the newest that did, before a restart."""
+        held = self._held(event.account, ADOPTED, instrument)
+        if held.settled == name_of(event):
+            return None
+        held.settled = name_of(event)
+        return held
+
+    def _repeated(self, n: int, event: FactRepeated) -> None:
+        """Fold in what is told again; what was told before changes nothing, and took no time."""
+        match event.fact:
+            case OrderFilled() as fill:
+                self._fill(n, fill, is_late=True)
+            case BookAdjusted() | PositionSettled() as fact:
+                self._folds[type(fact).__name__](n, fact)
+            case fact if self.orders.find(fact.order_id) is not None:  # else it ended long ago
+                if (order := self.orders.apply(fact)) is not None:
+                    self._touched[order.order_id] = order
+
+    def _held(self, account: str, session: SessionId, instrument: InstrumentId) -> Holding:
+        key = _key(account, session, instrument)
         held = self._holdings.get(key)
         if held is None:
-            held = self._holdings[key] = Holding(event.account, event.session, event.instrument)
-        if not held.fill_count:
-            known = self._instruments.get(event.instrument)
+            held = self._holdings[key] = Holding(account, session, instrument)
+            known = self._instruments.get(instrument)
             held.multiplier = None if known is None else known.multiplier
         self._changed[key] = held
         return held
 
     def _mark(self, n: int, event: AccountMarked) -> None:
-        self._rows["marks"].append(
-            (
-                n,
-                self._day(event.at_ns),
-                event.at_ns,
-                event.account,
-                "" if event.unmarked else str(event.equity),
-                str(event.cash),
-                str(event.high_water_mark),
-                "" if event.unmarked else str(event.drawdown),
-            )
-        )
+        equity, drawdown = ("", "") if event.unmarked else (str(event.equity), str(event.drawdown))
+        money = (equity, str(event.cash), str(event.high_water_mark), drawdown)
+        row = (n, self._day(event.at_ns), event.at_ns, event.account, *money)
+        self._rows["marks"].append(row)
         for instrument, mark in event.marks.items():
             self._price(instrument, mark, event.at_ns, "valuation")
 
@@ -299,19 +321,9 @@ class Rows:
         self._rows["alerts"].append(row)
 
     def _session_created(self, n: int, event: SessionCreated) -> None:
-        row = (
-            event.session,
-            event.strategy,
-            event.account,
-            str(event.initial_capital),
-            event.share_class,
-            event.execution_mode,
-            event.operator,
-            "created",
-            "",
-            event.at_ns,
-            event.at_ns,
-        )
+        whose = (event.session, event.strategy, event.account, str(event.initial_capital))
+        how = (event.share_class, event.execution_mode, event.operator)
+        row = (*whose, *how, "created", "", event.at_ns, event.at_ns)
         self._sessions[event.session] = row
         self._rows["sessions"].append(row)
 
@@ -334,6 +346,7 @@ class Rows:
 
     def _price(self, instrument: InstrumentId, price: Decimal, at_ns: int, source: str) -> None:
         self._prices[instrument] = (instrument, str(price), at_ns, source)
+        self._corrections.price(instrument, price, at_ns)
 
     def _order_row(self, order: OrderRecord) -> None:
         row = order_row(order, self._strategy(order.session), self.day_of(order))
@@ -343,23 +356,13 @@ class Rows:
 
     def _holding_row(self, key: str, held: Holding) -> None:
         is_known = held.multiplier is not None
-        self._rows["positions"].append(
-            (
-                key,
-                held.account,
-                held.session,
-                self._strategy(SessionId(held.session)),
-                held.instrument,
-                str(held.quantity),
-                str(held.average_price),
-                str(held.realized) if is_known else "",
-                str(held.fees),
-                str(held.cash) if is_known else "",
-                text_of(held.multiplier),
-                held.fill_count,
-                msgspec.json.encode(held).decode(),
-            )
-        )
+        strategy = self._strategy(SessionId(held.session))
+        whose = (key, held.account, held.session, strategy, held.instrument)
+        realized, cash = (str(e) if is_known else "" for e in (held.realized, held.cash))
+        sizes = (str(held.quantity), str(held.average_price), realized, str(held.fees), cash)
+        exact = msgspec.json.encode(held).decode()
+        row = (*whose, *sizes, text_of(held.multiplier), held.fill_count, exact)
+        self._rows["positions"].append(row)
 
     def _strategy(self, session: SessionId) -> str:
         row = self._sessions.get(session)
@@ -375,6 +378,13 @@ class Rows:
 
 
 _OWN = ("SignalDecided", "OrderFilled")
+
+
+def _trade(held: Holding, signed: Decimal, price: Decimal) -> None:
+    multiplier, position = held.multiplier or ONE, held.position()
+    position.apply(signed, price, multiplier)
+    held.take(position)
+    held.cash -= signed * price * multiplier
 
 
 def _key(account: str, session: str, instrument: str) -> str:

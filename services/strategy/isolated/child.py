@@ -14,7 +14,13 @@ from schemas.base import BootId, Event, SessionId
 from schemas.confirmations import SignalWithdrawn
 from schemas.errors import FieldError
 from schemas.orders import CancelRequested, SignalRaised
-from schemas.sessions import SessionCreated, SessionState, SignalBlocked, StrategyFailed
+from schemas.sessions import (
+    SessionCreated,
+    SessionState,
+    SignalBlocked,
+    StateRemembered,
+    StrategyFailed,
+)
 from schemas.wire import decode_kept
 from services.core import tell
 from services.strategy.catalogue import catalogue_of
@@ -32,6 +38,7 @@ from services.strategy.isolated.frames import (
     framed,
 )
 from services.strategy.isolated.stand_in import KINDS
+from services.strategy.session import Session
 from services.strategy.starts import Starts
 from services.strategy.versions import version_of
 
@@ -55,7 +62,19 @@ def run(link: socket.socket) -> None:
 
 
 class _Hosted(StrategyCore):
-    """The core as its host drives it."""
+    """The core as its host drives it.
+
+    Attributes:
+        is_again: whether the session ran before; its strategy has something to recall then.
+        lacks: what it cannot go on without. The manager pauses it.
+    """
+
+    is_again = False
+    lacks = ""
+
+    def _recalled(self, session: Session, now_ns: int) -> list[Event]:
+        self.lacks = session.recall() if self.is_again else ""
+        return []
 
     def permit(self, is_trading: bool) -> None:
         """Take over whether the session may trade."""
@@ -76,6 +95,7 @@ class Host:
         config = _unheld(opening.config)
         known = {each.id: each for each in opening.instruments}
         self._core = _Hosted(config, opening.account, known, boot_id=BootId("isolated"))
+        self._core.is_again = opening.is_again
         self._session = SessionId("")
         for text in opening.history:
             event = decode_kept(text, where="the session's history")
@@ -109,7 +129,9 @@ class Host:
         if failed:
             return Spoken(error=failed[0].error, where=failed[0].where)
         out = tuple(each for each in said if isinstance(each, SignalRaised | CancelRequested))
-        return Spoken(said=out, wake_at_ns=self._core.wake_at_ns)
+        kept = tuple(each for each in said if isinstance(each, StateRemembered))
+        lacks, self._core.lacks = self._core.lacks, ""
+        return Spoken(said=out, wake_at_ns=self._core.wake_at_ns, remembered=kept, lacks=lacks)
 
 
 def _found(opening: Opening) -> Found:

@@ -177,7 +177,10 @@ class Children:
 
     def _host(self, hosted: SessionHosted, now_ns: int) -> None:
         opening = msgspec.structs.replace(
-            self._opening(hosted.strategy), history=hosted.history, now_ns=now_ns
+            self._opening(hosted.strategy),
+            history=hosted.history,
+            is_again=hosted.is_again,
+            now_ns=now_ns,
         )
         try:
             line = self._line(opening, self._config.load_ms_max)
@@ -203,6 +206,8 @@ class Children:
                     session=session,
                     said=spoken.said,
                     wake_at_ns=spoken.wake_at_ns,
+                    remembered=spoken.remembered,
+                    lacks=spoken.lacks,
                 )
             )
 

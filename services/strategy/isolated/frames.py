@@ -13,6 +13,7 @@ from schemas.control import StartRequest
 from schemas.errors import FieldError
 from schemas.instruments import Instrument
 from schemas.orders import CancelRequested, SignalRaised
+from schemas.sessions import StateRemembered
 from services.strategy.config import StrategyConfig
 
 HEAD = struct.Struct("<I")
@@ -36,6 +37,9 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
 
     history: tuple[str, ...] = ()
     """Of the session that is to run; empty where none is."""
+
+    is_again: bool = False
+    """Whether the session ran before, in another process."""
 
     now_ns: int = 0
     is_confined: bool = True
@@ -64,6 +68,12 @@ class Spoken(msgspec.Struct, frozen=True, kw_only=True):
 
     said: tuple[SignalRaised | CancelRequested, ...] = ()
     wake_at_ns: int | None = None
+    remembered: tuple[StateRemembered, ...] = ()
+    """What its strategy wants to be kept."""
+
+    lacks: str = ""
+    """What its strategy cannot go on without, after a restart."""
+
     error: str = ""
     """What its strategy raised; the session is over then."""
 

@@ -1,11 +1,17 @@
 """What the manager asks of every word that comes out of a session's process."""
 
+from collections.abc import Sequence
+
 from schemas.isolation import SessionSpoke
 from schemas.orders import CancelRequested, SignalRaised
+from schemas.sessions import StateRemembered
+from services.strategy.remembered import KEYS_MAX, too_long
 from services.strategy.session import Session
 
 SAID_MAX = 256
 """Signals and cancels in one answer; a count."""
+
+LACKS_CHARS_MAX = 500
 
 
 def broken_rule(session: Session, spoke: SessionSpoke) -> str:
@@ -19,6 +25,21 @@ def broken_rule(session: Session, spoke: SessionSpoke) -> str:
             broken, number = _numbered(session, event, number)
         if broken:
             return broken
+    if len(spoke.lacks) > LACKS_CHARS_MAX:
+        return f"{len(spoke.lacks)} characters of what it lacks, at most {LACKS_CHARS_MAX}"
+    return _forgets_itself(session, spoke.remembered)
+
+
+def _forgets_itself(session: Session, remembered: Sequence[StateRemembered]) -> str:
+    """Return what is wrong with what is to be kept: it is journalled, and handed back whole."""
+    keys = {*(session.context.remembered.values or {}), *(kept.key for kept in remembered)}
+    if len(keys) > 2 * KEYS_MAX:  # some may be forgotten in the same answer
+        return f"{len(keys)} keys to be remembered, at most {KEYS_MAX}"
+    for kept in remembered:
+        if kept.session != session.terms.session:
+            return f"it spoke for session {kept.session!r}"
+        if objection := too_long(kept.key, kept.value):
+            return objection
     return ""
 
 

@@ -43,6 +43,11 @@ class Seeker:
         self._why = ""
         self.is_seeking = False
 
+    @property
+    def leaving(self) -> str | None:
+        """Why the position is being left; None while it is not."""
+        return self._why if self.is_seeking and not self._wanted else None
+
     def want(self, quantity: Decimal, why: str) -> None:
         """Want a signed `quantity` from now on, for the reason `why`."""
         self._wanted = quantity
