@@ -1,9 +1,8 @@
 """`sluice backup`: make one while the system runs, verify it, restore it on an empty machine."""
 
 import datetime
-import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
@@ -14,6 +13,11 @@ from services.cli.exits import Exit
 from services.cli.locate import Place, data_dir_of, running_system
 from services.cli.operators import operator_name
 from services.cli.output import Output, time_of
+
+if TYPE_CHECKING:
+    from services.cli.backup_archive import Manifest
+    from services.cli.backup_restore import Restored
+    from services.recorder.audit import Verdict
 
 backup_app = App(name="backup", help="Copy what must last; verify the copy; restore it.")
 
@@ -35,6 +39,7 @@ def create(
 ) -> Exit:
     """Back up record, journals, repository and configuration; the system may run on."""
     from services.cli.backup_archive import KEYS, write_backup
+    from services.cli.backup_leftovers import sweep
 
     found = place or Place()
     data_dir = data_dir_of(found)
@@ -46,6 +51,7 @@ def create(
     path = (file or _named(encrypt_to)).expanduser().resolve()
     system = running_system(data_dir)
     keys_dir = found.keys_dir or (system.keys_dir if system else data_dir / KEYS)
+    sweep(data_dir, path)
     with writing(path, encrypt_to=encrypt_to) as sink:
         manifest = write_backup(
             data_dir,
@@ -74,37 +80,33 @@ def verify(
         Path | None,
         Parameter(help="Public keys that signed; else those beside the anchors, or in the backup."),
     ] = None,
+    scratch: Annotated[
+        Path | None, Parameter(help="Folder with room to unpack it; else that of the backup.")
+    ] = None,
     place: Place | None = None,
 ) -> Exit:
-    """Verify a backup: every byte, every journal, every record. Changes nothing."""
+    """Verify a backup: every byte, every journal, every record. Its keys go to no disk."""
+    from services.cli.backup_place import VERIFYING, disk_errors, scratch_folder
     from services.cli.backup_restore import check
 
     found = place or Place()
     places = anchors or anchor_dirs(data_dir_of(found))
-    with tempfile.TemporaryDirectory(prefix="sluice-verify-") as folder:
+    folder = (scratch or file.parent) / (file.name + VERIFYING)
+    wanted = "room to unpack it, and the right; or --scratch FOLDER"
+    with disk_errors(folder, wanted), scratch_folder(folder):
         manifest, verdict = check(
             file,
-            Path(folder),
+            folder,
             identity,
             anchors=places,
             must_be_anchored=anchors is not None,
             public_key=public_key,
+            with_keys=False,
         )
     output = Output(found.as_json)
-    output.data(
-        {
-            "is_whole": True,
-            "signed": verdict.signed_n,
-            "anchored": verdict.anchored_n,
-            "manifest": manifest,
-        }
-    )
-    output.line(
-        f"whole: taken {time_of(manifest.created_ns)}, {len(manifest.members)} files, records up "
-        f"to {manifest.head_n}, signed up to {verdict.signed_n}, anchored outside up to "
-        f"{verdict.anchored_n}, "
-        f"keys {'in it' if manifest.has_keys else 'NOT in it'}"
-    )
+    said = {"is_whole": True, "signed": verdict.signed_n, "anchored": verdict.anchored_n}
+    output.data({**said, "manifest": manifest})
+    output.line(_whole(manifest, verdict))
     return Exit.OK
 
 
@@ -117,6 +119,9 @@ def restore(
     record_key: Annotated[
         Path | None, Parameter(help="The record's private key, kept apart: record.pem.")
     ] = None,
+    accept_other_key: Annotated[
+        bool, Parameter(negative=(), help="Take a --record-key that the backup does not know.")
+    ] = False,
     operator: Annotated[str | None, Parameter(help="Who restores; else $USER.")] = None,
     place: Place | None = None,
 ) -> Exit:
@@ -133,23 +138,63 @@ def restore(
         must_be_anchored=anchors is not None,
         operator=operator or operator_name(),
         record_key=record_key,
+        accept_other_key=accept_other_key,
     )
     output = Output(found.as_json)
     output.data(done)
-    output.line(
+    for line in _said(done):
+        output.line(line)
+    output.next_step("sluice up", "sluice reconcile", 'sluice unlock --reason "..."')
+    return Exit.OK
+
+
+def _whole(manifest: "Manifest", verdict: "Verdict") -> str:
+    """Return what a backup holds, and who vouches for it."""
+    return (
+        f"whole: taken {time_of(manifest.created_ns)}, {len(manifest.members)} files, records up "
+        f"to {manifest.head_n}, signed up to {verdict.signed_n}, anchored outside up to "
+        f"{verdict.anchored_n}, keys {'in it' if manifest.has_keys else 'NOT in it'}"
+    )
+
+
+def _said(done: "Restored") -> list[str]:
+    """Return what a person has to know of a restore."""
+    from services.cli.backup_config import ACCEPT
+
+    said = [
         f"restored {done.data_dir} as of {time_of(done.taken_ns)}: records up to {done.head_n}, "
         f"{done.lost_count} known to be lost since, every epoch above {done.epoch_floor}"
-    )
+    ]
+    if done.limits_hash:
+        said.append(
+            f"It was of account {done.account}, limits {done.limits_hash}: bring file, variables "
+            "and options back; the first `sluice up` refuses another configuration."
+        )
+    else:
+        said.append(
+            "It holds NO CONFIGURATION that can be read: the first `sluice up` refuses without "
+            f"{ACCEPT}."
+        )
     if not done.anchored_n:
-        output.line("NOT ANCHORED: nothing outside the backup vouches for what it holds.")
+        said.append("NOT ANCHORED: nothing outside the backup vouches for what it holds.")
+    if done.others_n > done.head_n:
+        said.append(
+            f"Keys that the backup does not know have anchored up to record {done.others_n}: an "
+            "earlier restore's, whose records are NOT in it, or another system's."
+        )
+    if done.is_new_key:
+        said.append("NEW KEY: the record goes on under one that the backup does not know.")
+    if done.untold:
+        said.append(
+            f"The anchors do not know it: {done.untold}. Until a running system has told them, "
+            "`sluice audit verify` will call what it signs damage."
+        )
     if done.is_disowned:
-        output.line(
+        said.append(
             "The key that signed what was lost is not here: `sluice audit verify` will call that "
             "damage. Restore with --record-key, or keep those anchors elsewhere."
         )
-    output.line("It comes up LOCKED and HALTED: compare it with the venue before anything else.")
-    output.next_step("sluice up", "sluice reconcile", 'sluice unlock --reason "..."')
-    return Exit.OK
+    return [*said, "It comes up LOCKED and HALTED: compare it with the venue before anything else."]
 
 
 def _named(encrypt_to: str | None) -> Path:

@@ -9,6 +9,7 @@ import contextlib
 import gzip
 import hashlib
 import io
+import os
 import sqlite3
 import tarfile
 import tempfile
@@ -20,6 +21,8 @@ from typing import IO, BinaryIO
 import msgspec
 
 from schemas.errors import StateError
+from services.cli.backup_leftovers import COPY
+from services.cli.backup_place import disk_errors
 from services.recorder.checkpoints import Checkpoint
 from services.recorder.journal import NOTE, Note, read_note
 from services.recorder.own import RESTORATIONS, TOMBSTONES
@@ -34,6 +37,7 @@ SETTLE_S = 2.0
 
 _CHUNK_BYTES = 1 << 20
 _RUN_CONFIG, _REPOSITORY = "run/config.json", "repository.db"
+_TOPS = (RECORD, STATE, KEYS, "run", _REPOSITORY, MANIFEST)
 _RECORD_FILES = ("record.pub", TOMBSTONES, RESTORATIONS)
 
 
@@ -114,12 +118,28 @@ def write_backup(
         raise StateError("SLU-148", path=path, found=found, wanted="a file to back up") from error
 
 
-def unpack(source: BinaryIO, folder: Path, name: str) -> Manifest:
+def unpack(source: BinaryIO, folder: Path, name: str, *, with_keys: bool = True) -> Manifest:
     """Take a backup apart into a folder; return its manifest, once every byte is as it says.
 
+    Args:
+        source: the backup, decrypted.
+        folder: where to.
+        name: of the backup, for errors.
+        with_keys: whether its keys are written as well; else they are read, and nothing more.
+
     Raises:
-        StateError: SLU-148, it is not whole.
+        StateError: SLU-148, it is not whole; SLU-141, the disk does not take it.
     """
+    try:
+        return _unpacked(source, folder, name, with_keys)
+    except StateError:
+        with contextlib.suppress(OSError):  # to its end: who decrypts would speak of a broken pipe
+            while source.read(_CHUNK_BYTES):
+                pass
+        raise
+
+
+def _unpacked(source: BinaryIO, folder: Path, name: str, with_keys: bool) -> Manifest:
     found: dict[str, Member] = {}
     manifest: Manifest | None = None
     try:
@@ -132,7 +152,9 @@ def unpack(source: BinaryIO, folder: Path, name: str) -> Manifest:
                 if info.name == MANIFEST:
                     manifest = msgspec.json.decode(member.read(), type=Manifest)
                 else:
-                    found[info.name] = _extract(member, folder / info.name)
+                    is_written = with_keys or Path(info.name).parts[0] != KEYS
+                    to = folder / info.name if is_written else None
+                    found[info.name] = _extract(member, to)
     except (tarfile.TarError, EOFError, OSError, msgspec.MsgspecError) as error:
         raise _unusable(name, f"incomplete, or changed: {error}") from error
     if manifest is None or manifest.version != VERSION:
@@ -202,7 +224,7 @@ def _add_record(pack: Pack, folder: Path) -> Note:
 
 def _add_repository(pack: Pack, path: Path) -> None:
     """Add the repository as it is at one moment, through SQLite's own backup."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix="backup-incomplete-") as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f"{COPY}{os.getpid()}-") as folder:
         copy = Path(folder) / path.name
         with (
             contextlib.closing(sqlite3.connect(path)) as source,
@@ -230,19 +252,38 @@ def _newest_ns(path: Path) -> int:
 
 
 def _is_plain(info: tarfile.TarInfo) -> bool:
+    """Whether it is a file where a backup has some."""
     parts = Path(info.name).parts
-    return info.isfile() and ".." not in parts and not Path(info.name).is_absolute()
+    return info.isfile() and ".." not in parts and parts[0] in _TOPS
 
 
-def _extract(member: IO[bytes], path: Path) -> Member:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _extract(member: IO[bytes], path: Path | None) -> Member:
+    """Read a member, and write it to `path` unless that is None."""
     watched, size_bytes = _Hashing(member), 0
-    with path.open("wb") as target:
-        path.chmod(0o600)
+    with contextlib.ExitStack() as stack:
+        target = None if path is None else stack.enter_context(_created(path))
         for chunk in _chunks(watched):
-            target.write(chunk)
             size_bytes += len(chunk)
+            if target is not None:
+                _write(target, chunk)
     return Member(size_bytes, watched.sha256.hexdigest())
+
+
+@contextlib.contextmanager
+def _created(path: Path) -> Iterator[IO[bytes]]:
+    with disk_errors(path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = path.open("wb", buffering=0)
+    with file:
+        path.chmod(0o600)
+        yield file
+
+
+def _write(target: IO[bytes], chunk: bytes) -> None:
+    left = memoryview(chunk)
+    with disk_errors(Path(target.name)):
+        while left:
+            left = left[target.write(left) :]
 
 
 def _chunks(source: "_Hashing") -> Iterator[bytes]:

@@ -6,14 +6,16 @@
 import datetime
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
 
 from schemas.errors import UserError
 from services.cli.account_journals import switch_account
-from services.cli.config_resolve import account_of, document, instruments_of, load_config
+from services.cli.backup_config import forget_restore, refuse_another
+from services.cli.backup_place import refuse_unfinished
+from services.cli.config_resolve import Config, account_of, document, instruments_of, load_config
 from services.cli.exits import Exit
 from services.cli.locate import Place
 from services.cli.output import Output
@@ -39,6 +41,10 @@ def write(
     seen_keys_dir: Annotated[
         Path | None, Parameter(help="Where the services will find their key, if elsewhere.")
     ] = None,
+    accept_other_configuration: Annotated[
+        bool,
+        Parameter(negative=(), help="After a restore: not the account or limits of the backup."),
+    ] = False,
     place: Place | None = None,
 ) -> Exit:
     """Write run/config.json and the keys; start nothing."""
@@ -47,6 +53,7 @@ def write(
     if found.data_dir is not None:
         options["--data-dir"] = (("paths", "data_dir"), str(found.data_dir))
     loaded = load_config(config, options, sets or ())
+    refuse_unfinished(loaded.data_dir)
     public_keys = ensure_keys(loaded.keys_dir)
     if split_keys is not None:
         _split(loaded.keys_dir, split_keys)
@@ -55,18 +62,27 @@ def write(
         keys_dir=seen_keys_dir or loaded.keys_dir,
         monitor_url=loaded.bus.monitor_url,
     )
-    instruments = instruments_of(loaded)
-    now = datetime.datetime.now(datetime.UTC)
-    account = account_of(loaded, instruments, is_fresh=False, now=now)
-    switch_account(loaded.data_dir, account["id"])
     path = config_file(loaded.data_dir)
-    write_private(path, to_bytes(document(loaded, instruments, account, bus)))
+    account = _write_config(loaded, bus, path, accept_other_configuration)
     write_private(public_keys_file(loaded.data_dir), msgspec.json.encode(public_keys))
     output = Output(found.as_json)
     output.data({"file": str(path), "account": account})
     output.line(f"wrote {path}, for account {account['id']}")
     output.next_step("sluice service NAME")
     return Exit.OK
+
+
+def _write_config(config: Config, bus: BusConfig, path: Path, accept_other: bool) -> dict[str, Any]:
+    """Write the configuration, and let the journals be its account's; return that account."""
+    instruments = instruments_of(config)
+    now = datetime.datetime.now(datetime.UTC)
+    account = account_of(config, instruments, is_fresh=False, now=now)
+    text = to_bytes(document(config, instruments, account, bus))
+    refuse_another(config.data_dir, text, is_accepted=accept_other)
+    switch_account(config.data_dir, account["id"])
+    write_private(path, text)
+    forget_restore(config.data_dir)
+    return account
 
 
 def public_keys_file(data_dir: Path) -> Path:

@@ -17,6 +17,8 @@ from schemas.base import InstrumentId
 from schemas.errors import UserError
 from schemas.instruments import Instrument
 from services.cli.account_journals import switch_account
+from services.cli.backup_config import forget_restore, refuse_another
+from services.cli.backup_place import refuse_unfinished
 from services.cli.config_resolve import (
     Config,
     account_of,
@@ -85,25 +87,41 @@ class Run:
         os.close(self.lock)
 
 
-def prepare(config: Config, *, is_fresh: bool) -> Run:
+def prepare(config: Config, *, is_fresh: bool, accept_other: bool = False) -> Run:
     """Return a run: everything is checked and written before the first process starts.
+
+    Args:
+        config: as it holds.
+        is_fresh: whether the account is a new one.
+        accept_other: whether another configuration than that of a restored backup is meant.
 
     Raises:
         ConfigError: the configuration does not fit the feed.
-        UserError: SLU-163 a system runs here already; or a file or key is not as it must be.
+        UserError: SLU-163 a system runs here already; or a file or key is not as it must be, or
+            not as it was in the backup that was restored here.
+        StateError: SLU-148, a restore was cut short here.
     """
     data_dir = config.data_dir
+    refuse_unfinished(data_dir)
     instruments = instruments_of(config)
     symbols = chosen_symbols(config, instruments)
     now = datetime.datetime.now(datetime.UTC)
     account = account_of(config, instruments, is_fresh=is_fresh, now=now)
     lock = _locked(data_dir)  # before anything is written: another system may be running here
-    switch_account(data_dir, account["id"])
+    try:
+        refuse_unfinished(data_dir)  # one may have begun until now; from now on it sees the lock
+        meant = to_bytes(document(config, instruments, account, BusConfig()))
+        refuse_another(data_dir, meant, is_accepted=accept_other)
+        switch_account(data_dir, account["id"])
+    except BaseException:
+        os.close(lock)
+        raise
     ports = contextlib.ExitStack()
     ports.callback(os.close, _flocked(_ports_file(), fcntl.LOCK_EX))
     bus, server = _bus(config)
     text = to_bytes(document(config, instruments, account, bus))
     write_private(config_file(data_dir), text)
+    forget_restore(data_dir)
     log_dir = data_dir / "log"
     plan = Plan(
         bus=bus,

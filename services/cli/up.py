@@ -49,6 +49,10 @@ def up(  # a parameter is an option here
     fresh: Annotated[
         bool, Parameter(negative=(), help="A new account: its cash, no positions. Halts stay.")
     ] = False,
+    accept_other_configuration: Annotated[
+        bool,
+        Parameter(negative=(), help="After a restore: not the account or limits of the backup."),
+    ] = False,
     config: Annotated[Path | None, Parameter(help="The configuration file.")] = None,
     sets: Annotated[
         list[str] | None, Parameter(name="--set", negative=(), help="SECTION.FIELD=VALUE")
@@ -62,7 +66,7 @@ def up(  # a parameter is an option here
     found = place or Place()
     options = _options(found, feed=feed, speed=speed, strategy=strategy, symbols=symbols)
     loaded = load_config(config, options, sets or ())
-    run = prepare(loaded, is_fresh=fresh)
+    run = prepare(loaded, is_fresh=fresh, accept_other=accept_other_configuration)
     session = _Up(run, Output(found.as_json), is_starting=start, for_s=for_s, until_end=until_end)
     return asyncio.run(session.run())
 

@@ -8,7 +8,7 @@ and so is a restoration, which says that records were lost: else anybody could s
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -68,6 +68,10 @@ class Restoration(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str = ""
     """Fingerprint of the key that signed. It takes back nothing that another key had signed."""
+
+    vouched: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Public keys, in base64, that had signed what was restored, where this one is new: whoever
+    trusts this key may trust those. Left out of what is signed where there are none."""
 
     signature: str = ""
 
@@ -150,6 +154,23 @@ def public_keys_of(pem: bytes) -> dict[str, Ed25519PublicKey]:
     if not found:
         raise ValueError("no public key in it")
     return found
+
+
+def vouching_for(publics: Iterable[Ed25519PublicKey]) -> tuple[str, ...]:
+    """Return public keys as a restoration holds them."""
+    return tuple(base64.b64encode(each.public_bytes_raw()).decode() for each in publics)
+
+
+def vouched_by(said: Restoration) -> dict[str, Ed25519PublicKey]:
+    """Return the keys that a restoration vouches for; its own signature is not checked here.
+
+    Raises:
+        ValueError: one of them is no key.
+    """
+    texts = () if said.vouched is msgspec.UNSET else said.vouched
+    raw = (base64.b64decode(each, validate=True) for each in texts)
+    keys = [Ed25519PublicKey.from_public_bytes(each) for each in raw]
+    return {fingerprint_of(each): each for each in keys}
 
 
 def fingerprint_of(public: Ed25519PublicKey) -> str:

@@ -2,19 +2,25 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from schemas.errors import StateError, UserError
 from services.recorder.checkpoints import (
     RecordKey,
+    Restoration,
     key_of,
     new_private_pem,
     public_keys_of,
     public_pem,
+    vouched_by,
+    why_not_signed,
 )
+from services.recorder.own import RESTORATIONS
+from services.recorder.reader import lines
 from services.runtime.keys import FILE_MODE, FOLDER_MODE, refuse_readable, write_secret
 
 PRIVATE = "record.pem"
@@ -82,19 +88,21 @@ def trusted_keys(
 
     Those in `public_key`, if it is given. Else those beside the record that lie beside anchors too:
     whoever changes the record can put a key beside it. Where no anchors know any of them, those
-    beside the record, and then nothing outside vouches for it.
+    beside the record, and then nothing outside vouches for it. A restore that one of them signed
+    under a new key speaks for the keys of what it restored as well.
 
     Raises:
         UserError: there is none to be read.
     """
     if public_key is not None:
-        return read_public_keys(public_key)
+        return _with_vouched(record, read_public_keys(public_key))
     own = read_public_keys(record / PUBLIC)
     elsewhere: dict[str, Ed25519PublicKey] = {}
     for path in (path for place in anchors for path in sorted(place.glob(f"*/{PUBLIC}"))):
         with contextlib.suppress(OSError, ValueError):
             elsewhere |= public_keys_of(path.read_bytes())
-    return {name: elsewhere[name] for name in own if name in elsewhere} or own
+    both = {name: elsewhere[name] for name in own if name in elsewhere}
+    return _with_vouched(record, both or own)
 
 
 def read_public_keys(path: Path) -> dict[str, Ed25519PublicKey]:
@@ -112,3 +120,19 @@ def read_public_keys(path: Path) -> dict[str, Ed25519PublicKey]:
             raise UserError("SLU-102", path=path, found=found, wanted=wanted) from error
     wanted = "Ed25519 public keys in PEM"
     raise UserError("SLU-102", path=path, found="none in it", wanted=wanted)
+
+
+def _with_vouched(
+    record: Path, keys: Mapping[str, Ed25519PublicKey]
+) -> dict[str, Ed25519PublicKey]:
+    """Return the keys, and those that restores speak for which one of them has signed."""
+    path, found = record / RESTORATIONS, dict(keys)
+    said: list[Restoration] = []
+    for line in lines(path) if path.exists() else ():
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            said.append(msgspec.json.decode(line, type=Restoration))
+    for each in reversed(said):  # the newest speaks for those before it
+        with contextlib.suppress(ValueError):
+            if not why_not_signed(each, found):
+                found |= vouched_by(each)
+    return found

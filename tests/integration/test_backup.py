@@ -3,100 +3,54 @@
 import contextlib
 import os
 import random
-import shutil
-import signal
 import sqlite3
 import tarfile
 import threading
-from collections.abc import Callable
+import time
 from pathlib import Path
 
 import pyrage
 import pytest
 
-from schemas.control import BreakerState, EpochProposed, EpochStarted
+from schemas.control import BreakerState
 from schemas.errors import StateError, UserError
 from schemas.reconciliation import FenceRaised
-from services.breaker.state import ControlState
 from services.cli import backup_restore
 from services.cli.app import make_app
-from services.cli.backup_archive import unpack, write_backup
-from services.cli.backup_restore import EPOCH_JUMP, UNFINISHED, check, restore
-from services.cli.encrypting import writing
+from services.cli.backup_archive import unpack
+from services.cli.backup_place import UNFINISHED
+from services.cli.backup_restore import EPOCH_JUMP, check
 from services.recorder.audit import verify_record
 from services.recorder.chain import Damage, Message
-from services.recorder.checkpoints import RecordKey, Restoration
+from services.recorder.checkpoints import Restoration
 from services.recorder.config import RecorderConfig
 from services.recorder.journal import Journal as RecordJournal
-from services.recorder.key_file import PRIVATE, PUBLIC, ensure_record_key, read_public_keys
+from services.recorder.key_file import PRIVATE, PUBLIC, read_public_keys
 from services.recorder.reader import records
 from services.recorder.witness import Witness
 from services.runtime.journal import Journal
+from tests.backup_rig import (
+    EPOCH,
+    backed_up,
+    control_state,
+    keep,
+    kill_at,
+    killed,
+    make_data_dir,
+    proposed,
+    record_more,
+    restored,
+    run,
+    verdict_of,
+)
 from tests.tampering import ANCHOR_AT, RECORDS, Written, rewrite_and_sign
 
 pytestmark = pytest.mark.req("R-07")
-EPOCH = 7
-
-
-def proposed(epoch: int) -> EpochProposed:
-    start = EpochStarted(at_ns=5, epoch=epoch, start_id="s", operator="kim", members={})
-    return EpochProposed(at_ns=5, start=start, expected_last_seq=epoch)
 
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    """A data folder as a system leaves it: record, journals, repository, configuration, keys."""
-    folder = tmp_path / "var"
-    Written(folder)
-    shutil.move(folder / "anchors", tmp_path / "anchors")
-    for name, event in (
-        ("breaker", proposed(EPOCH)),
-        ("executor", FenceRaised(at_ns=5, gate_token=EPOCH, epoch=EPOCH)),
-    ):
-        journal = Journal(folder / "state" / f"{name}.jsonl")
-        list(journal.read())
-        journal.append([event])
-        journal.close()
-    with contextlib.closing(sqlite3.connect(folder / "repository.db")) as database:
-        database.execute("create table sessions (id text)")
-        database.execute("insert into sessions values ('ema_cross-1')")
-        database.commit()
-    (folder / "run").mkdir()
-    (folder / "run" / "config.json").write_bytes(b"{}")
-    return folder
-
-
-def backed_up(data_dir: Path, path: Path, **options: bool) -> Path:
-    keys_dir = data_dir / "keys" if options.get("with_keys") else None
-    with writing(path, encrypt_to=None) as sink:
-        write_backup(data_dir, sink, keys_dir=keys_dir, is_running=False)
-    return path
-
-
-def restored(
-    backup: Path, data_dir: Path, anchors: Path | None = None, record_key: Path | None = None
-) -> backup_restore.Restored:
-    return restore(
-        backup,
-        data_dir,
-        identity=None,
-        anchors=[anchors] if anchors else [],
-        operator="kim",
-        record_key=record_key,
-    )
-
-
-def verdict_of(data_dir: Path, anchors: Path) -> object:
-    keys = read_public_keys(data_dir / "record" / PUBLIC)
-    return verify_record(data_dir / "record", keys, [anchors]).damage
-
-
-def control_state(data_dir: Path) -> ControlState:
-    state, journal = ControlState(), Journal(data_dir / "state" / "breaker.jsonl")
-    for event in journal.read():
-        state.apply(event)
-    journal.close()
-    return state
+    return make_data_dir(tmp_path)
 
 
 def test_what_was_backed_up_is_there_again_byte_for_byte(data_dir: Path, tmp_path: Path) -> None:
@@ -116,13 +70,14 @@ def test_what_was_backed_up_is_there_again_byte_for_byte(data_dir: Path, tmp_pat
 def test_a_restored_system_is_halted_locked_and_its_epochs_grow(
     data_dir: Path, tmp_path: Path
 ) -> None:
-    backup = backed_up(data_dir, tmp_path / "b.tar.gz")
+    backup, now_s = backed_up(data_dir, tmp_path / "b.tar.gz"), int(time.time())
     done = restored(backup, tmp_path / "new")
     state = control_state(tmp_path / "new")
     assert state.word is BreakerState.MANUALLY_HALTED
     assert state.open_halt is not None
     assert [each.component for each in state.locks] == ["backup"]
-    assert state.epoch_max == done.epoch_floor == EPOCH + EPOCH_JUMP
+    assert state.epoch_max == done.epoch_floor
+    assert done.epoch_floor >= max(EPOCH + EPOCH_JUMP, now_s)
     journal = Journal(tmp_path / "new" / "state" / "executor.jsonl")
     [*_, newest] = journal.read()
     journal.close()
@@ -132,16 +87,14 @@ def test_a_restored_system_is_halted_locked_and_its_epochs_grow(
 
 
 @pytest.mark.req("I12")
-def test_without_the_jump_an_epoch_issued_after_the_backup_would_be_issued_again(
+def test_without_jump_and_clock_an_epoch_issued_after_the_backup_would_be_issued_again(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ablation: after the backup was taken, epoch 8 was announced; a restore forgets it."""
     backup = backed_up(data_dir, tmp_path / "b.tar.gz")
-    journal = Journal(data_dir / "state" / "breaker.jsonl")
-    list(journal.read())
-    journal.append([proposed(EPOCH + 1)])
-    journal.close()
+    keep(data_dir, "breaker", proposed(EPOCH + 1))
     monkeypatch.setattr(backup_restore, "EPOCH_JUMP", 0)
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
     restored(backup, tmp_path / "careless")
     assert control_state(tmp_path / "careless").epoch_max + 1 == EPOCH + 1  # issued twice
     monkeypatch.undo()
@@ -149,24 +102,12 @@ def test_without_the_jump_an_epoch_issued_after_the_backup_would_be_issued_again
     assert control_state(tmp_path / "new").epoch_max > EPOCH + 1
 
 
-def lose_after_backup(data_dir: Path, anchors: Path) -> RecordKey:
-    """Record and anchor three more; return the key that signed them."""
-    key = ensure_record_key(data_dir / "keys")
-    journal = RecordJournal(data_dir / "record", file_bytes_max=1 << 20)
-    journal.append([Message("ORDERS", RECORDS + n, "order.x", n, b"{}", n) for n in (1, 2, 3)])
-    witness = Witness(data_dir / "record", key, RecorderConfig(anchor_dirs=(str(anchors),)))
-    witness.look(journal.head, 10**17, is_last=True)
-    assert witness.anchor() == ""
-    journal.close()
-    return key
-
-
 def test_records_lost_since_the_backup_are_told_by_the_anchors_and_by_the_record_itself(
     data_dir: Path, tmp_path: Path
 ) -> None:
     backup = backed_up(data_dir, tmp_path / "b.tar.gz")
     anchors = tmp_path / "anchors"
-    key = lose_after_backup(data_dir, anchors)
+    key = record_more(data_dir, anchors, 3)
     done = restored(backup, tmp_path / "new", anchors, data_dir / "keys" / PRIVATE)
     assert (done.lost_count, done.is_disowned) == (3, False)
     assert verdict_of(tmp_path / "new", anchors) is None
@@ -199,7 +140,7 @@ def test_what_was_anchored_is_not_taken_back_by_a_restore_under_another_key(
 ) -> None:
     """It may be all that is left to do, and it may be a thief: it is said, and stays said."""
     backup, anchors = backed_up(data_dir, tmp_path / "b.tar.gz"), tmp_path / "anchors"
-    lose_after_backup(data_dir, anchors)
+    record_more(data_dir, anchors, 3)
     done = restored(backup, tmp_path / "new", anchors)
     assert (done.lost_count, done.is_disowned) == (3, True)
     found = verdict_of(tmp_path / "new", anchors)
@@ -271,31 +212,6 @@ def test_a_backup_made_while_journal_and_record_grow_is_whole(
         writer.join()
 
 
-def killed(what: Callable[[], object]) -> None:
-    """Run it in a process of its own, which ends by kill -9 in the middle of it."""
-    child = os.fork()
-    if child == 0:
-        with contextlib.suppress(BaseException):
-            what()
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status), "it came to its end"
-    assert os.WTERMSIG(status) == signal.SIGKILL
-
-
-def kill_at(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, call: int) -> None:
-    """Let the process kill itself at the `call`-th call of a function."""
-    original, count = getattr(owner, name), [0]
-
-    def counted(*args: object, **kwargs: object) -> object:
-        count[0] += 1
-        if count[0] == call:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(*args, **kwargs)
-
-    monkeypatch.setattr(owner, name, counted)
-
-
 @pytest.mark.parametrize("call", [1, 3, 6, 9])
 def test_a_backup_killed_in_the_middle_leaves_none_and_says_so(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
@@ -352,10 +268,6 @@ def test_a_folder_in_use_is_never_restored_over(data_dir: Path, tmp_path: Path) 
     backup = backed_up(data_dir, tmp_path / "b.tar.gz")
     with pytest.raises(UserError, match="a folder with files"):
         restored(backup, data_dir)
-
-
-def run(*arguments: str) -> int:
-    return int(make_app()([*arguments], result_action="return_value"))
 
 
 def test_keys_leave_only_encrypted_and_come_back_with_their_rights(
