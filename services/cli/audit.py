@@ -4,7 +4,7 @@ import contextlib
 import datetime
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 from cyclopts import App, Parameter
@@ -54,11 +54,14 @@ def verify(
 
     found = place or Place()
     folder = _folder(record, found)
-    places = anchors or anchor_dirs(data_dir_of(found))
+    data_dir = data_dir_of(found)
+    places = anchors or anchor_dirs(data_dir)
     keys = trusted_keys(folder, places, public_key)
     with _read(folder), progress("verifying", size_bytes(folder)) as on_bytes:
         verdict = verify_record(folder, keys, places, on_bytes)
-    return _say_verdict(verdict, places, public_key is not None, Output(found.as_json))
+    hints = [] if anchors else [each for each in _told_by(data_dir) if each not in places]
+    trust = _Trust(places, sorted(keys), public_key is not None, hints)
+    return _say_verdict(verdict, trust, Output(found.as_json))
 
 
 @audit_app.command
@@ -145,32 +148,62 @@ def _read(folder: Path) -> Iterator[None]:
 
 
 def anchor_dirs(data_dir: Path) -> list[Path]:
-    """Return where the anchors of a system are: as its last run was told, else the default."""
-    from services.cli.config_resolve import default_anchors
+    """Return where the anchors are, as the configuration of whoever asks says; else the default.
+
+    Never by the word of the data folder, nor in it: whoever changes the record can change that too.
+    """
+    from services.cli.config_resolve import ConfigError, default_anchors, load_config
+
+    try:
+        chosen = load_config().merged.values["recorder"].get("anchor_dirs")
+    except (ConfigError, UserError):
+        chosen = None
+    places = [Path(each).expanduser() for each in chosen or [default_anchors()]]
+    root = data_dir.resolve()
+    return [each for each in places if not each.resolve().is_relative_to(root)]
+
+
+def _told_by(data_dir: Path) -> list[Path]:
+    """Return where the last run says that it put its anchors: a hint, and no more."""
     from services.cli.system import config_file
 
     try:
         told = msgspec.json.decode(config_file(data_dir).read_bytes())["recorder"]["anchor_dirs"]
         return [Path(each).expanduser() for each in told]
     except (OSError, msgspec.DecodeError, KeyError, TypeError):
-        return [default_anchors()]
+        return []
 
 
-def _say_verdict(
-    verdict: "Verdict", places: Sequence[Path], is_key_given: bool, output: Output
-) -> Exit:
+class _Trust(NamedTuple):
+    """What a verdict rests on: places of anchors, fingerprints of keys, and if one was given."""
+
+    places: Sequence[Path]
+    keys: Sequence[str]
+    is_key_given: bool
+    hints: Sequence[Path]
+    """Places that only the data folder itself names."""
+
+
+def _say_verdict(verdict: "Verdict", trust: _Trust, output: Output) -> Exit:
     damage = verdict.damage
-    is_vouched = bool(verdict.anchored_n) or (is_key_given and bool(verdict.signed_n))
-    output.data(_document(verdict))
+    is_vouched = bool(verdict.anchored_n) or (trust.is_key_given and bool(verdict.signed_n))
+    output.data(_document(verdict, trust, is_vouched))
     if damage is not None:
         output.line(f"DAMAGED: record {damage.n}: {damage.why}")
         output.line("Keep the folder as it is, and compare it with a backup.")
         return Exit.FAILED
-    output.line(f"whole: records {verdict.removed_n + 1} to {verdict.head.n}, each as written")
+    held = f"records {verdict.removed_n + 1} to {verdict.head.n}"
+    output.line(
+        f"whole: {held}, each as written"
+        if is_vouched
+        else f"{held} agree with each other; whether they are as written, nobody outside says"
+    )
     output.line(
         f"signed up to {verdict.signed_n}, anchored outside up to {verdict.anchored_n} "
         f"({verdict.checked_count} checkpoints compared)"
     )
+    places = ", ".join(map(str, trust.places)) or "nowhere"
+    output.line(f"by keys {', '.join(trust.keys)}; anchors looked for in {places}")
     if verdict.removed_n:
         output.line(
             f"records up to {verdict.removed_n} went by retention, as signed tombstones say"
@@ -179,17 +212,22 @@ def _say_verdict(
         output.line(f"{verdict.superseded_count} checkpoints are of records lost in a restore")
     if not is_vouched:
         output.line(
-            "NOT ANCHORED: only a key that lies beside the record vouches for it; none of "
-            + ", ".join(map(str, places))
-            + " has anchors of it. Give --anchors or --public-key."
+            "NOT ANCHORED: only a key that lies beside the record vouches for it; there are no "
+            f"anchors of it in {places}. Give --anchors or --public-key."
         )
+    if not is_vouched and trust.hints:
+        hints = ", ".join(map(str, trust.hints))
+        output.line(f"The data folder itself names {hints}: if you chose that, give it (--anchors)")
     return Exit.OK if is_vouched else Exit.UNHEALTHY
 
 
-def _document(verdict: "Verdict") -> dict[str, Any]:
+def _document(verdict: "Verdict", trust: _Trust, is_vouched: bool) -> dict[str, Any]:
     damage = verdict.damage
     return {
-        "is_whole": damage is None,
+        "is_whole": False if damage is not None else True if is_vouched else None,
+        "is_vouched": is_vouched,
+        "keys": list(trust.keys),
+        "places": [str(each) for each in trust.places],
         "is_anchored": bool(verdict.anchored_n),
         "records": verdict.head.n,
         "head": verdict.head.hash,
@@ -215,12 +253,18 @@ def _say_trail(trail: "Trail", intended: Sequence[dict[str, Any]], output: Outpu
     rows = [_row(each) for each in trail.order]
     rows += [("journal", time_of(each["at_ns"]), each["type"], _text(each)) for each in intended]
     output.table("The order", ("record", "when", "what", ""), rows)
-    readings = [
-        (r["check"], "ok" if r["is_ok"] else "NO", r.get("value", ""), r.get("limit", ""))
-        for each in trail.order
-        for r in each.event.get("readings", ())
-    ]
+    readings = [row for each in trail.order for row in _readings(each.event)]
     output.table("Limits read by the gate", ("check", "", "value", "limit"), readings)
+
+
+def _readings(event: dict[str, Any]) -> list[tuple[object, ...]]:
+    """Return the rows of a decision's readings; what somebody else called so has none."""
+    told = event.get("readings")
+    found = [each for each in told if isinstance(each, dict)] if isinstance(told, list) else []
+    return [
+        (r.get("check"), "ok" if r.get("is_ok") else "NO", r.get("value", ""), r.get("limit", ""))
+        for r in found
+    ]
 
 
 def _row(found: "Found") -> tuple[object, ...]:

@@ -10,13 +10,22 @@ from typing import IO
 
 from schemas.errors import StateError
 
-PIPE_BYTES, LINE_BYTES_MAX = 65_536, 4_000_000
-MEMORY_BYTES_MAX = 1 << 30
-ROWS_AT_ONCE = 8_192
-"""Rows of a group; a group is made in memory, and a row of events may be long."""
+PIPE_BYTES = 65_536
+LINE_BYTES_MAX = 4 * (2 << 20)
+"""The bus takes messages of 2 MiB. A byte that is no text becomes three; of text each may be a
+quote, which is written twice, and stand in a column of its own besides."""
 
-LIMITS: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "256MiB", "threads": 1}
+MEMORY_BYTES_MAX = 1 << 30
+ROWS_AT_ONCE, GROUP_BYTES = 8_192, 16 << 20
+"""Of a group, which is made in memory: whichever comes first, as a row of events may be long."""
+
+LIMITS: dict[str, str | bool | int | float | list[str]] = {
+    "memory_limit": f"{MEMORY_BYTES_MAX >> 20}MiB",  # some MB; all of it only for rows of many MB
+    "threads": 1,
+    "temp_directory": "",  # nothing but the file that was asked for lies on any disk
+}
 WANTED = "amounts of at most 18 digits before the point: --csv takes any, and a disk with room"
+WANTED_LESS = "a shorter time (--from, --to), or --csv: that needs no memory"
 
 
 def as_parquet(kind: str, pieces: Iterable[bytes], *, beside: Path | None) -> Iterator[bytes]:
@@ -37,8 +46,7 @@ def as_parquet(kind: str, pieces: Iterable[bytes], *, beside: Path | None) -> It
             file.write(piece)
             if beside is None and file.tell() > MEMORY_BYTES_MAX:
                 found = f"more than {MEMORY_BYTES_MAX >> 20} MiB of rows, and no disk may see them"
-                wanted = "a shorter time (--from, --to), or --csv: that needs no memory"
-                raise StateError("SLU-149", found=found, wanted=wanted)
+                raise StateError("SLU-149", found=found, wanted=WANTED_LESS)
         file.flush()
         yield from _converted(kind, file.fileno())
 
@@ -64,8 +72,16 @@ def _converted(kind: str, source: int) -> Iterator[bytes]:
         os.close(read_from)  # whoever writes for nobody ends by that
         thread.join()
     if failures:
-        found = str(failures[0]).strip()
-        raise StateError("SLU-149", found=found, wanted=WANTED) from failures[0]
+        raise _failed(failures[0]) from failures[0]
+
+
+def _failed(error: BaseException) -> StateError:
+    import duckdb
+
+    if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
+        found = f"rows too long for {MEMORY_BYTES_MAX >> 20} MiB of memory"
+        return StateError("SLU-149", found=found, wanted=WANTED_LESS)
+    return StateError("SLU-149", found=str(error).strip(), wanted=WANTED)
 
 
 def _convert(kind: str, source: int, target: int, failures: list[BaseException]) -> None:
@@ -78,11 +94,13 @@ def _convert(kind: str, source: int, target: int, failures: list[BaseException])
     read = f"read_csv('/dev/fd/{source}', header = true, auto_detect = false"
     read += f", columns = {{{kinds}}}, delim = ',', quote = '\"', escape = '\"'"
     # By itself it takes 32 times the longest line for a buffer: half of all the memory it may have.
-    read += f", max_line_size = {LINE_BYTES_MAX}, buffer_size = {2 * LINE_BYTES_MAX})"
-    into = f"'/dev/fd/{target}' (FORMAT parquet, ROW_GROUP_SIZE {ROWS_AT_ONCE})"
+    read += f", max_line_size = {LINE_BYTES_MAX}, buffer_size = {LINE_BYTES_MAX})"
+    group = f"ROW_GROUP_SIZE {ROWS_AT_ONCE}, ROW_GROUP_SIZE_BYTES {GROUP_BYTES}"
+    into = f"'/dev/fd/{target}' (FORMAT parquet, {group})"
     try:
         with contextlib.closing(duckdb.connect(config=LIMITS)) as connection:
-            connection.execute("SET preserve_insertion_order = true")
+            # Groups are cut by bytes only so. One thread keeps the order of what it reads.
+            connection.execute("SET preserve_insertion_order = false")
             connection.execute(f"COPY (SELECT * FROM {read}) TO {into}")
     except BaseException as error:  # told to the one who reads: threads have no caller
         failures.append(error)

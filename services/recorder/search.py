@@ -1,5 +1,6 @@
 """Find things in a record: what a person asks for, and everything about one order."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,11 +8,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from schemas.subjects import START
-from services.recorder.chain import Record, read_line
+from services.recorder.chain import Record, is_shallow, read_line
 from services.recorder.reader import lines, watched_lines
 from services.runtime.rights import covers
 
-_IS_ENCODED = b'"payload_base64":'
+_ENCODED, _ESCAPE = b'"payload_base64":', b"\\"
+"""A line with one of these may say in other bytes what is looked for."""
+
 ASKED_MAX = 10
 """Most requests for a start that are shown: two people may have to ask, some ask twice."""
 
@@ -67,9 +70,9 @@ def search(folder: Path, query: Query, on_bytes: OnBytes) -> Iterator[Found]:
         msgspec.DecodeError: a line that matches is no record.
         OSError: a file cannot be read.
     """
-    texts = [text.encode() for text in (*query.texts, *(value for _, value in query.fields))]
+    texts = [_bytes(text) for text in (*query.texts, *(value for _, value in query.fields))]
     for line in watched_lines(folder, on_bytes):
-        if all(text in line for text in texts) or _IS_ENCODED in line:
+        if all(text in line for text in texts) or _is_veiled(line):
             record = read_line(line)
             if _is_wanted(record, query):
                 yield from (each for each in events_of(record) if _has_all(each, query))
@@ -84,9 +87,9 @@ def order_trail(folder: Path, order_id: str, on_bytes: OnBytes) -> Trail:
     """
     found = list(search(folder, Query(texts=(order_id,)), on_bytes))
     order = [each for each in found if order_id in _orders_of(each.event)]
-    signals = {text for each in order if (text := _signal_of(each.event))}
-    epochs = {each.event["epoch"] for each in order if each.event.get("epoch")}
-    sessions = {each.event["session"] for each in order if each.event.get("session")}
+    signals = sorted({text for each in order if (text := _signal_of(each.event))})
+    epochs = [each.event["epoch"] for each in order if each.event.get("epoch")]
+    sessions = [each.event["session"] for each in order if each.event.get("session")]
     trail = Trail(order, [], [])
     asked: list[Found] = []  # requests for the start that the next epoch may be the answer to
     decided_n = min((e.n for e in order if e.event.get("type") == "SignalDecided"), default=0)
@@ -120,7 +123,7 @@ def intents(journal: Path, order_id: str) -> list[dict[str, Any]]:
     """
     if not journal.exists():
         return []
-    wanted = order_id.encode()
+    wanted = _bytes(order_id)
     texts = (line for line in lines(journal) if wanted in line)
     events = [msgspec.json.decode(text)["event"] for text in texts]
     kinds = ("IntentRecorded", "OutcomeRecorded")
@@ -129,7 +132,7 @@ def intents(journal: Path, order_id: str) -> list[dict[str, Any]]:
 
 def _related(folder: Path, signals: Iterable[str], on_bytes: OnBytes) -> Iterator[Found]:
     """Yield the events that say where signals came from, and by whose word they could trade."""
-    texts = [f'"{text}"'.encode() for text in signals]
+    texts = [_bytes(f'"{text}"') for text in signals]
     others = (
         f'"{START}"'.encode(),
         b'"control.epoch"',
@@ -137,7 +140,7 @@ def _related(folder: Path, signals: Iterable[str], on_bytes: OnBytes) -> Iterato
         b'"LimitsChanged"',
     )
     for line in watched_lines(folder, on_bytes):
-        if any(text in line for text in (*texts, *others)):
+        if any(text in line for text in (*texts, *others)) or _is_veiled(line):
             yield from events_of(read_line(line))
 
 
@@ -153,16 +156,24 @@ def _signal_of(event: dict[str, Any]) -> str:
 
 
 def events_of(record: Record) -> Iterator[Found]:
-    """Yield the events of a record: a frame holds several."""
-    try:
-        found = msgspec.json.decode(record.data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        found = None
+    """Yield the events of a record: a frame holds several.
+
+    What is deeper than any event of ours stands there as its bytes: nobody could walk through it.
+    """
+    data, found = record.data, None
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = msgspec.json.decode(data) if is_shallow(data) else None
     for event in found if isinstance(found, list) else [found]:
-        whole = (
-            event if isinstance(event, dict) else {"bytes": record.data.decode("utf-8", "replace")}
-        )
+        whole = event if isinstance(event, dict) else {"bytes": data.decode("utf-8", "replace")}
         yield Found(record.n, record.stored_ns, record.subject, whole)
+
+
+def _is_veiled(line: bytes) -> bool:
+    return _ESCAPE in line or _ENCODED in line
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")  # as the command line has what is no text
 
 
 def _is_wanted(record: Record, query: Query) -> bool:
@@ -173,9 +184,21 @@ def _is_wanted(record: Record, query: Query) -> bool:
 
 def _has_all(found: Found, query: Query) -> bool:
     """Whether this very event of a frame has what was looked for."""
-    text = f"{found.subject} {msgspec.json.encode(found.event).decode()}"
-    has_texts = all(each in text for each in query.texts)
+    said = f"{found.subject} {msgspec.json.encode(found.event).decode()}"
+    has_texts = all(each in said or _says(found.event, each) for each in query.texts)
     return has_texts and all(_has(found.event, *each) for each in query.fields)
+
+
+def _says(value: object, text: str) -> bool:
+    """Whether a text stands in a string as it is read, whatever JSON makes of it."""
+    match value:
+        case str():
+            return text in value
+        case dict():
+            return any(text in name or _says(each, text) for name, each in value.items())
+        case list():
+            return any(_says(each, text) for each in value)
+    return False
 
 
 def _has(value: object, name: str, wanted: str) -> bool:

@@ -1,4 +1,8 @@
-"""Questions to the store: one SELECT, read-only, limited in time, rows, memory and bytes."""
+"""Questions to the store: one SELECT, read-only, limited in time, rows, memory and bytes.
+
+A query that has a name is ours and is answered here. What somebody writes is answered by another
+process: a planner that folds `range(100000000)` heeds neither an interrupt nor a memory limit.
+"""
 
 import contextlib
 import re
@@ -7,97 +11,76 @@ import time
 from datetime import date, datetime
 from datetime import time as clock_time
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import msgspec
 
-from schemas.errors import FieldError
+from schemas.errors import FieldError, StateError
 from schemas.reports import QueryAnswer, QueryRequest
 from services.recorder.queries.named import NAMED
-from services.recorder.queries.store import Store
+from services.recorder.queries.refusing import Refusal, refuse_all_but_reading
+
+if TYPE_CHECKING:
+    from services.recorder.queries.store import Store
 
 ANSWER_BYTES_MAX = 1_500_000
 """Largest answer: the bus takes messages of 2 MB."""
 
 FETCHED_AT_ONCE = 1_000
-FORBIDDEN = frozenset(
-    {
-        "checkpoint",
-        "force_checkpoint",
-        "write_log",
-        "truncate_duckdb_logs",
-        "enable_logging",
-        "disable_logging",
-        "query",
-        "query_table",
-        "nextval",
-        "setseed",
-        "duckdb_secrets",
-        "duckdb_settings",
-        "current_setting",
-        "which_secret",
-        "pragma_database_list",
-        "duckdb_databases",
-        "duckdb_temporary_files",
-        "duckdb_logs",
-        "duckdb_logs_parsed",
-        "duckdb_log_contexts",
-    }
-)
-"""Functions of a SELECT that do more than read our tables, or tell where this machine keeps things;
-files and the network are out of reach by the store's own settings."""
+WAIT_S = 4.0
+"""How long a question waits until the store has taken in what it is at."""
 
-_CALL = re.compile(r'"?([A-Za-z_][A-Za-z0-9_]*)"?\s*\(')
 _LINE = re.compile(r"LINE (\d+): (.*)\n(\s*)\^", re.DOTALL)
 
 
-def ask(store: Store, request: QueryRequest) -> QueryAnswer:
+def ask(store: "Store", request: QueryRequest) -> QueryAnswer:
     """Return what a query found; whatever is wrong with it is in the answer."""
-    sql = request.sql
-    if request.named:
+    try:
+        if not request.named:
+            return store.asked_apart(request, WAIT_S)
         if request.sql or request.named not in NAMED:
             wanted = "one of " + ", ".join(NAMED) if not request.sql else "SQL or a name, not both"
-            return _refused("named", request.named, wanted)
-        sql = NAMED[request.named].sql
-    with contextlib.closing(store.cursor()) as cursor:
-        refusal = _refusal(cursor, sql)
-        return refusal or _answered(cursor, sql, request, store)
+            return refused("named", request.named, wanted)
+        with store.cursor() as cursor:
+            return answered(cursor, NAMED[request.named].sql, request)
+    except TimeoutError:
+        found = "the store is taking in what was recorded"
+        return refused("query", found, "to be asked again in a moment")
+    except StateError as error:
+        return refused("query", str(error), "a store that can be read: see `sluice status`")
 
 
-def _refusal(cursor: "duckdb.DuckDBPyConnection", sql: str) -> QueryAnswer | None:
-    """Return why a text is not asked at all; None if it may be."""
+def asked(connection: "duckdb.DuckDBPyConnection", request: QueryRequest) -> QueryAnswer:
+    """Return what a text found that anybody may have written; no other work is in this process.
+
+    Raises:
+        MemoryError: there is none left.
+    """
     try:
-        statements = cursor.extract_statements(sql)
+        refuse_all_but_reading(connection, request.sql)
+    except Refusal as refusal:
+        return refused("sql", refusal.found, refusal.wanted)
     except duckdb.Error as error:
         return _failed(error)
-    if len(statements) != 1:
-        return _refused("sql", f"{len(statements)} statements", "one SELECT")
-    kind = statements[0].type
-    if kind is not duckdb.StatementType.SELECT:
-        wanted = "a SELECT: the record is read, never changed"
-        return _refused("sql", f"a statement of the kind {kind.name}", wanted)
-    called = {name.lower() for name in _CALL.findall(sql)}
-    forbidden = sorted(called & FORBIDDEN)
-    if forbidden:
-        return _refused("sql", ", ".join(forbidden), "the tables that `sluice query` lists")
-    return None
+    return answered(connection, request.sql, request)
 
 
-def _answered(
-    cursor: "duckdb.DuckDBPyConnection", sql: str, request: QueryRequest, store: Store
-) -> QueryAnswer:
+def answered(cursor: "duckdb.DuckDBPyConnection", sql: str, request: QueryRequest) -> QueryAnswer:
+    """Return what a SELECT found, or why it did not."""
     began_s = time.perf_counter()
     timer = threading.Timer(request.timeout_ms / 1_000, cursor.interrupt)
     timer.start()
     try:
         cursor.execute("BEGIN TRANSACTION READ ONLY")
+        [n] = cursor.execute("SELECT n FROM place").fetchone() or (0,)
         cursor.execute(sql)
         columns = [(str(each[0]), str(each[1])) for each in cursor.description or ()]
         rows, is_cut, bytes_ = _fetched(cursor, request.rows_count_max)
     except duckdb.InterruptException:
-        found, wanted = f"not done after {request.timeout_ms} ms", "less to look at, or more time"
-        return _refused("timeout_ms", found, wanted)
+        return late(request)
+    except duckdb.OutOfMemoryException:
+        return too_large()
     except duckdb.Error as error:
         return _failed(error)
     finally:
@@ -106,15 +89,31 @@ def _answered(
             cursor.execute("ROLLBACK")
     if bytes_ > ANSWER_BYTES_MAX:
         wanted = "fewer rows or columns (LIMIT), or `sluice export` for all of it"
-        return _refused("sql", f"an answer of more than {ANSWER_BYTES_MAX} bytes", wanted)
+        return refused("sql", f"an answer of more than {ANSWER_BYTES_MAX} bytes", wanted)
     return QueryAnswer(
         columns=tuple(name for name, _ in columns),
         kinds=tuple(kind for _, kind in columns),
         rows=rows,
         is_cut=is_cut,
         took_ms=round((time.perf_counter() - began_s) * 1_000, 3),
-        recorded_count=store.n,
+        recorded_count=int(n),
     )
+
+
+def late(request: QueryRequest) -> QueryAnswer:
+    """Return the answer to what takes too long."""
+    found, wanted = f"not done after {request.timeout_ms} ms", "less to look at, or more time"
+    return refused("timeout_ms", found, wanted)
+
+
+def too_large() -> QueryAnswer:
+    """Return the answer to what needs more memory, or disk, than there is for it."""
+    return refused("sql", "more memory than queries may use", "less at once, or `query_memory_mb`")
+
+
+def refused(path: str, found: str, wanted: str) -> QueryAnswer:
+    """Return the answer to what is not answered."""
+    return QueryAnswer(error=FieldError(path=path, found=found, wanted=wanted))
 
 
 def _fetched(
@@ -159,8 +158,4 @@ def _failed(error: Exception) -> QueryAnswer:
         prefix = len(f"LINE {where[1]}: ")
         column = max(1, len(where[3]) - prefix + 1)
         path = f"sql, line {where[1]}, column {column}"
-    return _refused(path, said, "a SELECT that the store understands")
-
-
-def _refused(path: str, found: str, wanted: str) -> QueryAnswer:
-    return QueryAnswer(error=FieldError(path=path, found=found, wanted=wanted))
+    return refused(path, said, "a SELECT that the store understands")

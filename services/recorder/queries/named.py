@@ -32,6 +32,11 @@ def _pnl(by: str, order: str = "profit DESC") -> str:
     return f"WITH held AS ({_HELD}) SELECT {by}, {_PNL} FROM held GROUP BY {by} ORDER BY {order}"
 
 
+def _of_body(*names: str) -> str:
+    """Return columns of fields of the body; a halt may be any bytes, and then has none."""
+    return ", ".join(f"TRY(json_extract_string(body, '$.{name}')) AS {name}" for name in names)
+
+
 def _latency(what: str, by: str) -> str:
     """Return the quantiles of what was counted; each at most 3 % too low."""
     return (
@@ -127,16 +132,14 @@ NAMED: dict[str, Named] = {
     "halts": Named(
         "Every halt and start of trading, newest first.",
         "SELECT make_timestamp_ns(at_ns) AS at, subject, component,"
-        " json_extract_string(body, '$.operator') AS operator,"
-        " json_extract_string(body, '$.reason') AS reason FROM events"
+        f" {_of_body('operator', 'reason')} FROM events"
         " WHERE stream = 'CONTROL' AND (subject = 'control.halt' OR subject LIKE 'control.halt.%'"
         " OR subject = 'control.record.epoch') ORDER BY record DESC LIMIT 1000",
     ),
     "reports": Named(
         "Reports that were made, newest first.",
-        "SELECT make_timestamp_ns(at_ns) AS at, json_extract_string(body, '$.kind') AS kind,"
-        " json_extract_string(body, '$.day') AS day, json_extract_string(body, '$.file') AS file,"
-        " json_extract_string(body, '$.sha256') AS sha256 FROM events WHERE type = 'ReportMade'"
+        f"SELECT make_timestamp_ns(at_ns) AS at, {_of_body('kind', 'day', 'file', 'sha256')}"
+        " FROM events WHERE type = 'ReportMade'"
         " ORDER BY record DESC LIMIT 1000",
     ),
 }

@@ -1,7 +1,9 @@
 """The tables on the disk: fed in batches, each whole or not at all, and never asked for a write.
 
-DuckDB lets one process open a file. That process is this one; it reads the recorder's files and
-nothing waits for it. Whatever happens to the store, it can be made anew from the record.
+DuckDB lets one process write a file, or several read it. That process is this one; it reads the
+recorder's files and nothing waits for it. What somebody wants to know in SQL of his own is answered
+by another process, to which the file is lent for that time: what is recorded then is taken in
+after. Whatever happens to the store, it can be made anew from the record.
 """
 
 import contextlib
@@ -15,6 +17,10 @@ import duckdb
 import numpy as np
 
 from schemas.errors import StateError
+from schemas.reports import QueryAnswer, QueryRequest
+from services.recorder.queries.apart import Apart
+from services.recorder.queries.lending import Lending
+from services.recorder.queries.opening import FILE, Limits, connected, lock_down
 from services.recorder.queries.order_rows import Row
 from services.recorder.queries.rows import Rows
 from services.recorder.queries.tables import (
@@ -27,18 +33,8 @@ from services.recorder.queries.tables import (
 )
 from services.reports.orders import CLOSED_MAX
 
-FILE, FORM = "events.duckdb", 2
-"""The form is the tables' version: a store of another one is made anew."""
-
-SETTINGS = (
-    "SET enable_external_access = false",
-    "SET python_enable_replacements = false",
-    "SET allow_community_extensions = false",
-    "SET autoinstall_known_extensions = false",
-    "SET autoload_known_extensions = false",
-    "SET lock_configuration = true",
-)
-"""From here on nobody reads or writes another file, or undoes this."""
+FORM = 3
+"""The tables' version: a store of another one is made anew."""
 
 INT_BITS = 64
 _BEGINNINGS = tuple(
@@ -84,23 +80,28 @@ class Store:
             StateError: SLU-141 the folder cannot be written, or another process has it open.
         """
         self._folder, self._closed_max = folder, closed_orders_max
-        self._limits: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": f"{memory_mb}MiB",
-            "threads": threads,
-        }
-        self._lock = threading.Lock()
-        self._open()
+        self._limits = Limits(memory_mb, threads)
+        self._lock, self._lending = threading.Lock(), Lending()
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._is_closed = self._is_behind = False
+        self._apart = Apart(folder, self._limits)
+        self._create()
         if not self._is_ours():
-            self._connection.close()
+            self._let_go()
             remove(folder)
-            self._open()
+            self._create()
         self.rows = self._restored()
 
     @property
     def n(self) -> int:
-        """The last record that is in the tables."""
-        found = self._connection.execute("SELECT n FROM place").fetchone()
-        return 0 if found is None else int(found[0])
+        """The last record that is in the tables; `rows` goes on from there.
+
+        Raises:
+            StateError: SLU-141 the store does not answer.
+        """
+        if self._is_behind:
+            self._catch_up()
+        return self._place()
 
     def commit(self) -> None:
         """Take in what `rows` has folded since the last commit; it is durable when this returns.
@@ -109,6 +110,7 @@ class Store:
             StateError: SLU-141 the disk did not take it; nothing of it is in the tables.
         """
         taken, n = self.rows.take(), self.rows.n
+        self._is_behind = True  # until it is in; if it never is, until `n` can be read
         try:
             with self._transaction() as connection:
                 for table, rows in taken.items():
@@ -116,8 +118,10 @@ class Store:
                         self._insert(connection, table, rows)
                 connection.execute("UPDATE place SET n = ?", [n])
         except duckdb.Error as error:
-            self.rows = self._restored()
+            with contextlib.suppress(StateError):  # `n` tries again; the first is what is told
+                self._catch_up()
             raise self._failed(error) from error
+        self._is_behind = False
 
     def forget(self, last_n: int) -> None:
         """Remove what is of records up to `last_n`, which retention took away.
@@ -142,10 +146,36 @@ class Store:
             raise self._failed(error) from error
         self.rows.forget(sessions=[each[0] for each in sessions], counts=[each[0] for each in days])
 
-    def cursor(self) -> "duckdb.DuckDBPyConnection":
-        """Return a connection for one reader, to be closed by it."""
-        with self._lock:
-            return self._connection.cursor()
+    @contextlib.contextmanager
+    def cursor(self) -> Iterator["duckdb.DuckDBPyConnection"]:
+        """Yield a connection for one reader; waits while the file is lent.
+
+        Raises:
+            StateError: SLU-141 the file was closed, or cannot be opened again after it was lent.
+        """
+        with self._lending.used():
+            with self._lock:
+                cursor = self._opened().cursor()
+            with contextlib.closing(cursor):
+                yield cursor
+
+    def asked_apart(self, request: QueryRequest, wait_s: float) -> QueryAnswer:
+        """Return the answer of a process that has the file alone, and no longer than it may.
+
+        Raises:
+            StateError: SLU-141 the store was closed, or there is no such process.
+            TimeoutError: others use the file for longer than `wait_s`.
+        """
+        with self._lending.lent(wait_s):
+            if self._is_closed:
+                raise self._failed(duckdb.ConnectionException("it was closed"))
+            self._apart.begin()
+            self._let_go()
+            try:
+                return self._apart.ask(request)
+            finally:
+                with contextlib.suppress(StateError), self._lock:  # told to the next who uses it
+                    self._opened()
 
     def values(self, sql: str, *parameters: object) -> list[Row]:
         """Return the rows of a statement of our own.
@@ -154,33 +184,62 @@ class Store:
             StateError: SLU-141 the store does not answer.
         """
         try:
-            with contextlib.closing(self.cursor()) as cursor:
+            with self.cursor() as cursor:
                 return list(cursor.execute(sql, list(parameters)).fetchall())
         except duckdb.Error as error:
             raise self._failed(error) from error
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._connection.close()
+        """Let go of the file, once nobody has it apart."""
+        with self._lending.used(), self._lock:
+            self._is_closed = True
+            self._let_go()
+            self._apart.close()
 
-    def _open(self) -> None:
+    def _create(self) -> None:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._connection = duckdb.connect(str(self._folder / FILE), config=self._limits)
-            for each in (*map(create_sql, ALL), _PLACE, *SETTINGS):
-                self._connection.execute(each)
+            connection = self._opened()
+            for each in (*map(create_sql, ALL), _PLACE):
+                connection.execute(each)
         except (duckdb.Error, OSError) as error:
             raise self._failed(error) from error
 
+    def _opened(self) -> "duckdb.DuckDBPyConnection":
+        """Return the one connection, made anew where the file was lent."""
+        try:
+            if self._is_closed:
+                raise duckdb.ConnectionException("it was closed")
+            if self._connection is None:
+                connection = connected(self._folder, self._limits)
+                lock_down(connection)
+                self._connection = connection
+        except duckdb.Error as error:
+            raise self._failed(error) from error
+        return self._connection
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _catch_up(self) -> None:
+        self.rows = self._restored()
+        self._is_behind = False
+
+    def _place(self) -> int:
+        return sum(row[0] for row in self.values("SELECT n FROM place"))
+
     def _is_ours(self) -> bool:
-        found = self._connection.execute("SELECT form FROM place").fetchone()
-        if found is None:
-            self._connection.execute("INSERT INTO place VALUES (?, 0)", [FORM])
+        found = self.values("SELECT form FROM place")
+        if not found:
+            with self._transaction() as connection:
+                connection.execute("INSERT INTO place VALUES (?, 0)", [FORM])
             return True
-        return int(found[0]) == FORM
+        return int(found[0][0]) == FORM
 
     def _restored(self) -> Rows:
-        rows = Rows(self.n, self._closed_max)
+        rows = Rows(self._place(), self._closed_max)
         if rows.n:
             recent = f"SELECT execution_id FROM fills ORDER BY record DESC LIMIT {REPEATS_MAX}"
             sessions = self.values("SELECT * FROM sessions")
@@ -196,7 +255,7 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator["duckdb.DuckDBPyConnection"]:
-        with contextlib.closing(self.cursor()) as cursor:
+        with self.cursor() as cursor:
             cursor.execute("BEGIN TRANSACTION")
             try:
                 yield cursor
