@@ -238,7 +238,7 @@ class ControlGuard:
 
     def describe(self, now_ns: int) -> HealthReported:
         """Return the control part of this component's health."""
-        asked_ns = self.lease_until_ns - self._lease_ns
+        until_ns = self.lease_until_ns  # once: another thread changes it
         return HealthReported(
             at_ns=now_ns,
             service=self.component,
@@ -249,7 +249,9 @@ class ControlGuard:
             trading_state=self.trading_state(now_ns),
             epoch=self.epoch,
             halts=self.halts,
-            lease_age_ms=(now_ns - asked_ns) / NS_PER_MS if self.lease_until_ns else None,
+            lease_age_ms=(
+                (now_ns - until_ns + self._lease_ns) / NS_PER_MS if now_ns < until_ns else None
+            ),
         )
 
     def _on_epoch(self, event: EpochStarted, now_ns: int) -> Sequence[Event]:

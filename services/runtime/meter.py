@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from schemas.base import NS_PER_S, Event, OrderId
-from schemas.control import ControlAnswered
+from schemas.control import ControlAnswered, HaltRequested
 from schemas.executions import OrderAccepted, OrderRefused, OrderRejected, OrderSubmitted
 from schemas.health import AlertRaised
 from schemas.orders import Outcome, SignalDecided
+from schemas.restrictions import RestrictionRequested
 
 LATENCY_BOUNDS_S = (
     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005,
@@ -32,6 +33,9 @@ OTHER, VENUE = "other", "venue"
 """Codes of refusals: no field was named; the venue said no, in words of its own."""
 
 _FIELD = re.compile(r"[$.]*([A-Za-z_]\w*)")
+
+STAMPED_HERE: frozenset[type[Event]] = frozenset({HaltRequested, RestrictionRequested})
+"""What is made of any bytes as they arrive, with the time of that: how old they were is unknown."""
 
 STEPS_PER_SAMPLE = 16
 """One step in so many is timed: reading the clock at each would cost the market data dearly."""
@@ -62,8 +66,8 @@ class Meter:
 
     Attributes:
         ages: event type -> age of those taken in, from the time its maker stamped.
-        said: event type -> how many were handed to the bus.
-        alerts: (severity, code) -> how many were raised.
+        said: event type -> how many were handed to the server's socket.
+        alerts: (severity, code) -> how many were raised, whether anybody could be told or not.
         steps: time of one step in sixteen, from the core's being told to all being published.
         syncs: time of each write to the journal that waited for the disk.
         decisions: time of each decision on a signal.
@@ -91,15 +95,44 @@ class Meter:
         }
 
     def took_in(self, events: Sequence[Event], now_ns: int) -> None:
-        """Count the events of one message; all have one type, and were made at about one time."""
-        kind = type(events[0])
-        found = self.ages.get(kind)
-        if found is None:
-            found = self.ages[kind] = Latencies()
-        found.add(max(0, now_ns - events[0].at_ns), len(events))
+        """Count the events of one message, each under its own type and age."""
+        if len(events) > 1:
+            self._took_in_frame(events, now_ns)
+            return
+        event = events[0]
+        found = self.ages.get(type(event)) or self._born(type(event))
+        if found is not None:
+            found.add(max(0, now_ns - event.at_ns))
+
+    def _took_in_frame(self, events: Sequence[Event], now_ns: int) -> None:
+        """Count a frame; what stands together in it and is alike costs one look."""
+        kind, made_ns, times = type(events[0]), events[0].at_ns, 0
+        for event in events:
+            if event.at_ns == made_ns and type(event) is kind:
+                times += 1
+                continue
+            self._age(kind, now_ns - made_ns, times)
+            kind, made_ns, times = type(event), event.at_ns, 1
+        self._age(kind, now_ns - made_ns, times)
+
+    def _age(self, kind: type[Event], age_ns: int, times: int) -> None:
+        found = self.ages.get(kind) or self._born(kind)
+        if found is not None:
+            found.add(max(0, age_ns), times)
+
+    def _born(self, kind: type[Event]) -> Latencies | None:
+        """Return the new histogram of one type; None where no age is known."""
+        return None if kind in STAMPED_HERE else self.ages.setdefault(kind, Latencies())
+
+    def lost(self, events: Sequence[Event]) -> None:
+        """Look at the events of a frame that nobody could be sent: they happened all the same."""
+        looks = self._looks
+        for event in events:
+            if type(event) in looks:
+                looks[type(event)](event)
 
     def published(self, events: Sequence[Event]) -> None:
-        """Count the events of one frame."""
+        """Count the events of one frame that is on its way."""
         said, looks = self.said, self._looks
         for event in events:
             kind = type(event)

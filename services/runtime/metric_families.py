@@ -25,7 +25,8 @@ LEVELS: dict[str, str] = {
     "uptime_seconds": "Time since the process started",
     "queue_steps": "Steps that are read and wait to be told to the core",
     "unsent_bytes": "Bytes written for the bus and not read by it yet",
-    "lease_age_seconds": "Time since the lease in force was asked for; absent without one",
+    "lease_age_seconds": "Time since the lease in force was asked for; absent without one, and once"
+    " it lapsed",
     "epoch": "Epoch that the control guard of this process has accepted",
 }
 """Gauges: name -> help."""
@@ -51,7 +52,7 @@ def process_families(
     for name, level in levels.items():
         yield GaugeMetricFamily(PREFIX + name, LEVELS[name], value=level)
     said = CounterMetricFamily(
-        PREFIX + "events_published", "Events handed to the bus", labels=["event"]
+        PREFIX + "events_published", "Events handed to the bus's socket", labels=["event"]
     )
     for kind, count in meter.said.copy().items():
         said.add_metric([kind.__name__], count)

@@ -4,13 +4,13 @@ What is not known is left out, and never shown as 0: an alert rule asks for its 
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from schemas.base import NS_PER_S, Event
+from schemas.base import NS_PER_S, Event, SessionId
 from schemas.control import BreakerState, TradingState
 from schemas.executions import BookReported, PositionView
 from schemas.health import (
@@ -25,7 +25,7 @@ from schemas.health import (
     SupervisorReported,
 )
 from schemas.measures import SessionMeasure, Share
-from schemas.sessions import SessionView
+from schemas.sessions import SessionState, SessionView
 from services.runtime.metric_families import PREFIX
 
 if TYPE_CHECKING:
@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile(r"-?[\d,]+(\.\d+)?")
 PAST_EVERY_LEVEL, UNKNOWN = "past every level", "unknown"
+TOTAL = "total"
+"""Beside the kinds in a feed's counts; as one more kind it would make every sum double."""
+
+OVER = (SessionState.STOPPED, SessionState.COMPLETED, SessionState.FAILED)
+ENDED_SHOWN_NS = 24 * 3_600 * NS_PER_S
+"""How long a session that is over has series of its own; else they would only ever become more."""
 
 Number = float | Decimal | int | None
 Values = Mapping[tuple[str, ...], Number]
@@ -184,9 +190,9 @@ def _sessions(report: SessionsReported) -> Iterator["Metric"]:
     for each in report.sessions:
         states[(str(each.state),)] = states.get((str(each.state),), 0) + 1
     yield from _gauge("sessions", "Sessions, by state", ("state",), dict(states))
-    labels = ("session", "strategy")
+    labels, old = ("session", "strategy"), _long_over(report)
     views: dict[tuple[str, ...], SessionView] = {
-        (each.session, each.strategy): each for each in report.sessions
+        (each.session, each.strategy): each for each in report.sessions if each.session not in old
     }
     yield from _count(
         "session_signals", "Signals raised", labels, {k: v.signal_count for k, v in views.items()}
@@ -200,12 +206,28 @@ def _sessions(report: SessionsReported) -> Iterator["Metric"]:
         labels,
         {k: v.open_order_count for k, v in views.items()},
     )
-    yield from _measures(report.measures)
+    yield from _measures([each for each in report.measures if each.session not in old])
     for by, label in (("strategy", "strategy"), ("symbol", "instrument")):
         yield from _attribution(label, report.attribution.get(by, {}))
 
 
-def _measures(measures: tuple[SessionMeasure, ...]) -> Iterator["Metric"]:
+def _long_over(report: SessionsReported) -> set[SessionId]:
+    """Return the sessions that ended a day ago or earlier; one that never was looked at, at once.
+
+    A session is looked at while it lives, so that the last look was at its end.
+    """
+    since_ns = report.at_ns - ENDED_SHOWN_NS
+    looked_ns = {each.session: each.heartbeat_ns or 0 for each in report.measures}
+    old = {
+        each.session
+        for each in report.sessions
+        if each.state in OVER and looked_ns.get(each.session, each.started_ns) <= since_ns
+    }
+    finals = (each for each in report.measures if each.is_final)
+    return old | {each.session for each in finals if looked_ns[each.session] <= since_ns}
+
+
+def _measures(measures: Sequence[SessionMeasure]) -> Iterator["Metric"]:
     """Return how each session does; the share class is a label, so that a sum can keep it apart."""
     labels = ("session", "strategy", "share_class")
     by_key: dict[tuple[str, ...], SessionMeasure] = {
@@ -288,23 +310,28 @@ def _feed(report: FeedReported) -> Iterator["Metric"]:
         "feed_events",
         "Market events, by kind",
         ("kind",),
-        {(kind,): count for kind, count in report.counts.items()},
+        {(kind,): count for kind, count in report.counts.items() if kind != TOTAL},
     )
+    has_heard = any(report.counts.values()) or report.stale
     yield from _gauge(
         "feed_stale_instruments",
-        "Instruments without news for longer than their limit",
+        "Instruments without news for longer than their limit; absent before the first news",
         (),
-        {(): len(report.stale)},
+        {(): len(report.stale) if has_heard else None},
     )
     yield from _gauge("feed_ended", "1 once a recording is at its end", (), {(): report.is_ended})
 
 
 def _recorder(report: RecorderReported) -> Iterator["Metric"]:
     yield from _count("records", "Messages in the chain", (), {(): report.recorded_count})
-    told = "Messages stored on the bus and not yet on the recorder's own disk"
-    yield from _gauge("record_lag_messages", told, (), {(): report.lag_count})
-    told = "1 while the signed end of the record could not be told to a place outside"
-    yield from _gauge("anchoring_failed", told, (), {(): int(bool(report.anchoring_trouble))})
+    is_failing = bool(report.anchoring_trouble)
+    told = "Messages stored on the bus and not yet on the recorder's own disk; absent if not known"
+    yield from _gauge("record_lag_messages", told, (), {(): _lag(report)})
+    told = "1 while the signed end of the record could not be told to a place outside; absent if"
+    is_told = is_failing or report.anchored_count
+    yield from _gauge(
+        "anchoring_failed", f"{told} not known", (), {(): is_failing if is_told else None}
+    )
     told = "Records up to the newest signed end that every place outside was told"
     yield from _gauge("anchored_records", told, (), {(): report.anchored_count})
     yield from _gauge("durable", "1 with the durable profile", (), {(): report.is_durable})
@@ -314,6 +341,11 @@ def _recorder(report: RecorderReported) -> Iterator["Metric"]:
         (),
         {(): report.last_recorded_ns / NS_PER_S if report.last_recorded_ns else None},
     )
+
+
+def _lag(report: RecorderReported) -> int | None:
+    """Return how far it is behind; a 0 of one that recorded nothing yet is no look at the bus."""
+    return report.lag_count if report.lag_count or report.last_recorded_ns else None
 
 
 def _supervisor(report: SupervisorReported) -> Iterator["Metric"]:

@@ -1,17 +1,19 @@
 """The Prometheus endpoint of one process, `http://HOST:PORT/metrics`, on a thread of its own.
 
 A scrape asks the event loop, once, for what only it may look at; the text is made off the loop. A
-loop that does not answer makes the scrape fail: a stuck service is down, not fine.
+loop that does not answer makes the scrape fail with 503: a stuck service is down, not fine.
 """
 
 import asyncio
 import contextlib
+import io
 import os
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from threading import Lock, Thread
-from typing import TYPE_CHECKING
+from threading import BoundedSemaphore, Lock, Thread
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,7 +25,8 @@ from services.runtime.metric_families import info_family, process_families
 from services.runtime.metric_reports import report_families
 
 if TYPE_CHECKING:
-    from wsgiref.simple_server import WSGIServer
+    from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from prometheus_client.metrics_core import Metric
 
@@ -32,6 +35,11 @@ TARGETS_FOLDER = Path("run") / "metrics"
 
 ANY_PORT = 0
 ANSWER_TIMEOUT_S = 2.0
+IDLE_TIMEOUT_S = 10.0
+"""How long a connection may say nothing before it is closed."""
+
+HANDLERS_MAX = 16
+"""Connections that are served at once; each has a thread, and one more is closed at once."""
 
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,15 +173,30 @@ class Endpoint:
         registry = prometheus_client.CollectorRegistry()
         prometheus_client.ProcessCollector(registry=registry)
         registry.register(self)
+        app = self._answering(prometheus_client.make_wsgi_app(registry))
         host, wanted = self._config.host, self._config.ports.get(self._service, ANY_PORT)
         for port in (wanted, ANY_PORT):
             try:
-                server, _ = prometheus_client.start_http_server(port, host, registry=registry)
+                server = _server(host, port, app)
             except OSError as error:
                 found = error.strerror or str(error)
             else:
+                Thread(target=server.serve_forever, daemon=True).start()
                 return server
         raise UserError("SLU-100", path="metrics.host", found=f"{host}: {found}", wanted=_WANTED)
+
+    def _answering(self, app: "WSGIApplication") -> "WSGIApplication":
+        """Return `app`, which says in one line of the log and with 503 what it could not do."""
+
+        def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+            try:
+                return app(environ, start)
+            except Exception as error:  # whatever a report or the loop raised: the scrape fails
+                self._note(f"a scrape failed: {error!r}")
+                start("503 Service Unavailable", [("Content-Type", "text/plain")])
+                return [b"this process does not answer\n"]
+
+        return answer
 
     def _announce(self) -> None:
         """Write where we listen; a folder that cannot be written costs no more than that."""
@@ -191,6 +214,62 @@ class Endpoint:
 
 
 _WANTED = "an address of this machine"
+
+
+def _server(host: str, port: int, app: "WSGIApplication") -> "WSGIServer":
+    """Return a web server that listens, and serves `HANDLERS_MAX` connections at once.
+
+    Raises:
+        OSError: the port is taken, or the host is no address of this machine.
+    """
+    from socketserver import ThreadingMixIn
+    from wsgiref.simple_server import WSGIServer
+
+    slots = BoundedSemaphore(HANDLERS_MAX)
+
+    class Server(ThreadingMixIn, WSGIServer):
+        daemon_threads = True
+        address_family = socket.getaddrinfo(host, port, flags=socket.AI_PASSIVE)[0][0]
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            if not slots.acquire(blocking=False):
+                self.shutdown_request(request)
+                return
+            try:
+                super().process_request(request, client_address)
+            except RuntimeError:  # no thread is to be had
+                slots.release()
+                raise
+
+        def process_request_thread(self, request: Any, client_address: Any) -> None:
+            try:
+                super().process_request_thread(request, client_address)
+            finally:
+                slots.release()
+
+        def handle_error(self, *_: object) -> None:
+            """Say nothing of a client that was silent too long, or has gone."""
+
+    server = Server((host, port), _handler())
+    server.set_app(app)
+    return server
+
+
+def _handler() -> "type[WSGIRequestHandler]":
+    """Return what serves one connection; made here, as a start has no time for the library."""
+    from wsgiref.simple_server import WSGIRequestHandler
+
+    class Handler(WSGIRequestHandler):
+        timeout = IDLE_TIMEOUT_S
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing of a scrape: there is one every few seconds."""
+
+        def get_stderr(self) -> io.StringIO:
+            """Return where the library tells of a client that does not read: nobody asks."""
+            return io.StringIO()
+
+    return Handler
 
 
 def _tell(
