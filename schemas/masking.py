@@ -15,6 +15,36 @@ _SECRET_FORM = re.compile(
 )
 
 
+_SECRETS_IN_TEXT = tuple(
+    re.compile(form, re.IGNORECASE | re.VERBOSE)
+    for form in (
+        # A password in an address may hold / and @: it ends at the last @, also where an error has
+        # masked it up to the first. After HOST:PORT of a page there may be an @ that ends none.
+        r"""(://) (?: (?<!http://)(?<!https://) [^\s"/?#:@]*: | [^\s"/?#:@]*: (?!\d{1,5}[/?#])
+                | [*]{3}@ ) (?:(?!://)[^\s"])* (?=@)""",
+        # password=..., and "password": "..." of a mapping that was printed; to the closing quote.
+        r"""( (?: password | passwd | passphrase | api[_-]?key
+                | (?:auth|access|refresh|bearer)[_-]?token | (?<![\w-])token )
+              (?: (?:=(?!=)|[ ]=[ ])(?:\\?["'])? | \\?["'][ ]?:[ ]?\\?["'] ) )
+            (?: (?<=") [^"]+ | (?<=') [^']+ | (?<!["']) [^\s&"']* [^\s&"'.,;:)\]}] )""",
+        r"""( authorization \\?["']? [ ]?[:=][ ]? (?:\\?["'])?
+              (?:basic|bearer|digest|negotiate|token) [ ]+ ) [^\s"',]+""",
+        # Who knows the path of a webhook may write there.
+        r"""( (?: hooks\.slack\.com/(?:services|triggers|workflows)
+                | discord(?:app)?\.com/api/(?:v\d+/)?webhooks
+                | \.webhook\.office\.com/webhookb2 ) / ) [\w/@-]+""",
+    )
+)
+"""Each with what stays as its first group."""
+
+_MAY_BE_SECRET = re.compile(r"[=:/]|\S{17}|Bearer |PRIVATE KEY")
+"""What no secret is without: numbers, names and most ids of an event are passed over quickly."""
+
+
 def masked(text: str) -> str:
-    """Return the text with everything that has the form of a secret masked."""
+    """Return the text with every secret masked that shows by its form, or by what names it."""
+    if _MAY_BE_SECRET.search(text) is None:
+        return text
+    for form in _SECRETS_IN_TEXT:
+        text = form.sub(rf"\g<1>{MASK}", text)
     return _SECRET_FORM.sub(MASK, text)

@@ -1,7 +1,8 @@
 """Lines of every log of a system, in one form and in the order of time.
 
 Three forms come in: our own logs, nats-server's, and the recorder's events by component. A line
-that is none of them is shown as it is, at the time of the line before it: nothing is left out.
+that is none of them is shown as it is, at the time of the line before it: nothing is left out. It
+is an error, for nobody logs so on purpose: an interpreter or a runtime does that breaks down.
 """
 
 import datetime
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from schemas.base import NS_PER_S
 from schemas.errors import UserError
@@ -19,6 +21,8 @@ from schemas.errors import UserError
 LEVELS = ("debug", "info", "warning", "error", "critical")
 EVENT = "event"
 """The level of what happened on the bus: neither good nor bad."""
+
+ERROR = "error"
 
 _NATS = re.compile(rb"\[\d+\] (\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d+) \[(\w+)\] (.*)")
 _NATS_LEVELS = {"INF": "info", "DBG": "debug", "TRC": "debug", "WRN": "warning", "ERR": "error"}
@@ -44,6 +48,13 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
     raw: bytes = b""
     """As it was read; what is searched."""
 
+    is_timed: bool = True
+    """Whether it says its time itself."""
+
+    latest_ns: int = 0
+    """When it was written at the latest, where it does not say: hours may be between it and the
+    line before."""
+
 
 def files_of(data_dir: Path, logs_dir: str, *, with_events: bool) -> list[Path]:
     """Return every file there is to read: older ones first."""
@@ -54,14 +65,36 @@ def files_of(data_dir: Path, logs_dir: str, *, with_events: bool) -> list[Path]:
 
 
 def read_lines(path: Path, start: int = 0) -> Iterator[LogLine]:
-    """Return the lines of one file from byte `start` on, as they stand."""
-    at_ns = 0
+    """Return the lines of one file from byte `start` on, as they stand.
+
+    What says no time belongs to the line before it: what follows an error is one too. The first
+    ones have none before them, and get the time of the next that says it.
+    """
+    service, offset, at_ns, latest_ns, is_broken = service_of(path), start, 0, 0, False
     with path.open("rb") as file:
         file.seek(start)
         for raw in file:
-            line = parsed(raw.rstrip(b"\n"), service=service_of(path), at_ns=at_ns)
-            at_ns = line.at_ns
+            offset += len(raw)
+            line = parsed(raw.rstrip(b"\n"), service=service, at_ns=at_ns)
+            if line.is_timed:
+                at_ns, latest_ns, is_broken = line.at_ns, 0, False
+            else:
+                latest_ns = latest_ns or _next_ns(path, offset)
+                at_ns, is_broken = at_ns or latest_ns, is_broken or line.level == ERROR
+                level = ERROR if is_broken else line.level
+                line = replace(line, at_ns=at_ns, latest_ns=latest_ns, level=level)
             yield line
+
+
+def _next_ns(path: Path, start: int) -> int:
+    """Return the first time that is said from byte `start` on; else when the file was written."""
+    with path.open("rb") as file:
+        file.seek(start)
+        for raw in file:
+            line = parsed(raw.rstrip(b"\n"), service="")
+            if line.is_timed:
+                return line.at_ns
+    return path.stat().st_mtime_ns
 
 
 def merged(files: Iterable[Path]) -> Iterator[LogLine]:
@@ -85,7 +118,9 @@ def parsed(raw: bytes, *, service: str, at_ns: int = 0) -> LogLine:
         fields = _json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         text = raw.decode(errors="replace")
-        return LogLine(at_ns=at_ns, level="info", service=service, event=text, raw=raw)
+        return LogLine(
+            at_ns=at_ns, level=ERROR, service=service, event=text, raw=raw, is_timed=False
+        )
     return _of_ours(fields, raw, service, at_ns)
 
 
@@ -100,6 +135,7 @@ def _of_ours(fields: dict[str, Any], raw: bytes, service: str, at_ns: int) -> Lo
             event=str(fields["type"]),
             fields=rest,
             raw=raw,
+            is_timed=bool(fields.get("at_ns")),
         )
     when = fields.get("at")
     rest.pop("event", None)
@@ -110,6 +146,7 @@ def _of_ours(fields: dict[str, Any], raw: bytes, service: str, at_ns: int) -> Lo
         event=str(fields.get("event", "")),
         fields=rest,
         raw=raw,
+        is_timed=isinstance(when, str),
     )
 
 

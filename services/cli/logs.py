@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import re
 import sys
 import time
 from collections import deque
@@ -14,6 +15,7 @@ from cyclopts import Parameter
 
 from schemas.base import NS_PER_S
 from schemas.errors import UserError
+from schemas.masking import masked
 from services.cli.config_types import did_you_mean
 from services.cli.exits import Exit
 from services.cli.locate import Place, data_dir_of
@@ -30,11 +32,14 @@ from services.cli.log_lines import (
     service_of,
 )
 from services.cli.output import Output
+from services.runtime.log import masked_fields
 
 LATE_NS = 60 * NS_PER_S
 """How much later than it was made a line may say it was: by a clock that is ahead of the disk's."""
 
 LOOK_EVERY_S = 0.25
+BUS = "nats"
+OF_OTHERS = "the log of who started the bus, if not `sluice up`: `docker compose logs nats`"
 FIELD_CHARS_MAX = 160
 Wanted = Callable[[LogLine], bool]
 Identity = tuple[int, int]
@@ -46,7 +51,7 @@ def logs(
     ] = None,
     *,
     level: Annotated[
-        str, Parameter(help="The least that is shown of logs: debug ... critical.")
+        str, Parameter(help="The least that is shown: debug ... critical. Events are of info.")
     ] = "info",
     since: Annotated[str | None, Parameter(help="10m, 2h (ago), or a time; UTC.")] = None,
     until: Annotated[str | None, Parameter(help="As --since.")] = None,
@@ -126,6 +131,7 @@ def _chosen(files: list[Path], services: list[str] | None, data_dir: Path) -> li
     for name in services or ():
         if name not in known:
             wanted = did_you_mean(name, known) or ", ".join(known)
+            wanted = OF_OTHERS if name == BUS else wanted
             raise UserError("SLU-103", path="service", found=name, wanted=wanted)
     return _of_services(files, services)
 
@@ -150,20 +156,29 @@ def _filter(
     if level not in LEVELS:
         wanted = did_you_mean(level, list(LEVELS)) or ", ".join(LEVELS)
         raise UserError("SLU-103", path="--level", found=level, wanted=wanted)
-    levels = {EVENT, *LEVELS[LEVELS.index(level) :]}
+    levels = set(LEVELS[LEVELS.index(level) :])
+    if "info" in levels:
+        levels.add(EVENT)  # above it they would bury what is looked for; alerts have levels
     first_ns, last_ns = span_ns
     ids = related(files, order) if order else frozenset()
-    all_of = [each.encode() for each in (grep, session) if each]
+    text, name = (grep or "").encode(), _whole(session or "")
 
     def is_wanted(line: LogLine) -> bool:
         return (
             line.level in levels
-            and first_ns <= line.at_ns <= last_ns
+            and line.at_ns <= last_ns
+            and first_ns <= max(line.at_ns, line.latest_ns)
             and (not order or bool(ids & order_ids(line)))
-            and all(each in line.raw for each in all_of)
+            and text in line.raw
+            and (not session or name.search(line.raw) is not None)
         )
 
     return is_wanted
+
+
+def _whole(name: str) -> re.Pattern[bytes]:
+    """Return what finds the name, and not one that only begins or ends like it."""
+    return re.compile(rb"(?<![\w-])" + re.escape(name.encode()) + rb"(?![\w-])")
 
 
 def _identity(path: Path) -> Identity:
@@ -193,16 +208,16 @@ def _new(files: list[Path], seen: dict[Identity, int]) -> Iterator[LogLine]:
 
 
 def _print(output: Output, line: LogLine) -> None:
+    """Print a line without its secrets: an event has what a person typed, and a dump anything."""
+    event, shown = masked(line.event), masked_fields(line.fields)
     if output.is_json:
         document = {"at_ns": line.at_ns, "level": line.level, "service": line.service}
-        sys.stdout.write(
-            msgspec.json.encode({**document, "event": line.event, **line.fields}).decode() + "\n"
-        )
+        sys.stdout.write(msgspec.json.encode({**document, "event": event, **shown}).decode() + "\n")
         return
     at = datetime.datetime.fromtimestamp(line.at_ns / NS_PER_S, tz=datetime.UTC)
     when = at.strftime("%H:%M:%S.%f")[:-3]
-    fields = "  ".join(f"{name}={_short(value)}" for name, value in line.fields.items())
-    output.line(f"{when} {line.level:<8} {line.service:<10} {line.event}  {fields}".rstrip())
+    fields = "  ".join(f"{name}={_short(value)}" for name, value in shown.items())
+    output.line(f"{when} {line.level:<8} {line.service:<10} {event}  {fields}".rstrip())
 
 
 def _short(value: object) -> str:

@@ -12,6 +12,7 @@ from schemas.base import NS_PER_S
 from schemas.control import BreakerState
 from schemas.errors import FieldError, SluiceError
 from schemas.health import ArbiterReported
+from schemas.masking import masked
 from schemas.restrictions import Level, Restriction
 from schemas.sessions import SessionView
 
@@ -89,26 +90,31 @@ def banner_of(arbiter: ArbiterReported | None) -> str:
         newest = arbiter.locks[-1]
         return (
             f"LOCKED since {time_of(newest.at_ns)} by {newest.component}: {newest.code} "
-            f"{newest.reason} (lock {newest.number}). Next: sluice unlock, once looked into"
+            f"{typed(newest.reason)} (lock {newest.number}). Next: sluice unlock, once looked into"
         )
     if arbiter.breaker_state is not BreakerState.NORMAL:
         since = time_of(arbiter.halt_at_ns) if arbiter.halt_at_ns else "an unknown time"
         who = arbiter.halt_operator or "somebody"
-        why = arbiter.halt_reason or "no reason given"
+        why = typed(arbiter.halt_reason) or "no reason given"
         return (
             f"HALTED since {since} by {who}: {why} "
             f"(halt {arbiter.halts}, {arbiter.breaker_state}). Next: sluice reset"
         )
     if not arbiter.is_leasing:
-        return f"HALTED: {arbiter.detail or 'trading was not started'}. Next: sluice start"
+        return f"HALTED: {typed(arbiter.detail) or 'trading was not started'}. Next: sluice start"
     return "; ".join(restriction_text(each) for each in arbiter.restrictions)
 
 
 def restriction_text(each: Restriction) -> str:
     """Return a restriction in force as people read it."""
     what = "REDUCE ONLY" if each.level is Level.REDUCE else "HALTED"
-    who, why = each.operator or "somebody", each.reason or "no reason given"
+    who, why = each.operator or "somebody", typed(each.reason) or "no reason given"
     return f"{what} {each.scope} since {time_of(each.at_ns)} by {who}: {why} ({each.number})"
+
+
+def typed(text: str) -> str:
+    """Return what a person typed as it may be shown: only the record keeps a secret in it."""
+    return masked(text)
 
 
 def state_of(view: SessionView) -> str:
@@ -118,7 +124,7 @@ def state_of(view: SessionView) -> str:
 
 def detail_of(view: SessionView) -> str:
     """Return what there is to say of a session: what holds it first."""
-    return view.held or view.detail
+    return typed(view.held or view.detail)
 
 
 def error_text(error: SluiceError) -> str:

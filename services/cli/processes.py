@@ -13,6 +13,7 @@ from services.cli.config_types import did_you_mean
 from services.cli.exits import Exit
 from services.cli.locate import Place, data_dir_of
 from services.runtime.keys import SYNC_ALWAYS, SYNC_DEFAULT, ensure_keys, server_environment
+from services.runtime.log_file import LOG_COPY
 from services.runtime.store_key import ensure_store_key
 from services.runtime.supervisor_process import ProcessSpec
 from services.runtime.supervisor_server import ServerPlan, server_spec
@@ -69,7 +70,11 @@ def service(
     ] = None,
     place: Place | None = None,
 ) -> Exit:
-    """Run one service in the foreground, in place of this command."""
+    """Run one service in the foreground, in place of this command.
+
+    What it logs goes to standard error and, for `sluice logs`, into the data folder's log too; the
+    bus, which is not ours, says all on its own output only.
+    """
     data_dir = data_dir_of(place or Place())
     if name == BUS:
         _become_bus(data_dir)
@@ -82,7 +87,8 @@ def service(
         wanted = "the resolved configuration; `sluice up` and `sluice config write` make it"
         raise UserError("SLU-102", path=file, found="no such file", wanted=wanted)
     line = command(name, file)
-    os.execv(line[0], line)
+    copy = {LOG_COPY: str(data_dir / "log" / f"{name}.log")}
+    os.execve(line[0], line, {**os.environ, **copy})
 
 
 def _become_bus(data_dir: Path) -> None:

@@ -1,8 +1,9 @@
 """`sluice status`: the whole system on one page. What is not known says so."""
 
 import asyncio
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,7 +22,9 @@ from schemas.sessions import SessionView
 from services.cli.desk import Desk, at_desk, gather
 from services.cli.exits import Exit
 from services.cli.locate import Place
-from services.cli.output import UNKNOWN, Output, amount, detail_of, shown, state_of
+from services.cli.output import UNKNOWN, Output, amount, detail_of, shown, state_of, typed
+
+_Reasoned = TypeVar("_Reasoned", Restriction, Lock)
 
 ORDER_PATH = ("breaker", "gate", "executor")
 """Without an answer of these nothing can be said about trading."""
@@ -139,8 +142,8 @@ def status_of(answers: Answers) -> Status:
         breaker_state=str(arbiter.breaker_state) if arbiter else UNKNOWN,
         halts=arbiter.halts if arbiter else None,
         halt=_halt(arbiter),
-        restrictions=list(arbiter.restrictions) if arbiter else None,
-        locks=list(arbiter.locks) if arbiter else None,
+        restrictions=_shown(arbiter.restrictions) if arbiter else None,
+        locks=_shown(arbiter.locks) if arbiter else None,
         differences=len(book.differences) if book else None,
         epoch=arbiter.epoch if arbiter else None,
         equity=arbiter.equity if arbiter else None,
@@ -150,7 +153,7 @@ def status_of(answers: Answers) -> Status:
         open_orders=len(book.open_orders) if book else None,
         fills=book.fill_count if book else None,
         decisions=gate.decided_count if gate else None,
-        sessions=list(sessions.sessions) if sessions else None,
+        sessions=[_of_session(each) for each in sessions.sessions] if sessions else None,
         feed=_feed(feed),
         services=_services(answers),
         durable=recorder.is_durable if recorder else None,
@@ -171,10 +174,20 @@ def _halt(arbiter: ArbiterReported | None) -> dict[str, Any] | None:
         return None
     return {
         "number": arbiter.halts,
-        "reason": arbiter.halt_reason,
+        "reason": typed(arbiter.halt_reason),
         "operator": arbiter.halt_operator,
         "at_ns": arbiter.halt_at_ns,
     }
+
+
+def _shown(those: Sequence[_Reasoned]) -> list[_Reasoned]:
+    """Return them with their reasons as they may be shown."""
+    return [msgspec.structs.replace(each, reason=typed(each.reason)) for each in those]
+
+
+def _of_session(view: SessionView) -> SessionView:
+    """Return a session as it may be shown: a halt may hold it, with the reason that was typed."""
+    return msgspec.structs.replace(view, held=typed(view.held), detail=typed(view.detail))
 
 
 def _feed(feed: FeedReported | None) -> dict[str, Any] | None:
@@ -200,7 +213,7 @@ def _services(answers: Answers) -> dict[str, ServiceStatus]:
                 pid=view.pid or None,
                 uptime=view.uptime_s if view.pid else None,
                 restarts=view.restarts,
-                detail=view.detail,
+                detail=typed(view.detail),
             )
             for view in answers.supervisor.services
         }

@@ -1,13 +1,15 @@
 """The log: one JSON object a line on standard error, the same from every process.
 
 Every line has `at` (UTC), `level`, `event`, `service` and `boot_id`. Whatever looks like a secret,
-by its name or by its form, is masked before it is written.
+by its name or by its form, is masked before it is written; so is what else leaves a process as
+text that nobody chose word by word: an alert made of an exception, the last words of a process.
 """
 
 import logging
 import os
 import re
 from collections.abc import Callable, Mapping, MutableMapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -16,16 +18,17 @@ import structlog
 
 from schemas.errors import UserError
 from schemas.masking import MASK, masked
-from services.runtime.log_file import LOG_FILE, DailyFile
+from services.runtime.log_file import LOG_COPY, LOG_FILE, DailyFile, OwnFile
 
 LEVEL_VARIABLES = ("SLUICE_LOG_LEVEL", "BASIS_LOG_LEVEL")
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 Line = MutableMapping[str, Any]
 _SECRET_NAME = re.compile(
-    r"password|passwd|secret|seed|private_key|api_key|authorization|credential"
-    r"|(auth|access|refresh|bearer)_token",
+    r"password|passwd|passphrase|secret|seed|private_?key|api_?key|authorization|credential"
+    r"|(auth|access|refresh|bearer)_?token|^token$",
     re.IGNORECASE,
 )
+NAMES_MAX = 1_024
 
 
 def configure(service: str, boot_id: str) -> None:
@@ -35,14 +38,7 @@ def configure(service: str, boot_id: str) -> None:
         UserError: the level that the environment asks for is none.
     """
     structlog.configure(
-        processors=[
-            _naming(service, boot_id),
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-            structlog.processors.format_exc_info,
-            mask_secrets,
-            structlog.processors.JSONRenderer(serializer=_json),
-        ],
+        processors=_processors(service, boot_id),
         wrapper_class=structlog.make_filtering_bound_logger(_level_from(os.environ)),
         logger_factory=structlog.BytesLoggerFactory(cast(BinaryIO, _output())),
         cache_logger_on_first_use=False,
@@ -52,8 +48,9 @@ def configure(service: str, boot_id: str) -> None:
 
 def _output() -> DailyFile:
     """Return standard error, turned daily where it is a file; what we start does not inherit it."""
-    named = os.environ.pop(LOG_FILE, "")
-    return DailyFile(Path(named) if named else None)
+    named, copied = os.environ.pop(LOG_FILE, ""), os.environ.pop(LOG_COPY, "")
+    copy = OwnFile(Path(copied)) if copied else None
+    return DailyFile(Path(named) if named else None, copy)
 
 
 def logger() -> Any:
@@ -61,9 +58,34 @@ def logger() -> Any:
     return structlog.get_logger()
 
 
+def file_logger(service: str, boot_id: str, path: Path) -> Any:
+    """Return a logger into a file of its own, in the same form; standard error is a person's."""
+    return structlog.wrap_logger(
+        structlog.BytesLogger(cast(BinaryIO, OwnFile(path))),
+        processors=_processors(service, boot_id),
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS["INFO"]),
+    )
+
+
 def mask_secrets(_logger: object, _method: str, line: Line) -> Line:
     """Return the line with everything that looks like a secret masked, at any depth."""
-    return {name: _masked(name, value) for name, value in line.items()}
+    return masked_fields(line)
+
+
+def masked_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields with everything that looks like a secret masked, at any depth."""
+    return {name: _masked(name, value) for name, value in fields.items()}
+
+
+def _processors(service: str, boot_id: str) -> list[Callable[..., Any]]:
+    return [
+        _naming(service, boot_id),
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        structlog.processors.format_exc_info,
+        mask_secrets,
+        structlog.processors.JSONRenderer(serializer=_json),
+    ]
 
 
 def _naming(service: str, boot_id: str) -> Callable[[object, str, Line], Line]:
@@ -73,7 +95,7 @@ def _naming(service: str, boot_id: str) -> Callable[[object, str, Line], Line]:
 
 
 def _masked(name: str, value: object) -> object:
-    if _SECRET_NAME.search(name) and value not in (None, ""):
+    if _is_secret(name) and value not in (None, ""):
         return MASK
     if isinstance(value, Mapping):
         return {str(key): _masked(str(key), inner) for key, inner in value.items()}
@@ -82,6 +104,11 @@ def _masked(name: str, value: object) -> object:
     if isinstance(value, bool | int | float | None):
         return value
     return masked(str(value))
+
+
+@lru_cache(maxsize=NAMES_MAX)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
 
 
 def _json(line: object, **_options: object) -> bytes:

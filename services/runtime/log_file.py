@@ -25,6 +25,10 @@ from schemas.base import NS_PER_S
 LOG_FILE = "SLUICE_LOG_FILE"
 """Names the file that a process's standard output and error go to; set by who started it."""
 
+LOG_COPY = "SLUICE_LOG_COPY"
+"""Names a file that gets what is logged as well, where standard error goes to somebody else's log:
+that of a container, of systemd. What is written past the logger is there alone."""
+
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _MODE = 0o666  # less the umask, as of the file that the supervisor opened
 _OUTPUTS = (1, 2)
@@ -36,9 +40,15 @@ class DailyFile:
     Where it is none (a terminal, a pipe of whoever runs us), it is standard error as it is.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        """Begin with the day that it is; `path` is where standard error goes, None: not known."""
+    def __init__(self, path: Path | None, copy: "OwnFile | None" = None) -> None:
+        """Begin with the day that it is.
+
+        Args:
+            path: where standard error goes; None: not known.
+            copy: gets every line too.
+        """
         self._path = path if path is not None and _is_stderr(path) else None
+        self._copy = copy
         self._day = utc_day(time.time_ns())
 
     def write(self, line: bytes) -> int:
@@ -46,6 +56,8 @@ class DailyFile:
         today = utc_day(time.time_ns())
         if self._path is not None and today > self._day:
             self._turn(self._path, today)
+        if self._copy is not None:
+            self._copy.write(line)
         return sys.stderr.buffer.write(line)
 
     def flush(self) -> None:
@@ -62,6 +74,33 @@ class DailyFile:
                 os.dup2(file, output)
             os.close(file)
             self._day = today
+
+
+class OwnFile:
+    """A log that is not standard error; it turns by the same rule, and holds nobody up.
+
+    It is opened for each line, so whoever moves or removes it breaks nothing. A line that cannot be
+    written is left out, for a service must not end for lack of a copy.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, line: bytes) -> int:
+        """Write one line, into the file of its day; return how many bytes."""
+        with contextlib.suppress(OSError):  # it goes on in the old one while it cannot be renamed
+            put_aside_if_old(self._path, time.time_ns())
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(self._path, _WRITE, _MODE)
+            try:
+                os.write(file, line)
+            finally:
+                os.close(file)
+        return len(line)
+
+    def flush(self) -> None:
+        """Do nothing: a line is with the system once it is written."""
 
 
 def put_aside(path: Path, day: date) -> None:

@@ -7,6 +7,7 @@ from msgspec.structs import force_setattr
 from schemas.base import Event
 from schemas.errors import BusError, SluiceError
 from schemas.health import AlertRaised, Severity
+from schemas.masking import masked
 from schemas.subjects import subject_of
 from schemas.wire import encode, encode_frame
 from services.runtime.fastpath import BusConnection
@@ -67,9 +68,10 @@ class Outbox:
         now_ns: int,
         severity: Severity = Severity.CRITICAL,
     ) -> None:
-        """Tell people what only the runtime knows."""
+        """Tell people what only the runtime knows; a secret in it is masked, for it is kept."""
+        said = masked(message)
         alert = AlertRaised(
-            at_ns=now_ns, severity=severity, component=component, code=code, message=message
+            at_ns=now_ns, severity=severity, component=component, code=code, message=said
         )
         self.publish([alert])
 
@@ -97,14 +99,16 @@ class Outbox:
             force_setattr(event, "src", self._src)
             force_setattr(event, "seq", seq)
         self._seqs[subject] = seq
-        self.meter.published(events)
-        self._send(subject, encode_frame(events), len(events), is_more_coming)
+        is_sent = self._send(subject, encode_frame(events), len(events), is_more_coming)
+        self.meter.published(events) if is_sent else self.meter.lost(events)
 
-    def _send(self, subject: str, data: bytes, count: int, is_more_coming: bool) -> None:
+    def _send(self, subject: str, data: bytes, count: int, is_more_coming: bool) -> bool:
+        """Hand it to the socket, and return whether that could be done; count it either way."""
         try:
             self._connection.send(subject, data, is_more_coming=is_more_coming)
         except BusError as error:
             self.lost_count += count
             self.lost_why = error
-        else:
-            self.published_count += count
+            return False
+        self.published_count += count
+        return True

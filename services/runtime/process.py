@@ -12,6 +12,7 @@ from schemas.base import BootId, Event
 from schemas.control import HaltRequested
 from schemas.errors import BusError, SluiceError
 from schemas.health import AlertRaised, Severity
+from schemas.masking import masked
 from schemas.restrictions import RestrictionRequested
 from services.control import ControlGuard
 from services.core import Core
@@ -25,7 +26,7 @@ from services.runtime.journal import Journal
 from services.runtime.keys import load_seed
 from services.runtime.link import ControlLink
 from services.runtime.live import Live
-from services.runtime.log import logger
+from services.runtime.log import logger, masked_fields
 from services.runtime.metrics import Endpoint
 from services.runtime.outbound import Outbox
 from services.runtime.rights import check_rights, rights_needed
@@ -114,7 +115,7 @@ class Process:
 
     def _cry(self, connection: BusConnection, error: SluiceError) -> None:
         """Tell a person; and halt when the bus took a right: deaf or mute is a danger to all."""
-        name, text = self._name, str(error)
+        name, text = self._name, masked(str(error))
         said: list[Event] = [self._alert(Severity.CRITICAL, error.code, text, **error.fields)]
         if error.code == RIGHT_REFUSED:
             reason = text[:REASON_CHARS_MAX]
@@ -127,8 +128,8 @@ class Process:
             severity=severity,
             component=self._name,
             code=code,
-            message=message,
-            fields=fields,
+            message=masked(message),
+            fields=masked_fields(fields),
         )
 
     async def _serve(self, connection: BusConnection, service: Service) -> None:

@@ -19,13 +19,14 @@ from nats import errors as nats_errors
 
 from schemas.base import BootId, Event
 from schemas.errors import StateError, WireError
-from schemas.health import AlertRaised, HealthReported, SupervisorReported
+from schemas.health import AlertRaised, HealthReported, Severity, SupervisorReported
 from schemas.subjects import QUERY, SUBJECTS
 from schemas.wire import decode
 from services.runtime.clock import Clock
 from services.runtime.config import BusConfig, MetricsConfig
 from services.runtime.connect import connect
 from services.runtime.fastpath import BusConnection
+from services.runtime.log import file_logger
 from services.runtime.metrics import Endpoint, Sight
 from services.runtime.outbound import Outbox
 from services.runtime.requests import REPLY_PREFIX
@@ -64,6 +65,11 @@ class Plan:
         server = [] if self.server is None else [self.server]
         return [*server, *(spec for stage in self.stages for spec in stage)]
 
+    @property
+    def log_file(self) -> Path:
+        """Where the supervisor says what it does: beside the logs of its processes."""
+        return self.specs[0].log_file.with_name(f"{NAME}.log")
+
 
 class Supervisor:
     """Runs a plan: `start`, and `stop`; in between it minds the processes by itself.
@@ -84,6 +90,7 @@ class Supervisor:
     ) -> None:
         self._plan, self._note, self._on_pids, self._on_bus = plan, note, on_pids, on_bus
         self._clock, self._boot_id = Clock(), BootId(secrets.token_hex(4))
+        self._log = file_logger(NAME, self._boot_id, plan.log_file)
         self._started_s = time.monotonic()
         self.roster = Roster([spec.name for spec in plan.specs])
         self._keeper = Keeper(self.roster, self._clock, self._on_end, self._on_change)
@@ -101,6 +108,7 @@ class Supervisor:
             StateError: a process crashes again and again; names it, and its last words.
             BusError: the bus is not there, or does not let us in.
         """
+        self._log.info("starting", pid=os.getpid())
         if self._plan.server is not None:
             await self._start_stage([self._plan.server])
         connection = await self._join_bus()
@@ -108,15 +116,19 @@ class Supervisor:
             await self._on_bus(connection)
         for stage in self._plan.stages:
             await self._start_stage(stage)
+        self._log.info("started")
 
     async def stop(self) -> None:
         """End everything in reverse order; what does not end in time is killed."""
+        self._log.info("stopping")
         for spec in reversed(self._plan.specs):
             if spec is self._plan.server:
                 await self._leave_bus()
             await self._keeper.stop(spec.name)
+            self._log.info("process ended", process=spec.name, how=self._detail(spec.name))
         await self._leave_bus()
         self._keeper.close()
+        self._log.info("stopped")
 
     def report(self) -> SupervisorReported:
         """Return every process as it stands now."""
@@ -137,7 +149,7 @@ class Supervisor:
                     await self._changed.wait()
         except TimeoutError:
             for name in self._not_ready(stage):
-                self._note(f"{name} is not ready after {READY_TIMEOUT_S:g} s: {self._detail(name)}")
+                self._warn(f"{name} is not ready after {READY_TIMEOUT_S:g} s: {self._detail(name)}")
 
     def _not_ready(self, stage: Sequence[ProcessSpec]) -> list[str]:
         for spec in stage:
@@ -151,7 +163,13 @@ class Supervisor:
         [view] = [each for each in self.report().services if each.name == name]
         return f"{view.state} {view.detail}".strip()
 
+    def _warn(self, text: str) -> None:
+        self._log.warning(text)
+        self._note(text)
+
     def _on_end(self, spec: ProcessSpec, alert: AlertRaised) -> None:
+        say = self._log.critical if alert.severity is Severity.CRITICAL else self._log.warning
+        say(alert.message, process=spec.name, code=alert.code, **alert.fields)
         self._note(f"{alert.message}; its log is {spec.log_file}")
         self._publish(alert)
 
@@ -159,6 +177,8 @@ class Supervisor:
         self._changed.set()
         pids = self.roster.pids()
         if pids != self._pids:
+            for name, pid in pids.items() - self._pids.items():
+                self._log.info("process started", process=name, process_pid=pid)
             self._pids = pids
             self._on_pids(pids)
 
@@ -170,7 +190,7 @@ class Supervisor:
         self._beat = asyncio.create_task(self._beat_on(), name="health of the supervisor")
         plan = self._plan
         self._metrics = Endpoint(
-            NAME, plan.metrics, plan.data_dir, self._sight, self._outbox.meter, self._note
+            NAME, plan.metrics, plan.data_dir, self._sight, self._outbox.meter, self._warn
         )
         await self._metrics.open()
         return connection

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from schemas.masking import masked
 from services.runtime.log_file import LOG_FILE, put_aside, put_aside_if_old, utc_day
 from services.runtime.tether import PARENT_FD
 
@@ -105,14 +106,18 @@ async def turn_daily(
 
 
 def last_words(log_file: Path) -> str:
-    """Return the last thing a process said in its log, for a person; empty if nothing."""
+    """Return the last thing a process said in its log, for a person; empty if nothing.
+
+    What looks like a secret is masked: they go into an alert, and what wrote them may have been an
+    interpreter or a library that masks nothing.
+    """
     try:
         with log_file.open("rb") as log:
             log.seek(max(0, log_file.stat().st_size - TAIL_BYTES))
             lines = log.read().decode("utf-8", "replace").strip().splitlines()
     except OSError:
         return ""
-    return _plain(lines[-1].strip())[:WORDS_CHARS_MAX] if lines else ""
+    return masked(_plain(lines[-1].strip()))[:WORDS_CHARS_MAX] if lines else ""
 
 
 def _plain(line: str) -> str:

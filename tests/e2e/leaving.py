@@ -21,11 +21,19 @@ from tests.e2e.system import System
 MESSAGES_MAX = 3_000
 """Newest messages of a stream that are read, a count: market data is more than anybody reads."""
 
-COMMANDS = (
+SHOWING = (
+    ("status",),
     ("status", "--json"),
+    ("logs", "--lines", "0"),
+    ("logs", "--lines", "0", "--json"),
+    ("logs", "--lines", "0", "--no-events"),
+)
+"""What shows a person what people typed: without its secrets."""
+
+COMMANDS = (
+    *SHOWING,
     ("config", "show"),
     ("config", "show", "--json"),
-    ("logs", "--lines", "0", "--no-events"),
     ("doctor",),
     ("schema",),
     ("audit", "search", "--limit", "0"),

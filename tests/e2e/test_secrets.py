@@ -29,11 +29,9 @@ MARKER = "plant5d2e9b"
 """No secret: whoever searches must find it wherever a secret could be."""
 
 CANARY = "canary7f3a9c"
-PLANTED = {
-    "SMTP_PASSWORD": f"{CANARY}-smtp",
-    "TWILIO_AUTH_TOKEN": f"{CANARY}-twilio",
-    "ALERT_WEBHOOK_URL": f"https://user:{CANARY}-hook@hooks.example.com/x",
-}
+MAIL_PASSWORD = f"{CANARY}-mail"
+"""In a file that the reports service reads at its start: without it that does not start."""
+
 TYPED_SEED = "SUA" + "CANARY" + "B7" * 24
 """In the form of a seed, typed by a person as the reason of a halt; the record keeps their word."""
 
@@ -47,9 +45,18 @@ Places = dict[str, bytes]
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("secrets")
     found = System(folder)
-    found.environment |= PLANTED | {
+    password_file = folder / "mail.password"
+    password_file.touch(mode=0o600)
+    password_file.write_text(f"{MAIL_PASSWORD}\n")
+    found.environment |= {
         "USER": MARKER,
         "SLUICE_ACCOUNT__ID": MARKER,
+        "SLUICE_REPORTS__MAIL__HOST": "127.0.0.1",
+        "SLUICE_REPORTS__MAIL__PORT": str(free_ports()[0]),
+        "SLUICE_REPORTS__MAIL__USER": "reports",
+        "SLUICE_REPORTS__MAIL__PASSWORD_FILE": str(password_file),
+        "SLUICE_REPORTS__MAIL__SENDER": "reports@example.com",
+        "SLUICE_REPORTS__MAIL__TO": "kim@example.com",
         "XDG_STATE_HOME": str(folder / "state"),
     }
     try:
@@ -77,7 +84,7 @@ def places(system: System, tmp_path_factory: pytest.TempPathFactory) -> Places:
 
 
 def secrets_of(system: System) -> dict[str, bytes]:
-    """The private keys that this very system made, and what was planted."""
+    """What this very system read: the private keys that it made, and the password it was given."""
     keys = system.data_dir / "keys"
     found = {path.name: path.read_bytes().strip() for path in sorted(keys.glob("*.nk"))}
     assert {Path(name).stem for name in found} == set(USERS)
@@ -87,7 +94,8 @@ def secrets_of(system: System) -> dict[str, bytes]:
     [store_key] = (system.folder / "state" / "sluice" / "store-keys").iterdir()
     found["store key"] = store_key.read_bytes().strip()
     assert len(found["store key"]) == 65
-    return found | {"canary": CANARY.encode()}
+    found["mail password"] = MAIL_PASSWORD.encode()
+    return found
 
 
 def spilled(places: Places, secrets: dict[str, bytes]) -> list[str]:
@@ -121,12 +129,26 @@ def test_a_secret_that_is_spilled_is_found(system: System, places: Places) -> No
     assert spilled(places | carelessly, secrets) == [f"{name} in {name}" for name in secrets]
 
 
-def test_what_a_person_typed_is_kept_on_record_and_masked_in_every_log(places: Places) -> None:
+def test_the_planted_password_is_one_that_a_service_reads(system: System) -> None:
+    told = json.loads((system.data_dir / "run" / "config.json").read_text())
+    mail = told["reports"]["mail"]
+    assert Path(mail["password_file"]).read_text().strip() == MAIL_PASSWORD
+    assert system.status()["services"]["reports"]["state"] == "running"
+
+
+def test_what_a_person_typed_is_kept_as_it_was_said_and_masked_wherever_it_is_shown(
+    places: Places,
+) -> None:
     typed = TYPED_SEED.encode()
-    assert typed in places["folder record"]
-    assert typed in places["stream CONTROL"]
-    logs = [name for name in places if name == "folder log" or name.startswith("sluice logs")]
-    assert [name for name in [*logs, "metrics breaker"] if typed in places[name]] == []
+    for kept in ("folder record", "folder logs", "stream CONTROL"):
+        assert typed in places[kept], kept
+    for shown in leaving.SHOWING:
+        name = f"sluice {' '.join(shown)}"
+        assert typed not in places[name], name
+        if "--no-events" not in shown:
+            assert f"{MARKER} {MASK}".encode() in places[name], name
+    assert typed not in places["folder log"]
+    assert typed not in places["metrics breaker"]
 
 
 @pytest.mark.parametrize("command", [("doctor",), ("status",)])
@@ -139,6 +161,17 @@ def test_a_password_in_the_address_of_the_bus_is_never_shown(
     for address in (host, nobody_listens):
         done = system.run(*command, "--nats-url", f"nats://kim:{CANARY}-bus@{address}")
         assert done.stdout + done.stderr
+        assert CANARY not in done.stdout + done.stderr
+
+
+def test_a_password_in_the_address_of_the_repository_is_refused_and_not_shown(
+    system: System,
+) -> None:
+    for scheme in ("postgresql", "mysql"):
+        url = f"{scheme}://kim:{CANARY}-repository@127.0.0.1/sluice"
+        done = system.run("config", "check", "--set", f"repository.url={url}")
+        assert done.returncode == 2
+        assert "repository.url" in done.stderr
         assert CANARY not in done.stdout + done.stderr
 
 

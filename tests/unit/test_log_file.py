@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from schemas.base import NS_PER_S
-from services.runtime.log_file import LOG_FILE, put_aside, put_aside_if_old
+from services.runtime.log_file import LOG_COPY, LOG_FILE, OwnFile, put_aside, put_aside_if_old
 
 pytestmark = pytest.mark.req("O-03")
 
@@ -143,3 +143,52 @@ def test_at_a_start_a_file_of_an_earlier_day_is_put_aside_and_one_of_today_is_no
     put_aside_if_old(path, MIDNIGHT_NS)
     assert [each.name for each in tmp_path.iterdir()] == [OLD]
     assert datetime.fromtimestamp(MIDNIGHT_NS // NS_PER_S, UTC).date() == date(2023, 11, 15)
+
+
+def of_own(tmp_path: Path, program: str) -> list[bytes]:
+    """Run as in a container, whose log is somebody else's; return what that gets."""
+    done = subprocess.run(
+        [sys.executable, "-c", HEAD + program],
+        env={**os.environ, LOG_COPY: str(tmp_path / "log" / "gate.log")},
+        capture_output=True,
+        check=True,
+    )
+    return done.stderr.splitlines(keepends=True)
+
+
+def test_a_copy_has_every_line_that_standard_error_has(tmp_path: Path) -> None:
+    lines = of_own(tmp_path, "say('one'); say('two')")
+    assert len(lines) == 2
+    assert (tmp_path / "log" / "gate.log").read_bytes() == b"".join(lines)
+
+
+def test_a_copy_turns_daily_too(tmp_path: Path) -> None:
+    path = tmp_path / "log" / "gate.log"
+    path.parent.mkdir()
+    path.write_text("late\n")
+    os.utime(path, ns=(MIDNIGHT_NS - 1, MIDNIGHT_NS - 1))
+    of_own(tmp_path, "midnight(); say('early')")
+    assert {each.name: said(each) for each in path.parent.iterdir()} == {
+        OLD: ["late"],
+        "gate.log": ["early"],
+    }
+
+
+def test_what_a_process_starts_writes_no_copy(tmp_path: Path) -> None:
+    [line] = of_own(tmp_path, f"say(repr(os.environ.get('{LOG_COPY}')))")
+    assert b'"event":"None"' in line
+
+
+def test_where_no_copy_can_be_written_the_process_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("in the way")
+    [line] = of_own(tmp_path, "say('one')")
+    assert b'"event":"one"' in line
+
+
+def test_a_file_that_somebody_removed_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "supervisor.log"
+    file = OwnFile(path)
+    assert file.write(b"one\n") == 4
+    path.unlink()
+    file.write(b"two\n")
+    assert path.read_bytes() == b"two\n"

@@ -11,6 +11,7 @@ import pytest
 
 from schemas.base import NS_PER_S
 from schemas.errors import UserError
+from schemas.masking import MASK
 from services.cli import log_lines
 from services.cli.locate import Place
 from services.cli.log_lines import (
@@ -42,7 +43,9 @@ def data_dir(tmp_path: Path) -> Path:
     events = tmp_path / "logs" / "events"
     events.mkdir(parents=True)
     said = {"service": "gate", "level": "warning", "event": "slow", "at": "2023-11-14T22:13:21Z"}
-    (tmp_path / "log" / "gate.log").write_text(json.dumps(said) + "\nTraceback: what\n")
+    log = tmp_path / "log" / "gate.log"
+    log.write_text(json.dumps(said) + "\nTraceback: what\n")
+    os.utime(log, ns=(AT_NS + NS_PER_S, AT_NS + NS_PER_S))
     (tmp_path / "log" / "gate.log.1").write_text(
         json.dumps(said | {"event": "older", "level": "info", "at": "2023-11-14T22:13:19Z"}) + "\n"
     )
@@ -82,10 +85,60 @@ def test_a_line_that_is_in_no_form_is_shown_at_the_time_before_it(data_dir: Path
     ]
 
 
-def test_bytes_that_are_no_text_are_shown_as_well_as_they_can_be() -> None:
+def test_bytes_that_are_no_text_are_an_error_and_shown_as_well_as_they_can_be() -> None:
     assert parsed(b"\xff\xfe", service="feed", at_ns=7) == LogLine(
-        at_ns=7, level="info", service="feed", event="��", raw=b"\xff\xfe"
+        at_ns=7, level="error", service="feed", event="��", raw=b"\xff\xfe", is_timed=False
     )
+
+
+PANIC = """\
+[17] 2023/11/14 22:13:20.000000 [INF] Server is ready
+panic: runtime error: invalid memory address
+goroutine 1 [running]:
+{"main": "run"}
+[18] 2023/11/14 23:13:20.000000 [INF] Starting nats-server
+{"no": "time"}
+"""
+
+
+def test_a_panic_and_what_follows_it_are_errors_until_the_next_line_with_a_time(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "nats.log"
+    log.write_text(PANIC)
+    assert [each.level for each in read_lines(log)] == [
+        "info",
+        "error",
+        "error",
+        "error",
+        "info",
+        "info",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("since", "count"), [("2023-11-14T23:13:20", 3), ("2023-11-14T23:13:21", 0)]
+)
+def test_a_crash_after_hours_of_silence_is_found_by_when_it_may_have_been(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], since: str, count: int
+) -> None:
+    log = tmp_path / "log" / "nats.log"
+    log.parent.mkdir()
+    log.write_text(PANIC)
+    assert len(shown(capsys, tmp_path, level="error", since=since)) == count
+
+
+def test_a_traceback_that_begins_a_file_has_the_time_of_the_start_after_it(tmp_path: Path) -> None:
+    log = tmp_path / "gate.log"
+    log.write_text('Traceback\nImportError\n{"at": "2023-11-14T22:13:20Z", "event": "starting"}\n')
+    assert [each.at_ns for each in read_lines(log)] == [AT_NS] * 3
+
+
+def test_a_traceback_that_is_all_there_is_has_the_time_of_its_file(tmp_path: Path) -> None:
+    log = tmp_path / "gate.log"
+    log.write_text("Traceback\nImportError\n")
+    os.utime(log, ns=(AT_NS, AT_NS))
+    assert [each.at_ns for each in read_lines(log)] == [AT_NS] * 2
 
 
 def test_all_files_come_in_the_order_of_time_whoever_wrote_them(data_dir: Path) -> None:
@@ -123,15 +176,63 @@ def test_a_book_that_lists_an_order_is_not_about_it(data_dir: Path) -> None:
     assert order_ids(book) == set()
 
 
-def test_an_alert_has_its_own_level_and_events_pass_every_level(
+def test_an_alert_has_its_own_level_and_other_events_are_hidden_above_info(
     data_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = shown(capsys, data_dir, service=["gate"], level="critical")
-    assert found == [
-        "event gate SignalDecided",
-        "event gate OrderApproved",
+    assert shown(capsys, data_dir, service=["gate"], level="warning") == [
+        "warning gate slow",
+        "error gate Traceback:",
         "critical gate AlertRaised",
     ]
+    assert shown(capsys, data_dir, level="critical") == ["critical gate AlertRaised"]
+    assert len(shown(capsys, data_dir, level="debug")) == 10
+
+
+def test_an_error_is_not_cut_off_by_the_events_after_it(
+    data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = data_dir / "logs" / "events" / "feed_events.jsonl"
+    events.write_text("".join(event("FeedReported", 10 + n) + "\n" for n in range(300)))
+    since = "2023-11-14T22:13:21"
+    assert shown(capsys, data_dir, level="error", since=since) == [
+        "error gate Traceback:",
+        "critical gate AlertRaised",
+    ]
+
+
+def test_a_session_is_found_by_its_whole_name(
+    data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = data_dir / "logs" / "events" / "feed_events.jsonl"
+    names = ("ema_cross-1", "ema_cross-12", "my-ema_cross-1")
+    whole = [event("SessionChanged", n, session=name) for n, name in enumerate(names)]
+    scoped = [event("Restricted", 7, scope=f"session.{name}") for name in names]
+    events.write_text("".join(f"{line}\n" for line in whole + scoped))
+    assert shown(capsys, data_dir, session="ema_cross-1") == [
+        "event feed SessionChanged",
+        "event feed Restricted",
+    ]
+
+
+@pytest.mark.req("A-05")
+def test_a_secret_that_a_person_typed_is_masked_for_people_and_for_programs(
+    data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seed = "SUA" + "B7" * 27
+    events = data_dir / "logs" / "events" / "breaker_events.jsonl"
+    events.write_text(event("HaltRequested", 9, reason=f"{'x' * 120} {seed} token=hunter2") + "\n")
+    (data_dir / "log" / "feed.log").write_text(f"panic: password=hunter2 {seed}\n")
+    for as_json in (False, True):
+        logs(place=Place(data_dir=data_dir, as_json=as_json), lines=0)
+        said = capsys.readouterr().out
+        assert f"{'x' * 120} {MASK} token={MASK}" in said
+        assert f"panic: password={MASK} {MASK}" in said
+        assert [each for each in (seed[:20], "hunter2") if each in said] == []
+
+
+def test_the_log_of_a_bus_in_a_container_is_where_its_container_is(data_dir: Path) -> None:
+    with pytest.raises(UserError, match="docker compose logs nats"):
+        logs(["nats"], place=Place(data_dir=data_dir))
 
 
 def test_without_events_and_with_a_text_only_such_log_lines_are_left(
@@ -248,3 +349,21 @@ def test_following_meets_new_files_and_tells_nothing_twice_when_one_is_put_aside
         "info feed hello",
         "info gate later",
     ]
+
+
+def test_following_since_a_time_shows_a_line_without_one_that_begins_what_is_new(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = data_dir / "log" / "gate.log"
+
+    def crash() -> None:
+        with log.open("a") as file:
+            file.write("Traceback: again\n")
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    turns = iter([crash, stop])
+    monkeypatch.setattr(time, "sleep", lambda _s: next(turns)())
+    found = shown(capsys, data_dir, follow=True, events=False, grep="again", since="10m")
+    assert found == ["error gate Traceback:"]
