@@ -82,6 +82,7 @@ SLU-142 | recorder | CRITICAL | a stream does not go on where our record ends | 
 SLU-143 | recorder | LOW | what is stored is not durable | set `sync_interval: always`, see status
 SLU-144 | recorder | HIGH | a checkpoint is not outside the data folder | mend the place named
 SLU-145 | reports | MEDIUM | a report or the query store failed | `sluice audit rebuild`
+SLU-146 | recorder | MEDIUM | a clock may be wrong | set it, then restart the services
 SLU-147 | recorder | HIGH | the record does not verify | keep it; compare it with a backup
 SLU-148 | backup | HIGH | a backup cannot be used | see what is named; use another one
 SLU-149 | export | MEDIUM | an export could not be made | see the value named, or use --csv

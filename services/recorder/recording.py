@@ -4,17 +4,14 @@ import asyncio
 import contextlib
 import heapq
 import shutil
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from nats.errors import Error as NatsError
 
 from schemas.base import Event
-from schemas.errors import BusError, SluiceError, StateError
-from schemas.health import AlertRaised, Severity
-from schemas.isolation import PartFailed
+from schemas.errors import BusError, StateError
 from schemas.recording import (
     DurabilityRead,
     RecordingChanged,
@@ -28,17 +25,14 @@ from services.recorder.anchoring import Anchoring
 from services.recorder.chain import Message
 from services.recorder.checkpoints import RecordKey
 from services.recorder.config import RecorderConfig
-from services.recorder.core import SERVICE
 from services.recorder.events_log import EventsLog
 from services.recorder.journal import Journal, Place
-from services.recorder.policy import DAY_NS
 from services.recorder.profile import durability, recorded_streams, wanted_streams
 from services.recorder.pull import Pull
-from services.recorder.retention import enforce
-from services.recorder.retention_sessions import enforce_sessions
+from services.recorder.retiring import Retiring, failed
 from services.recorder.witness import Witness
 from services.repository.config import RepositoryConfig
-from services.runtime.ending import end
+from services.runtime.ending import end, to_its_end
 from services.runtime.fastpath import BusConnection
 from services.runtime.live import Post
 
@@ -78,7 +72,6 @@ class Recording:
         self._key = key
         self._repository = repository
         self._data_dir = data_dir
-        self._retire_at_ns = 0
         self._record_dir = data_dir / RECORD_FOLDER
         self._events_dir = data_dir / config.logs_dir / EVENTS_FOLDER
         self._monitor_urls = monitor_urls
@@ -89,6 +82,8 @@ class Recording:
     async def open(self, post: Post) -> None:
         """Begin; the streams are made as soon as the server lets us."""
         self._post = post
+        places = self._data_dir, self._events_dir, self._repository
+        self._retiring = Retiring(self._config, self._key, *places, self._clock, post)
         self._connection = await self._connect("recording")
         self._connection.on_link.append(self._on_link)
         self._task = asyncio.create_task(self._serve())
@@ -128,6 +123,7 @@ class Recording:
         """
         journal, events, witness = await asyncio.to_thread(self._open_files)
         self._witness = witness
+        self._retiring.begin(journal)
         self._anchoring = Anchoring(
             witness, self._post, self._clock, every_s=self._config.anchor_every_s
         )
@@ -249,12 +245,10 @@ class Recording:
                 look_at = loop.time() + LOOK_EVERY_S
                 await self._look(journal)
                 await self._check_room()
-                await _to_its_end(
-                    asyncio.to_thread(self._witness.look, journal.head, self._clock())
-                )
+                await to_its_end(asyncio.to_thread(self._witness.look, journal.head, self._clock()))
                 self._anchoring.turn()
                 self._tell_troubles(events)
-                await self._retire(journal)
+                await self._retiring.turn(journal)
 
     async def _commit(self, journal: Journal, events: EventsLog, messages: list[Message]) -> None:
         """Write and sync a group, in a thread: a halt must not wait for a disk.
@@ -279,29 +273,8 @@ class Recording:
             journal.note(journal.head.n)
             self._witness.look(journal.head, now_ns)
 
-        await _to_its_end(asyncio.to_thread(write))
+        await to_its_end(asyncio.to_thread(write))
         self._post(self._mark(journal))
-
-    async def _retire(self, journal: Journal) -> None:
-        """Once a day, and after each opening, remove what is older than its policy."""
-        now_ns = self._clock()
-        if now_ns >= self._retire_at_ns:
-            self._retire_at_ns = now_ns + DAY_NS
-            work = partial(
-                enforce,
-                journal,
-                self._key,
-                data_dir=self._data_dir,
-                events_dir=self._events_dir,
-                policy=self._config.retention,
-                now_ns=now_ns,
-            )
-            try:
-                await _to_its_end(asyncio.to_thread(work))
-                await _to_its_end(self._retire_sessions(journal, now_ns))
-            except SluiceError as error:  # recording goes on: too much is kept, and nothing is lost
-                why = f"what is older than its policy could not be removed: {error}"
-                self._post(_failed(error.code, why, now_ns))
 
     def _tell_troubles(self, events: EventsLog) -> None:
         """Alert when a file of the JSON Lines begins to fail, or the clock was set back."""
@@ -311,15 +284,10 @@ class Recording:
         }
         if back_s := self._witness.set_back_s:
             why = f"the clock stands {back_s} s before the newest checkpoint: was it set back?"
-            found["clock"] = ("SLU-144", why)
+            found["clock"] = ("SLU-146", why)
         for name in found.keys() - self._told:
-            self._post(_failed(*found[name], self._clock()))
+            self._post(failed(*found[name], self._clock()))
         self._told = frozenset(found)
-
-    async def _retire_sessions(self, journal: Journal, now_ns: int) -> None:
-        days = self._config.retention.sessions_days
-        place = self._repository, self._data_dir
-        await enforce_sessions(journal, *place, days=days, now_ns=now_ns)
 
     async def _look(self, journal: Journal) -> None:
         """See how far behind we are, whether a stream became shorter, and what room is left."""
@@ -367,14 +335,6 @@ class Recording:
         self._post(changed)
 
 
-def _failed(code: str, message: str, now_ns: int) -> PartFailed:
-    """Return what goes wrong beside the recording, which goes on."""
-    alert = AlertRaised(
-        at_ns=now_ns, severity=Severity.WARNING, component=SERVICE, code=code, message=message
-    )
-    return PartFailed(at_ns=now_ns, alert=alert)
-
-
 def _merged(held: list[list[Message]]) -> list[Message]:
     """Return the messages of all streams by the time of their storing, each stream's in order."""
     parts = [part for part in held if part]
@@ -387,13 +347,3 @@ async def _close_quietly(pull: Pull) -> None:
     """Stop listening; a connection that is gone has stopped by itself."""
     with contextlib.suppress(NatsError):
         await pull.close()
-
-
-async def _to_its_end(work: Coroutine[None, None, _T]) -> _T:
-    """Return what `work` returns; a cancelled waiter leaves only when a file is not in use."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise

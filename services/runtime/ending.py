@@ -1,9 +1,11 @@
 """End a task for certain."""
 
 import asyncio
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 AGAIN_S = 0.2
+_T = TypeVar("_T")
 
 
 async def end(task: "asyncio.Task[Any]") -> None:
@@ -20,3 +22,13 @@ async def end(task: "asyncio.Task[Any]") -> None:
         await asyncio.wait({task}, timeout=AGAIN_S)
     if not task.cancelled() and (error := task.exception()) is not None:
         raise error
+
+
+async def to_its_end(work: Coroutine[None, None, _T]) -> _T:
+    """Return what `work` returns; a cancelled waiter leaves only when a file is not in use."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

@@ -81,7 +81,7 @@ def test_a_clock_that_was_set_back_is_said(tmp_path: Path, server: GuardedServer
         return told
 
     [(code, severity, said)] = run(main())
-    assert (code, severity) == ("SLU-144", Severity.WARNING)
+    assert (code, severity) == ("SLU-146", Severity.WARNING)
     assert said.endswith("s before the newest checkpoint: was it set back?")
 
 
