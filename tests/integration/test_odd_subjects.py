@@ -1,5 +1,6 @@
 """Whatever bytes a halt's subject is made of: it is heard, stored and recorded, as any other."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from schemas.market import QuoteReceived
 from schemas.restrictions import ALL, Level
 from schemas.subjects import DEAD_LETTERS, HALT, START
 from schemas.wire import forbidden_by
+from services.runtime import fastpath
 from services.runtime.fastpath import BusConnection
 from tests.bus import Bare, Probe, ear, run, serving, silent
 from tests.integration.guarded import GuardedServer
@@ -63,6 +65,29 @@ def test_everybody_hears_a_halt_on_an_odd_subject_and_stays_connected(
         return found
 
     assert run(main()) == (TEXTS, [])
+
+
+def test_without_reading_any_bytes_one_such_halt_costs_its_hearers_the_connection(
+    server: GuardedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The safeguard removed: it is read as nats-py would."""
+    monkeypatch.setattr(fastpath, "_text", bytes.decode)
+
+    async def main() -> list[str]:
+        heard: list[str] = []
+        is_lost = asyncio.Event()
+        viewer, listener = await server.connect("viewer"), await server.connect("executor")
+        listener.on_link.append(lambda is_up, _: None if is_up else is_lost.set())
+        await listener.take(f"{HALT}.>", lambda subject, data, reply: heard.append(subject))
+        await listener.flush()
+        await say(viewer, b"\xff\xfe")
+        async with asyncio.timeout(10):
+            await is_lost.wait()
+        await listener.close()
+        await viewer.close()
+        return heard
+
+    assert run(main()) == []
 
 
 @pytest.mark.parametrize("token", ODD)
