@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from schemas.errors import StateError
 from services.recorder.chain import Message
 from services.recorder.checkpoints import Tombstone
 from services.recorder.reader import lines
@@ -32,7 +33,12 @@ def read_tombstones(folder: Path) -> list[Tombstone]:
 
     Raises:
         OSError: they cannot be read.
+        StateError: SLU-140, a line is none.
     """
     path = folder / TOMBSTONES
     decoder = msgspec.json.Decoder(Tombstone)
-    return [decoder.decode(line) for line in lines(path)] if path.exists() else []
+    try:
+        return [decoder.decode(line) for line in lines(path)] if path.exists() else []
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        wanted = "tombstones as they were signed: keep the file, and see `sluice audit verify`"
+        raise StateError("SLU-140", path=path, found=error, wanted=wanted) from error

@@ -7,7 +7,6 @@ and by which rule before anything is.
 """
 
 import itertools
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import msgspec
 from schemas.errors import StateError
 from schemas.reports import TermsDeclared
 from schemas.subjects import SUBJECTS
+from services.recorder.appending import append_line
 from services.recorder.chain import hash_of, read_line
 from services.recorder.checkpoints import RecordKey, Tombstone
 from services.recorder.config import Retention
@@ -146,10 +146,7 @@ def _bury(
             key=key.fingerprint,
         )
     )
-    with (journal.folder / TOMBSTONES).open("ab") as file:
-        file.write(msgspec.json.encode(tombstone) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    append_line(journal.folder / TOMBSTONES, msgspec.json.encode(tombstone) + b"\n")
     path.unlink()
     return removed
 

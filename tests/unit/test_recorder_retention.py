@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from schemas.errors import StateError
 from services.cli.__main__ import run
 from services.recorder import retention
 from services.recorder.audit import Verdict, verify_record
@@ -14,7 +15,7 @@ from services.recorder.chain import Message, read_line
 from services.recorder.config import RecorderConfig, Retention
 from services.recorder.journal import NOTE, Journal
 from services.recorder.key_file import PUBLIC, ensure_record_key, read_public_keys
-from services.recorder.own import TOMBSTONES
+from services.recorder.own import TOMBSTONES, read_tombstones
 from services.recorder.policy import DAY_NS, chain_days, rules
 from services.recorder.reader import lines, records, segments
 from services.recorder.retention import Removed, enforce
@@ -323,3 +324,23 @@ def test_the_command_shows_each_kind_and_says_which_is_kept_longer(
         "control is kept longer than asked for: it lies in one chain with orders, kept 100 days"
         in capsys.readouterr().out
     )
+
+
+def test_a_tombstone_that_a_full_disk_cut_off_is_gone_before_the_next_one(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, ["X"] * 20, POLICY)
+    kept.enforce(20)
+    path = tmp_path / "record" / TOMBSTONES
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:50])
+    kept.enforce(21)
+    assert path.read_bytes().startswith(whole)
+    goes_on = [each.first_n for each in read_tombstones(tmp_path / "record")]
+    assert goes_on == sorted(goes_on)
+    assert len(goes_on) > whole.count(b"\n")
+    assert kept.verdict().damage is None
+
+
+def test_a_line_that_is_no_tombstone_is_said_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / TOMBSTONES).write_bytes(b'{"first_n":1,{"first_n":1}\n')
+    with pytest.raises(StateError, match=r"SLU-140.*tombstones\.jsonl"):
+        read_tombstones(tmp_path)
