@@ -26,7 +26,7 @@ from services.cli.desk import at_desk
 from services.cli.exits import Exit
 from services.cli.locate import Place
 from services.cli.operators import operator_name
-from services.cli.output import Output, banner_of
+from services.cli.output import Output, banner_of, typed
 
 Pairs = Annotated[list[str] | None, Parameter(negative=(), help="NAME=VALUE, as often as needed.")]
 
@@ -168,7 +168,8 @@ async def _unlock(
         output.banner(arbiter)
         locks = arbiter.locks if arbiter else ()
         for each in locks:
-            output.line(f"  lock {each.number} by {each.component}: {each.code} {each.reason}")
+            why = typed(each.reason)
+            output.line(f"  lock {each.number} by {each.component}: {each.code} {why}")
         if not is_confirmed("Take these locks away?", is_sure, output):
             output.line("nothing was unlocked")
             return Exit.REFUSED
