@@ -8,6 +8,7 @@ import pytest
 from schemas import wire
 from schemas.base import Event
 from schemas.executions import OrderAccepted, OrderFilled
+from schemas.health import HealthReported
 from schemas.orders import OrderType, TimeInForce
 from schemas.repeats import FactRepeated, fact_in
 from schemas.streams import FILLS
@@ -31,6 +32,12 @@ async def executions_of(it: Floor) -> list[tuple[type[Event], str]]:
     """Return the executions that the stream has, and how each came there."""
     pairs = [(type(each), fact_in(each)) for each in await recorded(it)]
     return [(how, fact.order_id) for how, fact in pairs if isinstance(fact, OrderFilled)]
+
+
+def is_heard_since(it: Floor, since_ns: int) -> bool:
+    """Return whether the executor and this test have both found the new server."""
+    found = [each for each in it.of(HealthReported) if each.service == "executor"]
+    return any(each.is_ready and each.at_ns > since_ns for each in found)
 
 
 async def fill_without_a_bus(it: Floor, server: NatsServer) -> None:
@@ -64,11 +71,11 @@ def test_an_execution_without_a_bus_is_told_for_the_record(
             if dies:
                 it.kill("executor")
             again = NatsServer(nats_server.folder, "-p", nats_server.url.rpartition(":")[2])
+            since_ns = now()
             try:
                 if dies:
                     it.start("executor")
-                await it.until(lambda: it.bus.is_connected)
-                await it.ready("executor")
+                await it.until(lambda: is_heard_since(it, since_ns))
                 assert (await it.book()).fill_count == 1
                 assert await executions_of(it) == [(FactRepeated, "resting")]
             finally:
