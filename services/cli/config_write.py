@@ -12,6 +12,7 @@ import msgspec
 from cyclopts import Parameter
 
 from schemas.errors import UserError
+from schemas.users import USERS
 from services.cli.account_journals import switch_account
 from services.cli.backup_config import forget_restore, refuse_another
 from services.cli.backup_place import refuse_unfinished
@@ -23,7 +24,7 @@ from services.cli.private_files import write_private
 from services.cli.system import config_file, to_bytes
 from services.recorder.key_file import PRIVATE, ensure_record_key
 from services.runtime.config import BusConfig
-from services.runtime.keys import USERS, ensure_keys, seed_file
+from services.runtime.keys import ensure_keys, seed_file
 
 EVERYBODY = "viewer"
 """Whose key goes along with each service's own: its health check looks with it."""

@@ -5,24 +5,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from schemas.users import USERS
 from services.recorder.chain import Message, is_shallow
 
-SERVICES = frozenset(
-    {
-        "recorder",
-        "venue",
-        "feed",
-        "strategy",
-        "gate",
-        "executor",
-        "breaker",
-        "console",
-        "reports",
-        "supervisor",
-        "operator",
-        "viewer",
-    }
-)
+SERVICES = frozenset(USERS)
 """Who may have a file of its own: the users of the bus."""
 
 NOBODY = "operator"

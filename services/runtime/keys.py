@@ -12,22 +12,7 @@ from pathlib import Path
 import nkeys
 
 from schemas.errors import UserError
-
-USERS = (
-    "recorder",
-    "venue",
-    "feed",
-    "strategy",
-    "gate",
-    "executor",
-    "breaker",
-    "console",
-    "reports",
-    "supervisor",
-    "operator",
-    "viewer",
-)
-"""Every user of the bus; `ops/nats/server.conf` says what each may do."""
+from schemas.users import USERS
 
 SYNC_ALWAYS = "always"
 """The durable profile: JetStream acknowledges what is on the disk, and nothing sooner."""

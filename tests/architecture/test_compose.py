@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from schemas.users import USERS
 from services.cli.processes import BUS, MODULES, STAGES
-from services.runtime.keys import USERS
 from tests.conftest import ROOT
 
 FILE = ROOT / "compose.yaml"

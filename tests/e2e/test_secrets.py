@@ -17,9 +17,9 @@ import pytest
 
 from schemas.masking import MASK
 from schemas.streams import STREAMS
+from schemas.users import USERS
 from services.cli.config_sections import METERED
 from services.recorder.queries.exporting import KINDS
-from services.runtime.keys import USERS
 from tests.e2e import leaving
 from tests.e2e.system import System, free_ports
 

@@ -30,6 +30,7 @@ from schemas.subjects import (
     STOP,
     UNLOCK,
 )
+from schemas.users import USERS
 from services.control import ControlGuard
 from services.executor.core import ExecutorCore
 from services.executor.venues.matching import VenueCore
@@ -40,7 +41,7 @@ from services.recorder.queries.core import ReportsCore
 from services.runtime.config import BusConfig
 from services.runtime.connect import connect
 from services.runtime.fastpath import BusConnection
-from services.runtime.keys import SYNC_ALWAYS, USERS, ensure_keys, server_environment
+from services.runtime.keys import SYNC_ALWAYS, ensure_keys, server_environment
 from services.runtime.rights import Rights, check_rights, rights_needed
 from services.strategy.config import StrategyConfig
 from services.strategy.core import StrategyCore

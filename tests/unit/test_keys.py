@@ -7,10 +7,10 @@ import nkeys
 import pytest
 
 from schemas.errors import UserError
+from schemas.users import USERS
 from services.runtime.keys import (
     NO_STORE_KEY,
     SYNC_ALWAYS,
-    USERS,
     ensure_keys,
     load_seed,
     public_key,

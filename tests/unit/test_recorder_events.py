@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from schemas.errors import StateError
+from schemas.users import USERS
 from services.recorder.chain import Message
 from services.recorder.events import SERVICES, EventLine, event_lines
 from services.recorder.events_log import EventsLog
-from services.runtime.keys import USERS
 
 pytestmark = pytest.mark.req("R-02")
 DAY_NS = 86_400 * 10**9
