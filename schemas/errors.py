@@ -98,6 +98,7 @@ SLU-158 | control | CRITICAL | everything is locked | look into its reason; then
 SLU-160 | supervisor | CRITICAL | a service crashes again and again | see its log under var/log
 SLU-162 | supervisor | HIGH | a service ended and is started again | if it repeats: see var/log
 SLU-163 | supervisor | HIGH | a system runs on this data folder already | stop it, or use another
+SLU-170 | recorder | MEDIUM | events did not reach the record | search it for record.hole
 SLU-175 | gate | HIGH | a limit changed while running is left out | see the file; change it again
 SLU-161 | runtime | CRITICAL | a service ended itself: a rule that must hold did not | see its log
 SLU-180 | calendars | HIGH | a trading calendar does not reach that far | install a newer release

@@ -1,5 +1,7 @@
 """What the recorder's shell tells the recorder's core. Never on the bus."""
 
+import msgspec
+
 from schemas.base import Event
 
 
@@ -13,12 +15,26 @@ class RecordingMarked(Event, frozen=True, kw_only=True):
     """Hash of the newest of them."""
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """The newest event of one publisher on one subject that is in the journal."""
+
+    publisher: str
+    subject: str
+    seq: int
+
+
 class RecordingLagged(Event, frozen=True, kw_only=True):
     """How many messages the streams hold that are not in the journal yet."""
 
     lag_count: int
     behind: dict[str, int]
     """By stream that has any: number of the newest of its messages that is in the journal."""
+
+    newest: dict[str, int] = {}
+    """By stream: number of the newest message that it held."""
+
+    kept: tuple[Kept, ...] = ()
+    """The newest that is in the journal of what is said all the time."""
 
 
 class RecordingChanged(Event, frozen=True, kw_only=True):
@@ -54,3 +70,26 @@ class AnchoringRead(Event, frozen=True, kw_only=True):
 
     trouble: str = ""
     """What keeps a place from having it; empty if all have."""
+
+
+class Hole(msgspec.Struct, frozen=True, kw_only=True):
+    """Events of one publisher on one subject that are not in the record."""
+
+    publisher: str
+    """Its process, as `src` names it."""
+
+    subject: str
+    first_seq: int
+    """By the publisher's count: the first that is missing."""
+
+    last_seq: int
+    missing_count: int
+    """From the first to the last, but for those in between that are there."""
+
+
+class HolesFound(Event, frozen=True, kw_only=True):
+    """Events did not reach the record, as the counts say: payload of `record.hole` too."""
+
+    holes: tuple[Hole, ...]
+    unlisted_count: int = 0
+    """Events missing on subjects beyond those listed."""

@@ -229,6 +229,7 @@ INTERNAL: frozenset[type[Event]] = frozenset(
         recording.RecordingChanged,
         recording.RecordsMissed,
         recording.DurabilityRead,
+        recording.HolesFound,
         market.MarketRead,
         market.PlaybackMarked,
         market.PlaybackReleased,

@@ -112,6 +112,8 @@ class Rig:
         if isinstance(event, SignalRaised):
             in_auto(self.gate, event.session)
         said = tell(self.gate, event, self.now_ns)
+        if any(isinstance(each, OrderApproved) for each in said):  # it is counted in the same turn
+            said = [*said, *tell(self.gate, None, self.now_ns)]
         self.kept += [each for each in (event, *said) if type(each) in self.gate.keeps]
         return said
 

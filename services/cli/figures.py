@@ -13,7 +13,7 @@ from schemas.results import Figures
 from services.cli.config_types import did_you_mean
 from services.cli.exits import Exit
 from services.cli.locate import Place, data_dir_of
-from services.cli.output import UNKNOWN, Output, amount
+from services.cli.output import UNKNOWN, Output, amount, time_of
 from services.cli.progress import progress
 from services.cli.report import Account, Beginning, beginning_of, terms_of
 
@@ -43,9 +43,9 @@ def figures(
     terms = terms_of(data_dir, account)
     gone = beginning_of(data_dir)
     fold = _folded(data_dir, terms.account, is_headless=gone is not None)
-    output.data(document(fold) | {"begins": gone and gone._asdict()})
+    output.data(document(fold) | _left(fold) | {"begins": gone and gone._asdict()})
     output.line(f"account {terms.account}, amounts in {terms.currency}; from the record alone")
-    _show_gone(output, gone)
+    _show_gone(output, fold, gone)
     for part in ("book", "strategy", "session") if by is None else (by,):
         _show(output, fold, part)
     if by is None:
@@ -53,10 +53,26 @@ def figures(
     return Exit.OK
 
 
-def _show_gone(output: Output, gone: Beginning | None) -> None:
-    if gone is not None:
-        output.line(gone.words)
-        output.line("the book, and sessions that began before, are not known from what is left")
+def _left(fold: "FiguresFold") -> dict[str, Any]:
+    """Return what is known of a record whose beginning is gone; nothing of one that is whole."""
+    if not fold.is_headless:
+        return {}
+    opening = fold.opening
+    return {"opening": opening and msgspec.to_builtins(opening), "untold": fold.untold}
+
+
+def _show_gone(output: Output, fold: "FiguresFold", gone: Beginning | None) -> None:
+    if gone is None:
+        return
+    output.line(gone.words)
+    if fold.opening is None:
+        output.line("the book is not known: nowhere in what is left do executor and breaker agree")
+    else:
+        since, worth = time_of(fold.opening.at_ns), _money(fold.opening.equity)
+        output.line(f"the book is measured since {since}, when it was worth {worth}: the executor")
+        output.line("told it whole, and the breaker valued it the same")
+    output.line("sessions that began before are not known from what is left, nor strategies and")
+    output.line("attribution by them: " + (", ".join(fold.untold) or "none did anything since"))
 
 
 def document(fold: "FiguresFold") -> dict[str, Any]:
@@ -74,7 +90,7 @@ def document(fold: "FiguresFold") -> dict[str, Any]:
         "marks": fold.marks,
         "shares": {name: each.attribution(By.SYMBOL) for name, each in fold.sessions.items()},
         "positions": {name: views for name, views in holdings.items() if name},
-        "account_positions": None if fold.is_headless else holdings.get("", ()),
+        "account_positions": holdings.get("", ()) if fold.is_book_known else None,
         "days": days,
         "safety": fold.safety(),
         "equity": None if last is None or last.unmarked else last.equity,

@@ -17,6 +17,7 @@ from schemas.orders import (
     CancelApproved,
     CancelRequested,
     OrderApproved,
+    Reading,
     SignalDecided,
     SignalRaised,
 )
@@ -66,6 +67,9 @@ class GateCore:
 
     Approves only when every check of the table passes. A check that raises denies, and so does
     a limit that nobody has chosen: there is no way past the table.
+
+    An order that was approved leaves first and is counted then, at a deadline that is due at once:
+    before anything else is taken in, and before anybody reads what is remembered (ADR 25).
     """
 
     checks: tuple[Check, ...] = CHECKS
@@ -108,18 +112,20 @@ class GateCore:
         guard: ControlGuard,
     ) -> None:
         self.wake_at_ns: int | None = None
-        self.state = GateState(config, instruments)
-        families = self.state.families
+        self._state = GateState(config, instruments)
+        families = self._state.families
         self.hears |= frozenset().union(*(family.hears for family in families)) - SAID
         self.keeps |= frozenset().union(*(family.keeps for family in families))
         self._guard = guard
-        self._markets = self.state.markets
+        self._markets = self._state.markets
         self._alarms = Alarms()
-        self._preparation = Preparation(self.state, guard)
+        self._preparation = Preparation(self._state, guard)
+        self._unbooked: Sequence[Event] = NOTHING
+        self._unbooked_ns = 0
         self._halted_by = ""
         self._asks_overdue_at_ns = 0
         self._asks_at_ns: int | None = None
-        self._judge = Judge(self.checks, self.state)
+        self._judge = Judge(self.checks, self._state)
         self._answers: dict[type[Event], Callable[[Any, int], Sequence[Event]]] = {
             **dict.fromkeys(EXECUTIONS, self._on_execution),
             SignalRaised: self._on_signal,
@@ -131,12 +137,20 @@ class GateCore:
             LinkChanged: self._on_loss,
             LimitsAsked: self._on_limits,
         }
-        self._hearers = self.state.hearers
+        self._hearers = self._state.hearers
         self._quote_hearers = self._hearers.get(QuoteReceived, ())
         self._set_alarm()
 
+    @property
+    def state(self) -> GateState:
+        """All that is remembered, with every approval that was said."""
+        self._book()
+        return self._state
+
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
         """Take one event in; a signal is answered by its decision and, approved, its order."""
+        if self._unbooked:
+            self._book()
         if isinstance(event, QuoteReceived):  # by far the most
             market = self._markets.get(event.instrument)
             if market is not None:
@@ -147,26 +161,30 @@ class GateCore:
                 if due_ns is not None and (wake_ns is None or due_ns < wake_ns):
                     self.wake_at_ns = due_ns
             return NOTHING
-        self.state.unvalued.value()
+        self._state.unvalued.value()
         answer = self._answers.get(type(event))
         if answer is None:
-            self.state.apply(event, now_ns)
+            self._state.apply(event, now_ns)
             said = NOTHING
         else:
             said = answer(event, now_ns)
-        self._set_alarm()
+        if self._unbooked:
+            self.wake_at_ns = now_ns
+        else:
+            self._set_alarm()
         return said
 
     def wake(self, now_ns: int) -> Sequence[Event]:
-        """Ask for the executor's book again while exposure is not known; wake families."""
-        self.state.unvalued.value()
+        """Count what has left; ask for the executor's book while exposure is not known."""
+        self._book()
+        self._state.unvalued.value()
         said: list[Event] = []
         if self._asks_at_ns is not None and self._asks_at_ns <= now_ns:
             said += self._ask(now_ns)
-        for family in self.state.families:
+        for family in self._state.families:
             if family.wake_at_ns is not None and family.wake_at_ns <= now_ns:
                 for event in family.wake(now_ns):
-                    self.state.apply(event, now_ns, said_by=family)
+                    self._state.apply(event, now_ns, said_by=family)
                     said.append(event)
         self._set_alarm(now_ns + 1)
         return said
@@ -174,11 +192,17 @@ class GateCore:
     def _set_alarm(self, earliest_ns: int = 0) -> None:
         """Wake when the first of all deadlines comes, though not before `earliest_ns`."""
         first_ns = self._asks_at_ns
-        for family in self.state.families:
+        for family in self._state.families:
             due_ns = family.wake_at_ns
             if due_ns is not None and (first_ns is None or due_ns < first_ns):
                 first_ns = due_ns
         self.wake_at_ns = None if first_ns is None else max(first_ns, earliest_ns)
+
+    def _book(self) -> None:
+        """Count the approval that has left."""
+        unbooked, self._unbooked = self._unbooked, NOTHING
+        for fact in unbooked:
+            self._state.apply(fact, self._unbooked_ns)
 
     def restore(self, event: Event) -> None:
         """Fold one kept event in. What was missed meanwhile nobody knows: only a book helps.
@@ -187,20 +211,21 @@ class GateCore:
         """
         is_blindness = isinstance(event, InstrumentStatusChanged) and event.trading is _UNKNOWN
         if not is_blindness:
-            self.state.restore(event)
-        self.state.distrust(RESTARTED)
+            self._state.restore(event)
+        self._state.distrust(RESTARTED)
 
     def describe(self, now_ns: int) -> GateReported:
         """Return counts by rule, the worst case of each instrument, and the limits."""
-        self.state.unvalued.value()
-        limits = msgspec.to_builtins(self.state.dynamic.changes.config)
-        return report(self.state, limits, self._guard, now_ns)
+        self._book()
+        self._state.unvalued.value()
+        limits = msgspec.to_builtins(self._state.dynamic.changes.config)
+        return report(self._state, limits, self._guard, now_ns)
 
     def _on_signal(self, signal: SignalRaised, now_ns: int) -> Sequence[Event]:
         # Read before the guard is asked: an epoch that starts in between must not be the order's.
         epoch, gate_token = self._guard.epoch, self._guard.gate_token
         order_id = order_id_of(signal.account, signal.session, signal.signal_id, signal.leg)
-        state = self.state
+        state = self._state
         account = state.accounts.get(signal.account)
         restriction = (
             self._guard.restriction_on(signal.account, signal.session, signal.instrument)
@@ -216,14 +241,22 @@ class GateCore:
             said = approval(case, readings, epoch, gate_token)
         else:
             said = self._reduced(case, denial, epoch, gate_token)
+        self._unbooked, self._unbooked_ns = said, now_ns
         if denial is not None and not said:
-            said = denial.events(case, readings, epoch)
-            if denial.error is not None:
-                said += self._alarms.raised(denial, case)
-            elif denial.rule in MEASURES_EXPOSURE:
-                said += self._doubt_overdue(case.account, now_ns)
+            said = self._denied(denial, case, readings, epoch)
+        return said
+
+    def _denied(
+        self, denial: Denial, case: Case, readings: tuple[Reading, ...], epoch: int
+    ) -> list[Event]:
+        """Return why not, and count it; nothing leaves that could be waiting for it."""
+        said = denial.events(case, readings, epoch)
+        if denial.error is not None:
+            said += self._alarms.raised(denial, case)
+        elif denial.rule in MEASURES_EXPOSURE:
+            said += self._doubt_overdue(case.account, case.now_ns)
         for fact in said:
-            state.apply(fact, now_ns)
+            self._state.apply(fact, case.now_ns)
         return said
 
     def _reduced(self, case: Case, denial: Denial, epoch: int, gate_token: int) -> list[Event]:
@@ -265,7 +298,7 @@ class GateCore:
             order_id=event.order_id,
         )
         try:
-            self.state.apply(passed, now_ns)
+            self._state.apply(passed, now_ns)
         except Exception as error:  # counting it may fail; passing it on may not
             return [passed, uncounted(passed, error)]
         return [passed]
@@ -273,18 +306,18 @@ class GateCore:
     def _on_execution(self, event: ExecutionEvent, now_ns: int) -> Sequence[Event]:
         """Fold it in, unless another executor tells it than the one that the epoch names."""
         if not self._guard.is_stranger(event.src, now_ns):
-            self.state.apply(event, now_ns)
+            self._state.apply(event, now_ns)
         return NOTHING
 
     def _on_book(self, book: BookReported, now_ns: int) -> Sequence[Event]:
         if self._guard.is_stranger(book.src, now_ns):
             return NOTHING
         said: list[Event] = []
-        self.state.apply(book, now_ns)
-        account = self.state.accounts.get(book.account)
+        self._state.apply(book, now_ns)
+        account = self._state.accounts.get(book.account)
         if account is not None and account.needs(book):
             adopted = BookAdopted(at_ns=now_ns, book=book)
-            self.state.apply(adopted, now_ns)
+            self._state.apply(adopted, now_ns)
             said.append(adopted)
         elif account is not None:
             account.agree(book)
@@ -292,31 +325,31 @@ class GateCore:
         return said
 
     def _on_prepare(self, event: PrepareAsked, now_ns: int) -> Sequence[Event]:
-        self.state.apply(event, now_ns)
+        self._state.apply(event, now_ns)
         self._halted_by = ""  # who starts has seen the halt; a new one brings its own name
         return self._preparation.asked(event, now_ns)
 
     def _on_halt(self, event: HaltRequested, now_ns: int) -> Sequence[Event]:
         """Note who it was, for the denials to come. It is the guard that denies."""
-        self.state.apply(event, now_ns)
+        self._state.apply(event, now_ns)
         self._halted_by = f" by {event.operator or 'nobody named'}: {event.reason or 'no reason'}"
         return NOTHING
 
     def _on_limits(self, event: LimitsAsked, now_ns: int) -> Sequence[Event]:
         """Have an operator's change judged, and fold it in when it may be."""
-        said = self.state.dynamic.ask(event, now_ns)
+        said = self._state.dynamic.ask(event, now_ns)
         for fact in said:
-            self.state.apply(fact, now_ns)
+            self._state.apply(fact, now_ns)
         return said
 
     def _on_loss(self, event: GapSeen | LinkChanged, now_ns: int) -> Sequence[Event]:
-        self.state.apply(event, now_ns)
+        self._state.apply(event, now_ns)
         return self._ask(now_ns)
 
     def _ask(self, now_ns: int) -> Sequence[Event]:
         wanted = [
             BookWanted(at_ns=now_ns, account=account.id)
-            for account in self.state.accounts.values()
+            for account in self._state.accounts.values()
             if account.doubt
         ]
         self._asks_at_ns = now_ns + ASK_AGAIN_NS if wanted else None

@@ -1,12 +1,12 @@
 """Files of lines that are written on: a line is there whole or not at all."""
 
 import contextlib
-import errno
 import os
 from pathlib import Path
 
 from schemas.errors import StateError
 from services.recorder.reader import last_line
+from services.runtime.journal import write_all
 
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 WANTED = "room on the disk, and the right to write there"
@@ -37,20 +37,6 @@ def append_line(path: Path, line: bytes) -> None:
             os.close(descriptor)
     except OSError as error:
         raise unwritable(path, error) from error
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write all the bytes: a disk that is nearly full takes some of them, and says so nowhere.
-
-    Raises:
-        OSError: it did not take them all.
-    """
-    view = memoryview(data)
-    while view:
-        count = os.write(descriptor, view)
-        if not count:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        view = view[count:]
 
 
 def cut_torn(path: Path) -> int:

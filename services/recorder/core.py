@@ -9,6 +9,8 @@ from schemas.isolation import PartFailed
 from schemas.recording import (
     AnchoringRead,
     DurabilityRead,
+    Hole,
+    HolesFound,
     RecordingChanged,
     RecordingLagged,
     RecordingMarked,
@@ -16,12 +18,15 @@ from schemas.recording import (
 )
 from schemas.restrictions import LockRequested
 from services.core import NOTHING
+from services.recorder.continuity import BEATS, BEATS_STREAM, Heard
 
 SERVICE = "recorder"
 STALLED_NS = 5 * NS_PER_S
 """Without a word of the shell for so long, which speaks each second, recording has stalled."""
 
 STARTING = "the streams are being opened"
+HOLES_NAMED_MAX = 3
+"""In one alert; the record names them."""
 
 
 class RecorderCore:
@@ -39,7 +44,9 @@ class RecorderCore:
             RecordsMissed,
             DurabilityRead,
             AnchoringRead,
+            HolesFound,
             PartFailed,
+            *BEATS,
         }
     )
     keeps: frozenset[type[Event]] = frozenset()
@@ -54,6 +61,9 @@ class RecorderCore:
         self._stuck: dict[str, tuple[int, int]] = {}
         """By stream that is behind: how far it is recorded, and since when it is no further."""
 
+        self._heard = Heard()
+        self._is_unstored_told = False
+        self._missing_count = 0
         self._state = RecordingChanged(at_ns=0, is_recording=False, detail=STARTING)
         self._anchoring = AnchoringRead(at_ns=0, signed_count=0)
         self._anchored_count = 0
@@ -63,7 +73,8 @@ class RecorderCore:
         """Return why nothing is being recorded; empty while everything is.
 
         A disk that hangs ends nothing and says nothing: so silence of our own shell is trouble. So
-        is a shell that looks on while what is stored does not come to it.
+        is a shell that looks on while what is stored does not come to it, and a bus that stores no
+        more: it tells no publisher.
         """
         if not self._state.is_recording:
             return self._state.detail
@@ -76,7 +87,7 @@ class RecorderCore:
                 stuck_ms = (now_ns - since_ns) // NS_PER_MS
                 lag = f"{self._lag_count} messages are stored"
                 return f"{lag}, and none of {stream} was recorded for {stuck_ms} ms"
-        return ""
+        return self._heard.why_not_stored(now_ns)
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
         """Take in what the shell saw; alert when it is worse than it was."""
@@ -84,7 +95,7 @@ class RecorderCore:
             case RecordingMarked():
                 self._mark(event)
             case RecordingLagged():
-                self._lag(event)
+                return self._lag(event, now_ns)
             case HaltRequested():
                 return self._acknowledge(now_ns)
             case RecordingChanged():
@@ -95,8 +106,12 @@ class RecorderCore:
                 return self._judge(event, now_ns)
             case AnchoringRead():
                 return self._anchored(event, now_ns)
+            case HolesFound():
+                return self._find_holes(event, now_ns)
             case PartFailed(alert=alert):
                 return [alert]
+            case _ if type(event) in BEATS:
+                self._heard.hear(event, now_ns)
         return NOTHING
 
     def wake(self, now_ns: int) -> Sequence[Event]:
@@ -113,6 +128,8 @@ class RecorderCore:
         durability = self._durability
         word = "durable" if durability.is_durable else "NOT DURABLE"
         detail = f"{word}: {durability.detail}"
+        if self._missing_count:
+            detail += f"; {self._missing_count} events did not reach the record (SLU-170)"
         if self._anchoring.trouble:
             detail += f"; NOT ANCHORED: {self._anchoring.trouble}"
         return RecorderReported(
@@ -132,13 +149,27 @@ class RecorderCore:
             self._recorded_ns = marked.at_ns
         self._progress = marked
 
-    def _lag(self, lagged: RecordingLagged) -> None:
+    def _lag(self, lagged: RecordingLagged, now_ns: int) -> Sequence[Event]:
         """Note what does not move: that another stream is recorded is no help to this one."""
         self._lag_count = lagged.lag_count
         before, self._stuck = self._stuck, {}
         for stream, seq in lagged.behind.items():
             known_seq, since_ns = before.get(stream, (-1, 0))
             self._stuck[stream] = (seq, since_ns if seq == known_seq else lagged.at_ns)
+        return self._compare(lagged, now_ns)
+
+    def _compare(self, lagged: RecordingLagged, now_ns: int) -> Sequence[Event]:
+        """Compare what was heard with what was stored; alert when it begins to be missing."""
+        if (newest_seq := lagged.newest.get(BEATS_STREAM)) is not None:
+            recorded_seq = lagged.behind.get(BEATS_STREAM, newest_seq)
+            self._heard.look(
+                lagged.kept, newest_seq=newest_seq, recorded_seq=recorded_seq, at_ns=lagged.at_ns
+            )
+        why_not = self._heard.why_not_stored(now_ns)
+        was_told, self._is_unstored_told = self._is_unstored_told, bool(why_not)
+        if not why_not or was_told:
+            return NOTHING
+        return [_alert(Severity.CRITICAL, "SLU-141", why_not, now_ns)]
 
     def _acknowledge(self, now_ns: int) -> list[Event]:
         self._halts += 1
@@ -150,6 +181,8 @@ class RecorderCore:
     def _change(self, changed: RecordingChanged, now_ns: int) -> list[Event]:
         """Alert once for each kind of trouble; a damaged journal halts: nobody can trust it."""
         previous, self._state = self._state, changed
+        if changed.is_recording and not previous.is_recording:
+            self._heard = Heard()  # before this there may have been no stream for it
         is_news = previous.is_recording or previous.code != changed.code
         if changed.is_recording or not is_news:
             return []
@@ -164,6 +197,11 @@ class RecorderCore:
             what = f"messages {expected} to {got - 1} of {stream} are gone, and not recorded"
         alert = _alert(Severity.CRITICAL, "SLU-142", what, now_ns)
         return [*_lock("SLU-142", what, now_ns), alert]
+
+    def _find_holes(self, found: HolesFound, now_ns: int) -> list[Event]:
+        """Alert; trading goes on: a hole is seen late, and an outage has halted it before."""
+        self._missing_count += found.unlisted_count + sum(h.missing_count for h in found.holes)
+        return [_alert(Severity.WARNING, "SLU-170", _in_words(found), now_ns)]
 
     def _judge(self, read: DurabilityRead, now_ns: int) -> list[Event]:
         previous, self._durability = self._durability, read
@@ -193,6 +231,25 @@ def _lock(code: str, why: str, now_ns: int) -> list[Event]:
         HaltRequested(at_ns=now_ns, reason=why, operator=SERVICE),
         LockRequested(at_ns=now_ns, component=SERVICE, code=code, reason=why),
     ]
+
+
+def _in_words(found: HolesFound) -> str:
+    told = [
+        f"{each.missing_count} of {each.publisher} on {each.subject} ({_place(each)})"
+        for each in found.holes[:HOLES_NAMED_MAX]
+    ]
+    if left := len(found.holes) - len(told):
+        told.append(f"and some on {left} other subjects")
+    if found.unlisted_count:
+        told.append(f"and {found.unlisted_count} beyond these")
+    said = ", ".join(told)
+    search = "`sluice audit search --subject record.hole`"
+    return f"events did not reach the record: {said}; see {search}"
+
+
+def _place(hole: Hole) -> str:
+    first, last = hole.first_seq, hole.last_seq
+    return f"{first}" if first == last else f"{first} to {last}"
 
 
 def _alert(severity: Severity, code: str, message: str, now_ns: int) -> AlertRaised:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from schemas.base import NS_PER_S
 from schemas.errors import StateError
-from services.recorder.appending import cut_torn, unwritable, write_all
+from services.recorder.appending import cut_torn, unwritable
 from services.recorder.chain import Message
+from services.recorder.continuity import Continuity
 from services.recorder.events import EventLine, event_lines
 from services.recorder.reader import last_line
+from services.runtime.journal import write_all
 
 SUFFIX = "_events.jsonl"
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -36,14 +38,15 @@ class EventsLog:
             on as soon as that can be done.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Open the folder.
+    def __init__(self, folder: Path, continuity: Continuity | None = None) -> None:
+        """Open the folder; `continuity` is told of all that is written.
 
         Raises:
             StateError: SLU-141, it cannot be written.
         """
         self.troubles: dict[str, str] = {}
         self._folder = folder
+        self._continuity = continuity
         self._files: dict[str, int] = {}
         self._today: date | None = None
         with _written(folder):
@@ -56,8 +59,8 @@ class EventsLog:
             StateError: SLU-141, the disk took no more.
         """
         self._turn_to(datetime.fromtimestamp(now_ns // NS_PER_S, UTC).date())
-        lines = [line for n, message in records for line in event_lines(n, message)]
-        self._write(lines)
+        found = (event_lines(n, message, self._continuity) for n, message in records)
+        self._write([line for each in found for line in each])
 
     def repair(self, records: Sequence[tuple[int, Message]], now_ns: int) -> None:
         """Write what is missing of records that a crash may have kept from being written.
@@ -71,7 +74,7 @@ class EventsLog:
         missing: list[EventLine] = []
         for n, message in records:
             counts: dict[str, int] = {}
-            for line in event_lines(n, message):
+            for line in event_lines(n, message, self._continuity):
                 if line.component not in written:
                     written[line.component] = self._last_record(line.component, until_n)
                 count = counts[line.component] = counts.get(line.component, 0) + 1

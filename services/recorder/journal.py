@@ -24,6 +24,7 @@ from services.recorder.chain import (
 from services.recorder.checkpoints import Restoration
 from services.recorder.own import RESTORED, STREAM, own_message, read_tombstones
 from services.recorder.reader import first_n, last_line, lines, records, segment_name, segments
+from services.runtime.journal import write_all
 
 DAY_NS = 86_400 * NS_PER_S
 NOTE = "head.json"
@@ -241,9 +242,7 @@ class Journal:
             self._open(self._named(self.head.n + 1))
         before = self._offset_bytes
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self._file, view) :]
+            write_all(self._file, data)
             os.fsync(self._file)
         except OSError as error:
             with contextlib.suppress(OSError):  # else the next opening cuts it off

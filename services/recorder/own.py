@@ -1,4 +1,4 @@
-"""What the recorder writes into the chain of its own accord: retention, and restores."""
+"""What the recorder writes into the chain of its own accord: retention, restores, and holes."""
 
 from pathlib import Path
 
@@ -14,6 +14,7 @@ STREAM = "RECORD"
 
 REMOVED = "record.removed"
 RESTORED = "record.restored"
+HOLE = "record.hole"
 """Subjects of such records."""
 
 RESTORATIONS = "restorations.jsonl"

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 from nats.errors import Error as NatsError
 
 from schemas.base import Event
@@ -25,8 +26,10 @@ from services.recorder.anchoring import Anchoring
 from services.recorder.chain import Message
 from services.recorder.checkpoints import RecordKey
 from services.recorder.config import RecorderConfig
+from services.recorder.continuity import Continuity
 from services.recorder.events_log import EventsLog
 from services.recorder.journal import Journal, Place
+from services.recorder.own import HOLE, STREAM
 from services.recorder.profile import durability, recorded_streams, wanted_streams
 from services.recorder.pull import Pull
 from services.recorder.retiring import Retiring, failed
@@ -38,6 +41,10 @@ from services.runtime.live import Post
 
 RETRY_S = 0.5
 LOOK_EVERY_S = 1.0
+ASK_ROOM_EVERY_S = 5.0
+"""How often the server's monitoring is asked for its room: it is nearly full for long before it is
+full."""
+
 UNACKNOWLEDGED_PORTIONS = 4
 """Most portions that may be on their way and not on the disk; beyond that the server waits."""
 
@@ -78,12 +85,15 @@ class Recording:
         self._something = asyncio.Event()
         self._pulls: list[Pull] = []
         self._told: frozenset[str] = frozenset()
+        self._continuity = Continuity()  # outlives an outage, which is when holes come
+        self._why_full, self._ask_room_at = "", 0.0
 
     async def open(self, post: Post) -> None:
         """Begin; the streams are made as soon as the server lets us."""
         self._post = post
         places = self._data_dir, self._events_dir, self._repository
         self._retiring = Retiring(self._config, self._key, *places, self._clock, post)
+        self._loop = asyncio.get_running_loop()
         self._connection = await self._connect("recording")
         self._connection.on_link.append(self._on_link)
         self._task = asyncio.create_task(self._serve())
@@ -137,6 +147,8 @@ class Recording:
                 await self._check_room()
                 await self._drink(journal, events)
         finally:
+            with contextlib.suppress(StateError):  # then they are told when we are back
+                self._note_holes(journal, is_last=True)
             journal.close()
             events.close()
             await self._sign_last(journal)
@@ -155,10 +167,11 @@ class Recording:
         config = self._config
         witness = Witness(self._record_dir, self._key, config)
         witness.check(journal.head)
-        events = EventsLog(self._events_dir)
+        events = EventsLog(self._events_dir, self._continuity)
         unlogged = [
             (n, Message(r.stream, r.stream_seq, r.subject, r.stored_ns, r.data, r.recv_ns))
             for n, r in journal.since(journal.logged_n)
+            if r.stream != STREAM  # our own: nobody published it
         ]
         events.repair(unlogged, self._clock())
         journal.note(journal.head.n)
@@ -245,7 +258,7 @@ class Recording:
                 look_at = loop.time() + LOOK_EVERY_S
                 await self._look(journal)
                 await self._check_room()
-                await to_its_end(asyncio.to_thread(self._witness.look, journal.head, self._clock()))
+                await to_its_end(asyncio.to_thread(self._sign, journal))
                 self._anchoring.turn()
                 self._tell_troubles(events)
                 await self._retiring.turn(journal)
@@ -255,7 +268,6 @@ class Recording:
 
         What is missed is told before anything else can fail: the journal would not see it again.
         """
-        loop = asyncio.get_running_loop()
 
         def write() -> None:
             made, misses = journal.append(messages)
@@ -268,13 +280,36 @@ class Recording:
                 if m.stream != MARKET.name or m.got_seq < m.expected_seq  # the old ones leave it
             ]
             if missed:
-                loop.call_soon_threadsafe(self._post, *missed)
+                self._loop.call_soon_threadsafe(self._post, *missed)
             events.write(made, now_ns)
             journal.note(journal.head.n)
-            self._witness.look(journal.head, now_ns)
+            self._sign(journal)
 
         await to_its_end(asyncio.to_thread(write))
         self._post(self._mark(journal))
+
+    def _sign(self, journal: Journal) -> None:
+        """Record the holes that are due, and then sign where the journal stands. In a thread."""
+        self._note_holes(journal)
+        self._witness.look(journal.head, self._clock())
+
+    def _note_holes(self, journal: Journal, *, is_last: bool = False) -> None:
+        """Record the holes that are due, and tell of them.
+
+        Raises:
+            StateError: SLU-141, the disk did not take it.
+        """
+        now_ns = self._clock()
+        found = self._continuity.due(now_ns, is_last=is_last)
+        if found is None:
+            return
+        n = journal.head.n
+        try:
+            journal.append_own(HOLE, msgspec.json.encode(found), now_ns)
+        finally:
+            if journal.head.n > n:  # it is in the record, whatever failed after that
+                self._continuity.note_told(now_ns)
+                self._loop.call_soon_threadsafe(self._post, found)
 
     def _tell_troubles(self, events: EventsLog) -> None:
         """Alert when a file of the JSON Lines begins to fail, or the clock was set back."""
@@ -291,9 +326,10 @@ class Recording:
 
     async def _look(self, journal: Journal) -> None:
         """See how far behind we are, whether a stream became shorter, and what room is left."""
-        lag_count, behind = 0, dict[str, int]()
+        at_ns = self._clock()
+        lag_count, behind, newest = 0, dict[str, int](), dict[str, int]()
         for spec in self._recorded:
-            last_seq = await jetstream.last_seq(self._connection, spec.name)
+            newest[spec.name] = last_seq = await jetstream.last_seq(self._connection, spec.name)
             place = journal.places.get(spec.name)
             recorded_seq = 0 if place is None else place.seq
             if last_seq < recorded_seq:
@@ -307,16 +343,24 @@ class Recording:
                 journal.rebase(spec.name, last_seq)
             if last_seq > recorded_seq:
                 behind[spec.name], lag_count = recorded_seq, lag_count + last_seq - recorded_seq
-        lagged = RecordingLagged(at_ns=self._clock(), lag_count=lag_count, behind=behind)
+        lagged = RecordingLagged(
+            at_ns=at_ns,
+            lag_count=lag_count,
+            behind=behind,
+            newest=newest,
+            kept=self._continuity.kept(),
+        )
         self._post(lagged, self._mark(journal))
 
     async def _check_room(self) -> None:
         """Warn while there is room left: what is halted in time can still be recorded."""
-        full = await asyncio.to_thread(jetstream.why_full, self._monitor_urls)
+        if self._loop.time() >= self._ask_room_at:
+            self._ask_room_at = self._loop.time() + ASK_ROOM_EVERY_S
+            self._why_full = await asyncio.to_thread(jetstream.why_full, self._monitor_urls)
         free_bytes = shutil.disk_usage(self._record_dir).free
         least = self._config.disk_free_bytes_min
-        if full:
-            self._impeded("SLU-141", full)
+        if self._why_full:
+            self._impeded("SLU-141", self._why_full)
         elif free_bytes < least:
             wanted = f"at least {least} on the disk of {self._record_dir}: free some"
             self._impeded("SLU-141", f"{free_bytes} bytes free, wanted {wanted}")

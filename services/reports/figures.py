@@ -26,10 +26,11 @@ from schemas.sessions import PositionsAdopted, SessionCreated
 from schemas.settlement import PositionSettled
 from services.distinct import Distinct
 from services.performance.core import By, Performance, Share
-from services.performance.fold import Terms
+from services.performance.fold import ADOPTED, Terms
 from services.portfolio import Portfolio
 from services.reports.corrections import Corrections
 from services.reports.figure_days import DayFigures, FigureDays, Safety
+from services.reports.figure_opening import OpenedBook, Opening, Openings
 from services.share_class import unit_of
 
 ZERO, ONE = Decimal(0), Decimal(1)
@@ -75,8 +76,9 @@ class FiguresFold:
         holdings: by session, and of the whole account under an empty name: the same fold as live.
         terms: of the account.
         marks: what each instrument is valued at, in the account and in the sessions.
-        is_headless: whether the record's beginning is gone. What rests on it is then not told: the
-            book, and sessions that began before what is there.
+        is_headless: whether the record's beginning is gone. What rests on it is then not told:
+            sessions that began before what is there, and the book until it opens.
+        opening: where the book opened; None while it did not, and of a record that is whole.
     """
 
     def __init__(self, account: AccountId, *, is_headless: bool = False) -> None:
@@ -88,6 +90,8 @@ class FiguresFold:
         self.holdings: dict[str, Portfolio] = {}
         self.terms: TermsDeclared | None = None
         self.marks: dict[str, dict[InstrumentId, Decimal]] = {"account": {}, "sessions": {}}
+        self.opening: Opening | None = None
+        self._untold: dict[SessionId, None] = {}
         self._early: list[Event] = []
         self._raised: dict[SignalId, SignalRaised] = {}
         self._traded: dict[SessionId, tuple[InstrumentId, ...]] = {}
@@ -105,6 +109,16 @@ class FiguresFold:
     def last(self) -> AccountMarked | None:
         """The newest valuation that was told."""
         return self._days.last
+
+    @property
+    def is_book_known(self) -> bool:
+        """Whether the account's book is told: from its beginning, or from its opening on."""
+        return self.opening is not None or not self.is_headless
+
+    @property
+    def untold(self) -> tuple[SessionId, ...]:
+        """Sessions that began before what is there, as far as they did anything since."""
+        return tuple(each for each in self._untold if each not in self.sessions)
 
     def apply(self, event: Event) -> None:
         """Fold one event in; what is told again counts once."""
@@ -125,7 +139,7 @@ class FiguresFold:
         if self._corrections.is_waiting:  # something held that nobody has given a price yet
             book = msgspec.structs.replace(book, final_value=None, total_return=None)
         return {
-            "book": {} if self.is_headless else {self.account: book},
+            "book": {self.account: book} if self.is_book_known else {},
             "strategy": {key: each.figures(self.now_ns) for key, each in self.strategies.items()},
             "session": {key: each.figures(self.now_ns) for key, each in self.sessions.items()},
         }
@@ -146,11 +160,14 @@ class FiguresFold:
             self._terms = self._made_terms(event)
             self.book = Performance(self._terms)
             self._parts = Performance(msgspec.structs.replace(self._terms, initial_capital=None))
+            self._openings = Openings(self.account, self._instruments)
             early, self._early = self._early, []
             for each in early:
                 self._fold(each)
         else:  # a newer release or configuration may know more instruments
             self._instruments.update((each.id, each) for each in event.instruments)
+            for folio in self.holdings.values():
+                folio.learn(self._instruments)
 
     def _made_terms(self, event: TermsDeclared) -> Terms:
         self._instruments = {each.id: each for each in event.instruments}
@@ -165,6 +182,8 @@ class FiguresFold:
         if self._is_repeat(event):
             return
         self.now_ns = max(self.now_ns, event.at_ns)
+        if self.is_headless and self.opening is None:
+            self._openings.hear(event)
         match event:
             case SignalRaised():  # it counts with the quote that the gate decided at
                 self._raised[event.signal_id] = event
@@ -173,6 +192,7 @@ class FiguresFold:
             case SessionValued(marks=marks):
                 self._marked_by("sessions", event.at_ns, marks)
             case AccountMarked(account=self.account, marks=marks):
+                self._open(event)
                 self._marked_by("account", event.at_ns, marks)
             case BookAdjusted(account=self.account):
                 self._adjusted(event)
@@ -183,6 +203,24 @@ class FiguresFold:
         assert self.terms is not None, "terms come first"
         self._days.apply(event, self.terms.calendar)
         self._hold(event)
+
+    def _open(self, marked: AccountMarked) -> None:
+        """Open the book whose beginning is gone, if this valuation agrees with the executor's."""
+        found = None
+        if self.is_headless and self.opening is None:
+            found = self._openings.open(marked)
+        if found is None:
+            return
+        self.opening, self.holdings[""] = found
+        self.book = OpenedBook(self._terms, self.holdings[""], marked)
+        for instrument, mark in self.marks["account"].items():
+            self.book.update(_quote(marked.at_ns, instrument, mark, mark))
+
+    def _is_in_book(self, event: Event) -> bool:
+        """Return whether the account's book is folded on by an event; one that opened has it."""
+        if self.opening is None:
+            return not self.is_headless
+        return event.at_ns > self.opening.book_ns
 
     def _is_repeat(self, event: Event) -> bool:
         """Return whether an execution, or the way of an order to the venue, was told before."""
@@ -215,9 +253,13 @@ class FiguresFold:
         if isinstance(event, SessionCreated) and event.account == self.account:
             self._create(event)
         session = getattr(event, "session", None)
+        if self._is_in_book(event):
+            self._whole().update(event)
         if self.is_headless and session is not None and session not in self.sessions:
+            if getattr(event, "account", None) == self.account and session != ADOPTED:
+                self._untold[session] = None
             return  # it began before what is there: a part of it would be none of its figures
-        for fold in (self._whole(), *self._parts_of()):
+        for fold in self._parts_of():
             if session is None or fold.terms.session in (None, session):
                 fold.update(event)
 
@@ -260,19 +302,20 @@ class FiguresFold:
         """Fold a correction of the book in; it is no session's."""
         if not self._corrections.hear(event):
             return
-        self._whole().pay_in(event.cash, event.fees, event.at_ns)
         self._brought(event.cash + event.fees, event.at_ns)
+        if not self._is_in_book(event):
+            return
+        self._whole().pay_in(event.cash, event.fees, event.at_ns)
         is_known = event.instrument is None or event.instrument in self._instruments
-        if is_known and not self.is_headless:  # as live: the executor knows no price
+        if is_known:  # as live: the executor knows no price
             folio = self._portfolio("")
             folio.adjust(event.instrument, event.quantity, event.cash, event.fees)
 
     def _took_over(self, event: BookAdjusted, price: Decimal | None, at_ns: int) -> None:
         assert event.instrument is not None, "it is about a position"
         assert price is not None, "it waits for one"
-        self._brought(
-            self._whole().take_over(event.instrument, event.quantity, price, at_ns), at_ns
-        )
+        book = self._whole() if self._is_in_book(event) else Performance(self._terms)
+        self._brought(book.take_over(event.instrument, event.quantity, price, at_ns), at_ns)
 
     def _brought(self, amount: Decimal | None, at_ns: int) -> None:
         assert self.terms is not None, "terms come first"
@@ -283,21 +326,23 @@ class FiguresFold:
         match event:
             case OrderFilled(account=self.account, session=session, instrument=instrument):
                 if instrument in self._instruments:
-                    for name in self._held_by(session):
+                    for name in self._held_by(session, event):
                         self._portfolio(name).apply(event)
             case PositionSettled(account=self.account):
-                for each in self.holdings.values():
-                    each.settle(event)
+                for name, each in self.holdings.items():
+                    if name or self._is_in_book(event):
+                        each.settle(event)
             case PositionsAdopted(session=session, positions=positions) if session in self.sessions:
                 for view in positions:
                     if view.instrument in self._instruments:
                         self._portfolio(session).adopt(view)
 
-    def _held_by(self, session: SessionId) -> tuple[str, ...]:
-        """Return whose holdings an execution changes: of those that are known from their begin."""
-        if self.is_headless:
-            return (session,) if session in self.sessions else ()
-        return session, ""
+    def _held_by(self, session: SessionId, fill: OrderFilled) -> Iterable[str]:
+        """Yield whose holdings an execution changes: of those that are known."""
+        if not self.is_headless or session in self.sessions:
+            yield session
+        if self._is_in_book(fill):
+            yield ""
 
     def _portfolio(self, session: str) -> Portfolio:
         found = self.holdings.get(session)

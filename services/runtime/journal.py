@@ -6,6 +6,7 @@ newline: nothing was published on the strength of it, and it is cut off. Damage 
 an operator's to judge.
 """
 
+import errno
 import fcntl
 import os
 import zlib
@@ -78,7 +79,7 @@ class Journal:
             crc = zlib.crc32(data, crc)
             lines += _HEAD + b"%08x" % crc + _MIDDLE + data + _TAIL
         try:
-            _write_all(self._descriptor, lines)
+            write_all(self._descriptor, lines)
             if fsync:
                 os.fdatasync(self._descriptor)
         except OSError as error:
@@ -131,10 +132,18 @@ class Journal:
             ) from error
 
 
-def _write_all(descriptor: int, data: bytearray) -> None:
+def write_all(descriptor: int, data: bytes | bytearray) -> None:
+    """Write all the bytes: a disk that is nearly full takes some of them, and says so nowhere.
+
+    Raises:
+        OSError: it did not take them all.
+    """
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view) :]
+        count = os.write(descriptor, view)
+        if not count:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        view = view[count:]
 
 
 def _sync_folder(folder: Path) -> None:

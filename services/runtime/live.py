@@ -9,7 +9,7 @@ from schemas.control import ControlAnswered
 from schemas.errors import BusError, WireError
 from schemas.health import LinkChanged
 from schemas.subjects import HALTING, QUERY, subjects_of
-from services.core import Core
+from services.core import NOTHING, Core
 from services.runtime.alarm import Alarm
 from services.runtime.fastpath import BusConnection
 from services.runtime.inbound import dead_letter, read_events
@@ -122,7 +122,11 @@ class Live:
                     self._stepper.commit()
                     continue
                 now_ns = self._stepper.step(self._inbox.popleft())
-                self._alarm.set(self._core.wake_at_ns, now_ns)
+                due_ns = self._core.wake_at_ns
+                if due_ns is not None and due_ns <= now_ns and not self._inbox:
+                    self._inbox.append(NOTHING)  # what could wait until the answer had left
+                    continue
+                self._alarm.set(due_ns, now_ns)
                 self.outbox.report_losses(component=self._name, now_ns=now_ns)
         except Exception as error:  # `run` raises it where the process can end
             self._fail(error)

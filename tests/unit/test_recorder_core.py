@@ -2,17 +2,21 @@
 
 import pytest
 
-from schemas.base import NS_PER_MS, NS_PER_S, BootId
+from schemas.base import NS_PER_MS, NS_PER_S, BootId, Event
 from schemas.control import HaltAcknowledged, HaltRequested
 from schemas.health import AlertRaised, RecorderReported, Severity
 from schemas.isolation import PartFailed
 from schemas.recording import (
     DurabilityRead,
+    Hole,
+    HolesFound,
+    Kept,
     RecordingChanged,
     RecordingLagged,
     RecordingMarked,
     RecordsMissed,
 )
+from schemas.reports import UptimeMeasured
 from schemas.restrictions import LockRequested
 from services.core import NOTHING
 from services.recorder.core import STALLED_NS, RecorderCore
@@ -205,3 +209,83 @@ def test_files_that_cannot_be_removed_are_told_and_stop_nothing() -> None:
         at_ns=5, severity=Severity.WARNING, component="recorder", code="SLU-141", message="x"
     )
     assert core().handle(PartFailed(at_ns=5, alert=alert), 5) == [alert]
+
+
+def hole(number: int) -> Hole:
+    return Hole(
+        publisher=f"gate-{number}",
+        subject="order.sim.paper",
+        first_seq=5,
+        last_seq=4 + number,
+        missing_count=number,
+    )
+
+
+@pytest.mark.req("R-01", "O-05")
+def test_holes_are_alerted_and_counted_and_halt_nothing() -> None:
+    recorder = core()
+    found = HolesFound(at_ns=5, holes=tuple(map(hole, range(1, 6))), unlisted_count=7)
+    assert recorder.handle(found, 6) == [
+        AlertRaised(
+            at_ns=6,
+            severity=Severity.WARNING,
+            component="recorder",
+            code="SLU-170",
+            message="events did not reach the record: 1 of gate-1 on order.sim.paper (5), "
+            "2 of gate-2 on order.sim.paper (5 to 6), 3 of gate-3 on order.sim.paper (5 to 7), "
+            "and some on 2 other subjects, and 7 beyond these; see `sluice audit search --subject "
+            "record.hole`",
+        )
+    ]
+    assert recorder.why_not_ready(6) == ""
+    assert recorder.describe(6).detail == (
+        "NOT DURABLE: not checked yet; 22 events did not reach the record (SLU-170)"
+    )
+
+
+def beat(seq: int) -> UptimeMeasured:
+    return UptimeMeasured(
+        at_ns=1, src="reports-1", seq=seq, from_ns=0, until_ns=1, up_ns=1, ready_ns={}
+    )
+
+
+def look(recorder: RecorderCore, second: int, *kept: Kept) -> list[Event]:
+    """Let the shell look at a second, where nothing is behind; return what is said."""
+    at_ns = second * NS_PER_S
+    lagged = RecordingLagged(at_ns=at_ns, lag_count=0, behind={}, newest={"AUDIT": 5}, kept=kept)
+    said = list(recorder.handle(lagged, at_ns))
+    recorder.handle(RecordingMarked(at_ns=at_ns, recorded_count=5, chain_head="a"), at_ns)
+    return said
+
+
+@pytest.mark.req("R-01", "O-05")
+def test_a_bus_that_stores_nothing_of_what_it_carries_is_not_recording() -> None:
+    recorder = core()
+    recorder.handle(beat(1), NS_PER_S)
+    said = [look(recorder, second) for second in range(1, 9)]
+    why = (
+        "the bus does not store what is published: report.uptime 1 of reports-1 was heard {} s ago "
+        "and is in no stream: is JetStream full, or were the stream's settings changed?"
+    )
+    alert = AlertRaised(
+        at_ns=7 * NS_PER_S,
+        severity=Severity.CRITICAL,
+        component="recorder",
+        code="SLU-141",
+        message=why.format(6),
+    )
+    assert said == [[], [], [], [], [], [], [alert], []]
+    assert recorder.why_not_ready(8 * NS_PER_S) == why.format(7)
+    assert recorder.describe(8 * NS_PER_S).detail.startswith(f"NOT RECORDING: {why.format(7)}")
+    assert look(recorder, 9, Kept("reports-1", "report.uptime", 2)) == []
+    assert recorder.why_not_ready(9 * NS_PER_S) == ""
+    assert recorder.describe(9 * NS_PER_S).detail == "NOT DURABLE: not checked yet"
+
+
+@pytest.mark.req("R-01", "O-05")
+def test_what_was_heard_before_there_was_a_stream_for_it_is_not_waited_for() -> None:
+    recorder = core(is_recording=False)
+    recorder.handle(beat(1), NS_PER_S)
+    recorder.handle(RecordingChanged(at_ns=2, is_recording=True), 2 * NS_PER_S)
+    assert [look(recorder, second) for second in range(2, 20)] == [[]] * 18
+    assert recorder.why_not_ready(19 * NS_PER_S) == ""

@@ -120,7 +120,10 @@ def test_figures_say_what_is_gone_and_show_what_is_whole(
     text = capsys.readouterr().out
     said = f"the beginning of the record is gone: it begins with record {first_n} of 2027-01-04"
     assert f"{said} 00:00:00 UTC" in text
-    assert "the book, and sessions that began before, are not known from what is left" in text
+    assert "the book is not known: nowhere in what is left do executor and breaker agree" in text
+    assert "sessions that began before are not known from what is left, nor strategies and" in text
+    assert "attribution by them: s1" in text
+    assert (left["opening"], left["untold"]) == (None, ["s1"])
 
 
 @pytest.mark.req("R-05", "R-06")
