@@ -100,8 +100,15 @@ def _carried_out(number: int, signal_id: SignalId, order_id: OrderId) -> tuple[E
 
 
 def frames() -> list[tuple[str, bytes]]:
-    """Return one frame of each kind, with its subject."""
-    kinds = zip(*(_events(number) for number in range(EVENTS_PER_FRAME)), strict=True)
+    """Return one frame of each kind, with its subject; counted as a publisher does."""
+    made = (
+        [
+            msgspec.structs.replace(each, src="bench-flood", seq=number + 1)
+            for each in _events(number)
+        ]
+        for number in range(EVENTS_PER_FRAME)
+    )
+    kinds = zip(*made, strict=True)
     return [(subject_of(kind[0]), encode_frame(kind)) for kind in kinds]
 
 
