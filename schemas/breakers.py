@@ -9,6 +9,7 @@ from decimal import Decimal
 import msgspec
 
 from schemas.base import AccountId, Event
+from schemas.bounds import WANTED_NUMBER, out_of_bounds
 from schemas.control import Response
 
 
@@ -74,6 +75,11 @@ class BreakerRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     breaker: str
     levels: tuple[LevelSetting, ...]
     """All of them: what is left out is gone."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where a level is so large that a report of it would not fit the bus."""
+        for path, number in out_of_bounds("$.levels", self.levels):
+            raise ValueError(f"{path}: found {number}, wanted {WANTED_NUMBER}")
 
 
 class BreakerAsked(Event, frozen=True, kw_only=True):

@@ -1,5 +1,7 @@
 """`sluice`: run one command, and end with a code that says how it went."""
 
+import contextlib
+import io
 import sys
 import traceback
 
@@ -12,11 +14,16 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command that the arguments name."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # no word is worth a command that ends half done
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Return the exit code of one command; a user's mistake never shows a traceback."""
+    from services.cli.halt_words import halt_in_front, readable
+
+    arguments = halt_in_front([readable(each) for each in arguments])
     try:
         return _run(arguments)
     except SluiceError as error:
@@ -52,19 +59,43 @@ def _run(arguments: list[str]) -> int:
     except CycloptsError as error:
         if arguments[0] == "halt":
             return _halt_anyway(arguments[1:], error)
-        command = " ".join(["sluice", *arguments[:1]])
-        print(f"sluice: SLU-103 {_plain(error)}\n  next step: {command} --help", file=sys.stderr)
+        _print_wrong(arguments, error)
         return Exit.BAD_INPUT
     return int(found) if isinstance(found, int) else Exit.OK
 
 
-def _halt_anyway(words: list[str], error: Exception) -> int:
-    """Halt although the arguments make no sense: whoever typed `halt` means it."""
-    from services.cli.halt import halt
-    from services.cli.locate import Place
+def _halt_anyway(arguments: list[str], error: Exception) -> int:
+    """Halt although the arguments make no sense: whoever typed `halt` means it.
 
-    print(f"sluice: halting all the same; {_plain(error)}", file=sys.stderr)
-    return halt(*words, place=Place(as_json="--json" in words))
+    Which system is meant still counts. Where that is what is missing, the one that is found is
+    halted, and the code says that this may not be all.
+    """
+    from services.cli.halt import halt
+    from services.cli.halt_words import meant
+    from services.cli.locate import data_dir_of
+
+    found = meant(arguments)
+    where = found.place.nats_url or data_dir_of(found.place)
+    said = f"sluice: halting all of the system at {where} all the same; {_plain(error)}"
+    with contextlib.suppress(OSError):  # nobody reads it: no cause not to halt
+        print(masked(said), file=sys.stderr)
+    code = halt(*found.words, operator=found.operator, place=found.place)
+    if found.lost:
+        print(f"sluice: another one meant? cannot use {', '.join(found.lost)}", file=sys.stderr)
+    return code or (Exit.BAD_INPUT if found.lost else Exit.OK)
+
+
+def _print_wrong(arguments: list[str], error: Exception) -> None:
+    """Print that the command line makes no sense, as text or for programs."""
+    from services.cli.output import to_json
+
+    command = " ".join(["sluice", *arguments[:1]])
+    said, after = f"SLU-103 {_plain(error)}", f"{command} --help"
+    if "--json" in arguments:
+        document = {"code": "SLU-103", "message": said, "fields": {}, "errors": ()}
+        print(to_json({"error": document}), file=sys.stderr)
+    else:
+        print(f"sluice: {said}\n  next step: {after}", file=sys.stderr)
 
 
 def _plain(error: Exception) -> str:

@@ -42,7 +42,10 @@ async def _positions(place: Place) -> Exit:
     output.banner(arbiter)
     if book is None:
         return silent(output, "executor", {"positions": None})
-    held = [_marked(each, feed.quotes if feed else {}) for each in book.positions]
+    quotes = (
+        {key: each for key, each in feed.quotes.items() if key not in feed.stale} if feed else {}
+    )
+    held = [_marked(each, quotes) for each in book.positions]
     output.data(
         {
             "account": book.account,
@@ -98,13 +101,15 @@ _COLUMNS = ("order", "instrument", "side", "quantity", "type", "status", "filled
 
 
 def _marked(position: PositionView, quotes: Mapping[str, str]) -> PositionView:
-    """Return the position at the middle of the feed's latest `bid/ask`, if there is one."""
+    """Return the position at the middle of the feed's latest `bid/ask`, if it has both sides."""
     bid, _, ask = quotes.get(position.instrument, "").partition("/")
     try:
-        mark = (Decimal(bid) + Decimal(ask)) / 2
+        sides = Decimal(bid), Decimal(ask)
     except InvalidOperation:
         return position
-    return msgspec.structs.replace(position, mark=mark)
+    if not all(each.is_finite() and each for each in sides):  # 0: that side is not quoted
+        return position
+    return msgspec.structs.replace(position, mark=sum(sides) / 2)
 
 
 def _rows(views: Sequence[OrderView]) -> list[tuple[object, ...]]:

@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from schemas import subjects
+from schemas.bounds import WANTED_NUMBER, is_bounded
 from schemas.breakers import BreakerRequest, LevelSetting
 from schemas.control import Response
 from schemas.errors import UserError
@@ -61,10 +62,13 @@ def change(
 def _level(text: str) -> LevelSetting:
     at, _, response = text.partition("=")
     try:
-        return LevelSetting(at=Decimal(at), response=Response(response))
+        level = LevelSetting(at=Decimal(at), response=Response(response))
     except (InvalidOperation, ValueError) as error:
         wanted = "AT=RESPONSE, like 0.10=halt; responses: " + ", ".join(Response)
         raise UserError("SLU-103", path="breaker set", found=repr(text), wanted=wanted) from error
+    if not is_bounded(level.at):
+        raise UserError("SLU-103", path="breaker set", found=repr(text), wanted=WANTED_NUMBER)
+    return level
 
 
 async def _show(place: Place) -> Exit:

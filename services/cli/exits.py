@@ -25,7 +25,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.UNREACHABLE: "no system runs here, or its bus cannot be reached or refuses us",
     Exit.REFUSED: "the system said no; the answer says why",
     Exit.SILENT: "a component that should have answered stayed silent; the message names it",
-    Exit.UNHEALTHY: "`sluice doctor` or `sluice reconcile` found something wrong",
+    Exit.UNHEALTHY: "`sluice doctor`, `reconcile` or `status` (a dead feed) found something wrong",
     Exit.NOT_FLAT: "orders or positions are left at the venue; they are listed",
 }
 """What each code means; also `sluice explain exit-codes`."""

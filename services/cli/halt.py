@@ -14,6 +14,7 @@ from schemas.restrictions import ALL, Level, RestrictionRequested, known_scope
 from schemas.subjects import HALT
 from services.cli.desk import Desk, at_desk
 from services.cli.exits import Exit
+from services.cli.halt_words import readable
 from services.cli.listening import FLUSH_TIMEOUT_S, MUST_ACKNOWLEDGE, Listening, is_absent
 from services.cli.locate import Place
 from services.cli.operators import operator_name
@@ -59,17 +60,17 @@ def halt(
     *words: Annotated[str, Parameter(help="The reason, for the record; quotes are not needed.")],
     scope: Annotated[str, Parameter(help=f"Halt only this; else all. {WANTED}.")] = ALL,
     operator: Annotated[str | None, Parameter(help="Who halts; else $USER.")] = None,
+    reason: Annotated[str, Parameter(help="The reason, as elsewhere.")] = "",
     place: Place | None = None,
 ) -> Exit:
     """Halt all trading now; wait until gate and executor have acknowledged it."""
-    where, reason, who = place or Place(), " ".join(words), operator or operator_name()
+    where, who = place or Place(), readable(operator or operator_name())
+    why = readable(" ".join([*words, reason] if reason else words))
     if scope != known_scope(scope):  # who mistypes in a hurry wants something stopped
         Output(where.as_json).line(f"--scope {scope!r} is none of {WANTED}: halting ALL")
     if known_scope(scope) == ALL:
-        return asyncio.run(_halt(where, reason, who))
-    request = RestrictionRequested(
-        at_ns=0, level=Level.HALT, scope=scope, reason=reason, operator=who
-    )
+        return asyncio.run(_halt(where, why, who))
+    request = RestrictionRequested(at_ns=0, level=Level.HALT, scope=scope, reason=why, operator=who)
     return asyncio.run(restrict(where, request))
 
 
@@ -78,7 +79,7 @@ async def _halt(place: Place, reason: str, operator: str) -> Exit:
     async with at_desk(place) as desk:
         watch = _Watch(desk)
         await watch.listen()
-        payload = msgspec.json.encode({"reason": reason, "operator": operator})
+        payload = _payload(reason, operator)
         watch.begin()
         desk.connection.send(HALT, payload)
         await desk.connection.flush(FLUSH_TIMEOUT_S)  # it is at the server now, whatever comes
@@ -87,6 +88,14 @@ async def _halt(place: Place, reason: str, operator: str) -> Exit:
     output.data(result)
     _print(result, output)
     return Exit.OK if result.is_halted else Exit.SILENT
+
+
+def _payload(reason: str, operator: str) -> bytes:
+    """Return what goes with the halt: whatever is wrong with the words, it leaves without them."""
+    try:
+        return msgspec.json.encode({"reason": reason, "operator": operator})
+    except Exception:
+        return b""
 
 
 class _Watch:

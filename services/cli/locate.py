@@ -78,10 +78,12 @@ def locate(place: Place) -> BusConfig:
     """
     data_dir = data_dir_of(place)
     system = running_system(data_dir)
-    url = place.nats_url or os.environ.get("SLUICE_BUS__URL") or (system and system.nats_url)
+    named = system if place.data_dir is not None else None  # an option is above the environment
+    url = place.nats_url or (named.nats_url if named else os.environ.get("SLUICE_BUS__URL"))
+    url = url or (system.nats_url if system else None)
     if not url:
         raise UserError("SLU-104", path=system_file(data_dir), found="no system", wanted=WANTED)
-    keys_dir = place.keys_dir or _path_from("SLUICE_BUS__KEYS_DIR")
+    keys_dir = place.keys_dir or (named.keys_dir if named else _path_from("SLUICE_BUS__KEYS_DIR"))
     keys_dir = keys_dir or (system.keys_dir if system else data_dir / "keys")
     is_keyed = keys_dir.is_dir()
     monitor_url = system.monitor_url if system else ""

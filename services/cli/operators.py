@@ -2,10 +2,12 @@
 
 import getpass
 
+from services.cli.halt_words import readable
+
 
 def operator_name() -> str:
     """Return the name that goes into the record."""
     try:
-        return getpass.getuser()
+        return readable(getpass.getuser())
     except (OSError, KeyError):
         return "unknown"

@@ -28,6 +28,9 @@ from services.cli.output import Output
 
 ACKNOWLEDGE_TIMEOUT_S = 3.0
 CLEAR_TIMEOUT_S = 3.0
+REPORTED_QUOTES_MAX = 100
+"""How many instruments the feed names in its report."""
+
 WANTED = "account.ID, session.ID, venue.NAME or symbol.VENUE.SYMBOL"
 
 
@@ -164,12 +167,15 @@ async def _warning(desk: Desk, scope: str) -> str:
         known = [str(book.account)]
     elif kind in ("venue", "symbol") and (feed := await desk.feed()) is not None:
         ids = [each.replace(":", ".", 1) for each in feed.quotes]
+        if len(ids) >= REPORTED_QUOTES_MAX:
+            return ""  # the feed shows no more than these: others may well be there
         known = ids if kind == "symbol" else list(dict.fromkeys(i.partition(".")[0] for i in ids))
     if not known or name in known:
         return ""
-    return f"no {kind} {name} is known here, so nothing that runs is restricted; there are " + (
-        ", ".join(known)
-    )
+    some = ", ".join(known)
+    if kind in ("venue", "symbol"):  # one without a quote so far is restricted like any other
+        return f"the feed has shown no {kind} {name} yet: is it the one meant? There are {some}"
+    return f"no {kind} {name} is known here, so nothing that runs is restricted; there are {some}"
 
 
 def _print(result: RestrictionResult, output: Output) -> None:

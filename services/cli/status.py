@@ -17,6 +17,7 @@ from schemas.health import (
     SessionsReported,
     SupervisorReported,
 )
+from schemas.masking import masked
 from schemas.restrictions import Lock, Restriction
 from schemas.sessions import SessionView
 from services.cli.desk import Desk, at_desk, gather
@@ -115,7 +116,9 @@ async def _show(place: Place) -> Exit:
     output.data(found)
     if not place.as_json:
         _print(found, output)
-    return Exit.SILENT if any(name in found.silent for name in ORDER_PATH) else Exit.OK
+    if any(name in found.silent for name in ORDER_PATH):
+        return Exit.SILENT
+    return Exit.UNHEALTHY if found.feed and found.feed["detail"] else Exit.OK
 
 
 async def ask_all(desk: Desk) -> Answers:
@@ -199,6 +202,7 @@ def _feed(feed: FeedReported | None) -> dict[str, Any] | None:
         "rate_per_s": feed.rate_per_s,
         "is_ended": feed.is_ended,
         "stale": feed.stale,
+        "detail": masked(feed.detail),
         "top_checks_count": feed.top_checks_count,
         "top_differs_count": feed.top_differs_count,
     }
@@ -236,12 +240,8 @@ def _print(found: Status, output: Output) -> None:
         f"orders {shown(found.orders)} ({shown(found.open_orders)} open)   "
         f"fills {shown(found.fills)}"
     )
-    feed = found.feed or {}
-    ended = ", at its end" if feed.get("is_ended") else ""
-    output.line(
-        f"feed {feed.get('source', UNKNOWN)}{ended}   {shown(feed.get('rate_per_s'))} events/s   "
-        f"decisions {shown(found.decisions)}"
-    )
+    for line in _feed_lines(found):
+        output.line(line)
     output.line(f"recording: {found.durable_detail}")
     if found.differences:
         output.line(
@@ -258,6 +258,23 @@ def _print(found: Status, output: Output) -> None:
         output.line(f"no answer from: {', '.join(found.silent)}")
     is_running = found.trading_state in ("RUNNING", "REDUCING")
     output.next_step(*_next(found, is_running))
+
+
+def _feed_lines(found: Status) -> list[str]:
+    """Return how the feed does; one that failed has no rate, whatever it was before."""
+    feed = found.feed or {}
+    detail, stale = feed.get("detail", ""), feed.get("stale", ())
+    ended = ", FAILED" if detail else ", at its end" if feed.get("is_ended") else ""
+    rate = UNKNOWN if detail else shown(feed.get("rate_per_s"))
+    lines = [
+        f"feed {feed.get('source', UNKNOWN)}{ended}   {rate} events/s   "
+        f"decisions {shown(found.decisions)}"
+    ]
+    if detail:
+        lines.append(f"feed FAILED: {detail}")
+    if stale:
+        lines.append(f"STALE, no news for longer than allowed: {', '.join(stale)}")
+    return lines
 
 
 def _next(found: Status, is_running: bool) -> tuple[str, ...]:

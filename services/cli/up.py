@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from schemas.errors import UserError
 from schemas.health import ServiceView
 from schemas.masking import masked
 from services.cli.config_resolve import load_config
@@ -63,6 +65,8 @@ def up(  # a parameter is an option here
 
     It boots HALTED; then a start is issued for the demo session, unless a halt is open.
     """
+    if for_s is not None and not (math.isfinite(for_s) and for_s >= 0):
+        raise UserError("SLU-103", path="--for", found=for_s, wanted="seconds, 0 or more")
     found = place or Place()
     options = _options(found, feed=feed, speed=speed, strategy=strategy, symbols=symbols)
     loaded = load_config(config, options, sets or ())
@@ -81,6 +85,7 @@ class _Up:
         self._is_starting, self._for_s, self._until_end = is_starting, for_s, until_end
         self._began_s = self._ready_s = time.monotonic()
         self._asked = asyncio.Event()
+        self._code = Exit.OK
         self._watch: UpWatch | None = None
         self._supervisor = Supervisor(run.plan, self._note, run.announce, self._mend)
 
@@ -101,7 +106,7 @@ class _Up:
             await self._supervisor.stop()
             self._run.retire()
         self._say_goodbye()
-        return Exit.OK
+        return self._code
 
     async def _mend(self, connection: BusConnection) -> None:
         """Bring the streams of an earlier run to what is configured now."""
@@ -129,11 +134,12 @@ class _Up:
                 await watch.refresh()
                 views = self._views()
                 if screen is not None:
-                    screen.update(page_of(watch, views, self._title()))
+                    screen.update(page_of(watch, views, self._title(), screen.console.size))
                 elif self._output.is_json:
                     print(_one_line(document_of(watch, views)), flush=True)
                 else:
-                    self._output.line(line_of(watch, views))
+                    for line in (line_of(watch, views), *(f"- {n}" for n in watch.unread())):
+                        self._output.line(line)
                 if await self._is_over(watch):
                     return
 
@@ -145,7 +151,10 @@ class _Up:
             return True
         if self._for_s is not None and time.monotonic() - self._ready_s >= self._for_s:
             return True
-        if self._until_end and watch.is_feed_ended:
+        if self._until_end and (watch.is_feed_ended or watch.feed_failure):
+            if watch.feed_failure:
+                print(f"sluice: feed: {masked(watch.feed_failure)}", file=sys.stderr, flush=True)
+                self._code = Exit.FAILED
             await self._settle(watch)
             return True
         return False

@@ -7,10 +7,14 @@ import msgspec
 
 from schemas.executions import PositionView
 from schemas.health import ServiceView
+from schemas.masking import masked
 from services.cli.output import UNKNOWN, amount, banner_of, table_of
 from services.cli.up_watch import UpWatch, unwell
 
 NEXT_COMMANDS = ("sluice status", "sluice halt", "sluice start")
+ORDERS_SHOWN = 6
+FRAME_LINES = 4
+"""What a table takes beside its rows: two empty lines, the names of the columns, a rule."""
 
 
 def line_of(watch: UpWatch, services: tuple[ServiceView, ...]) -> str:
@@ -32,27 +36,59 @@ def line_of(watch: UpWatch, services: tuple[ServiceView, ...]) -> str:
         parts.append(f"last {last.side} {last.quantity} {last.instrument} at {last.price}")
     if ill := unwell(services):
         parts.append("; ".join(ill))
+    if watch.feed_failure:
+        parts.append(f"FEED FAILED: {masked(watch.feed_failure)}")
     return "  ".join(parts)
 
 
-def page_of(watch: UpWatch, services: tuple[ServiceView, ...], title: str) -> Any:
-    """Return the whole live page."""
-    from rich.console import Group
+def page_of(
+    watch: UpWatch, services: tuple[ServiceView, ...], title: str, size: tuple[int, int]
+) -> Any:
+    """Return the whole live page, for a terminal of so many columns and lines.
+
+    What must be seen comes first; notes, then tables are cut to the lines that are left.
+    """
+    from rich.console import Console, Group
     from rich.text import Text
 
+    width, height = size
+    measure = Console(width=width, color_system=None)
     banner = banner_of(watch.arbiter) if watch.arbiter else ""
     parts: list[Any] = []
     if banner:
         parts.append(Text(banner, style="bold red"))
-    parts.append(Text(title, style="bold"))
-    parts.append(_headline(watch))
-    parts.append(_positions(watch))
-    parts.append(_orders(watch))
-    parts.append(_services(services))
-    parts += [Text(f"- {note}") for note in watch.notes]
+    parts += [Text(title, style="bold"), _headline(watch), _services(services)]
+    if watch.feed_failure:
+        parts.append(Text(f"FEED FAILED: {masked(watch.feed_failure)}", style="bold red"))
     parts.append(Text("In another terminal: " + "   ".join(NEXT_COMMANDS)))
     parts.append(Text("Ctrl-C stops everything.", style="dim"))
-    return Group(*parts)
+    room = height - len(measure.render_lines(Group(*parts)))
+    notes: list[Any] = []
+    for note in reversed(watch.notes):
+        text = Text(f"- {note}")
+        room -= len(measure.render_lines(text))
+        if room < 0:
+            break
+        notes.insert(0, text)
+    return Group(*parts, *notes, *_tables(watch, room))
+
+
+def _tables(watch: UpWatch, room: int) -> list[Any]:
+    """Return the tables, with as many rows as so many lines hold; the orders get half of them."""
+    held = _position_rows(watch)
+    orders_count = min(len(watch.last_orders), ORDERS_SHOWN)
+    half = max(room // 2, room - FRAME_LINES - orders_count) - FRAME_LINES
+    held, more = held[: max(half, 0)], len(held) - max(half, 0)
+    found: list[Any] = []
+    if half > 0:
+        columns = ("instrument", "held", "average price", "market", "realized - fees")
+        title = f"{more} more: sluice positions" if more > 0 else ""
+        held = held[:-1] if title else held  # the title takes a line
+        found.append(table_of(title, columns, held))
+        room -= FRAME_LINES + len(held) + bool(title)
+    if room > FRAME_LINES:
+        found.append(_orders(watch, room - FRAME_LINES))
+    return found
 
 
 def document_of(watch: UpWatch, services: tuple[ServiceView, ...]) -> dict[str, Any]:
@@ -111,9 +147,9 @@ def _headline(watch: UpWatch) -> Any:
     return line
 
 
-def _positions(watch: UpWatch) -> Any:
+def _position_rows(watch: UpWatch) -> list[tuple[object, ...]]:
     marks = watch.marks()
-    rows = [
+    return [
         (
             p.instrument,
             f"{p.quantity:+f}",
@@ -123,11 +159,9 @@ def _positions(watch: UpWatch) -> Any:
         )
         for p in (watch.book.positions if watch.book else ())
     ]
-    columns = ("instrument", "held", "average price", "market", "realized - fees")
-    return table_of("", columns, rows)
 
 
-def _orders(watch: UpWatch) -> Any:
+def _orders(watch: UpWatch, count: int) -> Any:
     rows = [
         (
             view.order.order_id[:8],
@@ -137,7 +171,7 @@ def _orders(watch: UpWatch) -> Any:
             view.status,
             view.filled,
         )
-        for view in watch.last_orders[-6:]
+        for view in watch.last_orders[-min(count, ORDERS_SHOWN) :]
     ]
     return table_of("", ("last orders", "side", "quantity", "instrument", "status", "filled"), rows)
 

@@ -34,6 +34,8 @@ HEARD: tuple[type[Event], ...] = (
 )
 EVENTS_KEPT = 6
 NOTES_KEPT = 5
+UNREAD_MAX = 50
+"""Notes between two lines of a terminal that is none; a count."""
 
 
 class Rates(msgspec.Struct, frozen=True):
@@ -72,6 +74,7 @@ class UpWatch:
         self.rates = Rates()
         self.last_fills: deque[OrderFilled] = deque(maxlen=EVENTS_KEPT)
         self.notes: deque[str] = deque(maxlen=NOTES_KEPT)
+        self._unread: deque[str] = deque(maxlen=UNREAD_MAX)
         self._counted_s, self._counted = time.monotonic(), (0, 0)
 
     @property
@@ -114,8 +117,7 @@ class UpWatch:
         )
         if self.feed is not None:
             self.is_feed_ended = self.is_feed_ended or self.feed.is_ended
-        if self.arbiter is not None and self.arbiter.equity is not None:
-            self._mark(self.arbiter.equity)
+        self._mark(self.arbiter.equity if self.arbiter else None)
         if self.book is None:
             self.book = await self._desk.book()
         self._count()
@@ -123,7 +125,19 @@ class UpWatch:
     def note(self, text: str) -> None:
         """Keep something for the person to read."""
         self.notes.append(text)
+        self._unread.append(text)
         self.is_news.set()
+
+    def unread(self) -> list[str]:
+        """Return the notes since the last call, oldest first."""
+        found = list(self._unread)
+        self._unread.clear()
+        return found
+
+    @property
+    def feed_failure(self) -> str:
+        """What ended the feed before its end; empty if nothing did, as far as is known."""
+        return self.feed.detail if self.feed else ""
 
     def marks(self) -> dict[InstrumentId, str]:
         """Return the latest `bid/ask` by instrument."""
@@ -161,7 +175,7 @@ class UpWatch:
             case BookReported():
                 self.book = event
             case AccountMarked():
-                self._mark(event.equity)
+                self._mark(None if event.unmarked else event.equity)
             case AlertRaised(severity=severity, component=component, message=message):
                 self.note(f"{severity}: {component}: {message}")
             case BreakerStateChanged(state=state, reason=reason):
@@ -182,7 +196,8 @@ class UpWatch:
             self.first_fill_s = self.elapsed_s
             self.note(f"first fill after {self.first_fill_s:.1f} s")
 
-    def _mark(self, equity: Decimal) -> None:
+    def _mark(self, equity: Decimal | None) -> None:
+        """Take what the account is worth; None: nobody can say, whatever was said before."""
         self.equity = equity
         if self.first_equity is None:
             self.first_equity = equity

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from schemas.base import AccountId, Event, InstrumentId, SessionId
+from schemas.bounds import WANTED_NUMBER, out_of_bounds
 from schemas.control import StartRequest
 from schemas.errors import FieldError
 from schemas.instruments import Instrument, symbol_of
@@ -18,7 +19,7 @@ from services.strategy.catalogue import STRATEGY, Catalogue, Own, slug_of
 from services.strategy.config import StrategyConfig
 from services.strategy.confirmations import MODES
 from services.strategy.interface import Parameters, Strategy, needs_of, wanted_of
-from services.strategy.parameters import meant, parameters_of
+from services.strategy.parameters import OVERRIDES, meant, parameters_of
 from services.strategy.provider import missing, offered
 
 SHARE_CLASSES = ("USDT", "ETH")
@@ -75,6 +76,7 @@ class Starts:
         limits, unfit = session_limits(request.risk_limits)
         unit, worthless = self._unit(request.share_class)
         found += [*_capital(request.initial_capital), *_words(request), *worthless, *unfit]
+        found += _unbounded("$.risk_limits", limits)
         if found or parameters is None or request.initial_capital is None:
             return None, list(dict.fromkeys(found))
         created = SessionCreated(
@@ -132,8 +134,10 @@ class Starts:
                 strategy.parameters_type, name, configured, request.config_overrides
             )
         if isinstance(parameters, Parameters):
-            found += strategy.complaints(parameters, list(symbols.values()))
-            found += _untold(strategy, parameters, symbols)
+            found += _unbounded(OVERRIDES, parameters) or [
+                *_complaints(strategy, parameters, list(symbols.values())),
+                *_untold(strategy, parameters, symbols),
+            ]
         for kind in wanted_of(strategy):
             if kind not in self._heard:
                 wanted = "its name in [strategy.classes], then a restart of the strategy service"
@@ -176,6 +180,24 @@ class Starts:
         return FieldError(path=path, found=name, wanted=wanted)
 
 
+def _complaints(
+    strategy: type[Strategy[Any]], parameters: Parameters, symbols: Sequence[Instrument]
+) -> Sequence[FieldError]:
+    """Return what is wrong with the parameters; a check that raises has found them wrong."""
+    try:
+        return strategy.complaints(parameters, symbols)
+    except Exception as error:
+        said = f"{type(error).__name__} when they were looked at: {error}"
+        return [FieldError(path=OVERRIDES, found=said, wanted="parameters that can be looked at")]
+
+
+def _unbounded(path: str, value: Any) -> list[FieldError]:
+    return [
+        FieldError(path=where, found=str(number), wanted=WANTED_NUMBER)
+        for where, number in out_of_bounds(path, value)
+    ]
+
+
 def _untold(
     strategy: type[Strategy[Any]],
     parameters: Parameters,
@@ -209,7 +231,7 @@ def _strays(request: StartRequest) -> list[FieldError]:
 
 def _capital(capital: Decimal | None) -> list[FieldError]:
     if capital is not None and capital.is_finite() and capital > 0:
-        return []
+        return _unbounded("$.initial_capital", capital)
     said = "nothing" if capital is None else str(capital)
     return [FieldError(path="$.initial_capital", found=said, wanted="a decimal number above 0")]
 

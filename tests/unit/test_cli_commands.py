@@ -128,7 +128,7 @@ def test_a_halt_with_arguments_that_make_no_sense_halts_all_the_same(
 ) -> None:
     heard: list[tuple[str, ...]] = []
 
-    def halt(*words: str, place: object) -> int:
+    def halt(*words: str, operator: str | None, place: object) -> int:
         heard.append(words)
         return 0
 

@@ -258,7 +258,8 @@ def test_lending_needs_a_health_factor_that_is_told_and_high_enough() -> None:
     said = ("health_factor", "lend has not told the health factor")
     assert needed(rig.ask("a", instrument=LOAN)) == said
     rig.report_health("lend", factor=dec("1.19"))
-    assert needed(rig.ask("b", instrument=LOAN)) == ("health_factor", "1.19")
+    borrowed = rig.ask("b", instrument=LOAN, side=Side.SELL)
+    assert needed(borrowed) == ("health_factor", "1.19")
     rig.report_health("lend", factor=dec("1.2"))
     rig.fill(rig.approve("c", instrument=LOAN), "10", "x1")
     for _ in range(61):
@@ -266,6 +267,18 @@ def test_lending_needs_a_health_factor_that_is_told_and_high_enough() -> None:
     said = ("health_factor", "lend told it 61 s ago")
     assert needed(rig.ask("d", instrument=LOAN)) == said
     assert rig.ask("e", instrument=LOAN, side=Side.SELL).rule == "all", "getting out"
+
+
+@pytest.mark.req("S-18")
+def test_below_the_minimum_more_may_be_supplied_and_nothing_taken_back() -> None:
+    rig = RiskRig(risky(PortfolioLimits(health_factor_min=dec("1.2"))))
+    rig.pass_seconds(1, share=0)
+    rig.report_health("lend", factor=dec("1.3"))
+    rig.fill(rig.approve("a", instrument=LOAN), "10", "x1")
+    rig.report_health("lend", factor=dec("1.01"))
+    taken_back = rig.ask("b", instrument=LOAN, side=Side.SELL)
+    assert needed(taken_back) == ("health_factor", "1.01")
+    assert rig.ask("c", instrument=LOAN).rule == "all"
 
 
 @pytest.mark.req("S-18")

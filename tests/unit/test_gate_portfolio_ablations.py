@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.limits import LimitsChanged
-from schemas.orders import OrderApproved, SignalRaised
+from schemas.orders import OrderApproved, Side, SignalRaised
 from services.gate.checks import portfolio
 from services.gate.config import GateConfig
 from services.gate.config_portfolio import PortfolioLimits
@@ -35,7 +35,7 @@ def without(*names: str) -> type[GateCore]:
 
 def lent_near_liquidation(rig: RiskRig) -> SignalRaised:
     rig.report_health("lend", factor=dec("1.05"))
-    return rig.signal(instrument=LOAN)
+    return rig.signal(instrument=LOAN, side=Side.SELL)
 
 
 def with_thin_margin(rig: RiskRig) -> SignalRaised:

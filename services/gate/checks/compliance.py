@@ -115,13 +115,24 @@ def intraday_margin(case: Case) -> Verdict:
         return PASS
     if not mine.rules.calendar:
         raise _missing(case, "calendar")
-    raised = case.reach - case.lane.worst
-    if raised <= ZERO:
+    if case.reach <= ZERO:
         return PASS
     rates = mine.margin.rates(instrument)
     if rates is None:
         raise _missing(case, f'margin_rates."{instrument.id}"')
-    return _margin(case, mine, raised * rates[0 if case.signal.side is _BUY else 1])
+    return _margin(case, mine, _raised(case, *rates))
+
+
+def _raised(case: Case, long_rate: Decimal, short_rate: Decimal) -> Decimal:
+    """Return how much more margin the worst case of the instrument takes, by unit of price."""
+    lane, reach = case.lane, case.reach
+    long = (lane.position + lane.buys) * long_rate
+    short = (lane.sells - lane.position) * short_rate
+    before = max(long, short)
+    after = (
+        max(reach * long_rate, short) if case.signal.side is _BUY else max(long, reach * short_rate)
+    )
+    return max(ZERO, after - before)
 
 
 def _margin(case: Case, mine: AccountCompliance, fraction: Decimal) -> Verdict:

@@ -1,16 +1,19 @@
 """What could the portfolio as a whole lose, and is its margin safe.
 
 Each check applies where the account's row of `[gate.portfolio]` chooses its limit. An order that
-does not raise the worst case of its instrument always passes: it must be possible to get out.
+only closes, by quantity and with all open ones of its side filled, always passes: it must be
+possible to get out. What goes through zero opens the other side, however large the one before was.
 """
 
 from decimal import Decimal
 
 from schemas.base import NS_PER_S
 from schemas.instruments import AssetClass
+from schemas.orders import Side
 from services.gate.account import Account
 from services.gate.case import PASS, Case, Verdict
 from services.gate.check import Check
+from services.gate.checks.groups import is_nobodys
 from services.gate.checks.order import quotient_down
 from services.gate.exposure import ZERO, Lane
 from services.gate.limits import LimitMissingError
@@ -23,22 +26,32 @@ _RISKMETRICS = "J.P. Morgan, RiskMetrics Technical Document, 1996"
 def health_factor(case: Case) -> Verdict:
     """Return whether the venue says that the account's loans there are safe enough.
 
+    To take back what was supplied makes them less safe, though it closes: not while the venue's
+    last word is that they are not safe enough. To supply or to repay makes them safer, and asks
+    only that the factor is known. A person's flatten may take back.
+
     Raises:
         LimitMissingError: the instrument is one of lending, and nobody has chosen the minimum.
     """
-    if not _is_lending(case.account, case.lane) or case.reach <= case.lane.worst:
+    if not _is_lending(case.account, case.lane):
         return PASS
     risk = case.state.risk.accounts.get(case.account.id)
     if risk is None or risk.row.health_factor_min is None:
+        if case.reach <= ZERO:
+            return PASS
         wanted = f"gate.portfolio.{case.account.id}.health_factor_min"
         raise LimitMissingError("health_factor_min", wanted)
     limit, venue = risk.row.health_factor_min, case.lane.instrument.venue
     report, received_ns = risk.reports.get(venue, (None, 0))
-    if report is None or report.health_factor is None:
+    factor = None if report is None else report.health_factor
+    if case.reach <= ZERO:
+        is_ok = factor is None or factor >= limit or not _withdraws(case) or is_nobodys(case)
+        return PASS if is_ok else (False, str(factor), str(limit))
+    if factor is None:
         return (False, f"{venue} has not told the health factor", str(limit))
     if _is_old(risk, received_ns, case.now_ns):
         return (False, f"{venue} told it {_age_s(received_ns, case.now_ns)} s ago", str(limit))
-    return (report.health_factor >= limit, str(report.health_factor), str(limit))
+    return (factor >= limit or case.signal.side is Side.BUY, str(factor), str(limit))
 
 
 def margin_ratio(case: Case) -> Verdict:
@@ -50,7 +63,7 @@ def margin_ratio(case: Case) -> Verdict:
     if risk is None or risk.row.margin_ratio_min is None:
         return PASS
     lane, limit = case.lane, risk.row.margin_ratio_min
-    if not _is_margined(case.account, lane) or case.reach <= lane.worst:
+    if not _is_margined(case.account, lane) or case.reach <= ZERO:
         return PASS
     unknown = risk.equity_unknown or risk.margin_unknown
     if unknown or risk.equity is None:
@@ -62,7 +75,8 @@ def margin_ratio(case: Case) -> Verdict:
             return (False, f"{report.venue} told it {age_s} s ago", str(limit))
         if report.margin_ratio < limit:
             return (False, f"{report.margin_ratio} told by {report.venue}", str(limit))
-    margined = risk.margined + case.signal.quantity * case.worth * risk.rate(lane)
+    added = case.signal.quantity if case.reach > lane.worst else ZERO  # else it turns over at most
+    margined = risk.margined + added * case.worth * risk.rate(lane)
     if not margined:
         return PASS
     is_ok = risk.equity >= limit * margined
@@ -90,7 +104,7 @@ def volatility_size(case: Case) -> Verdict:
         return PASS
     lane = case.lane
     budget = risk.budgets.get(lane.instrument.id)
-    if budget is None or case.reach <= lane.worst:
+    if budget is None or case.reach <= ZERO:
         return PASS
     volatility = risks.volatilities.get(lane.instrument.id)
     if volatility is None:
@@ -114,7 +128,7 @@ def room_by_volatility(case: Case) -> Decimal:
 def value_at_risk(case: Case) -> Verdict:
     """Return whether the account's value at risk stays small enough, the order filled."""
     risk = case.state.risk.accounts.get(case.account.id)
-    if risk is None or risk.way is None or case.reach <= case.lane.worst:
+    if risk is None or risk.way is None or case.reach <= ZERO:
         return PASS
     limit, figure = risk.value_limit, risk.value_at_risk
     if limit is None:
@@ -144,6 +158,10 @@ def _is_lending(account: Account, lane: Lane) -> bool:
     return lane.instrument.asset_class is _LENDING
 
 
+def _withdraws(case: Case) -> bool:
+    return case.signal.side is Side.SELL and case.lane.position > ZERO
+
+
 def _has_row(account: Account, lane: Lane) -> bool:
     return account.has_portfolio_row
 
@@ -165,7 +183,8 @@ ROWS: tuple[Check, ...] = (
         health_factor,
         "newest AccountHealthReported of the account at the instrument's venue",
         "health factor >= health_factor_min, told within report_silence_s_max, where the"
-        " instrument is one of lending and the order raises exposure",
+        " instrument is one of lending and the order borrows; told, where it supplies; not told to"
+        " be lower, where it takes back what was supplied",
         "collateral x liquidation threshold / debt",
         ("health_factor_min",),
         "S-18; a lending venue liquidates below 1",

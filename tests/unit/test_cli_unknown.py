@@ -1,0 +1,220 @@
+"""What nobody knows is shown as unknown, what failed as failed, and what must be seen is seen."""
+
+import asyncio
+import io
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from schemas.base import InstrumentId
+from schemas.control import AccountMarked
+from schemas.errors import UserError
+from schemas.executions import BookReported, OrderStatus, OrderView, PositionView
+from schemas.health import FeedReported, ServiceView
+from services.cli import __main__ as cli
+from services.cli import status as page
+from services.cli.books import _marked
+from services.cli.exits import Exit
+from services.cli.locate import Place
+from services.cli.restrict import REPORTED_QUOTES_MAX as RESTRICT_MAX
+from services.cli.restrict import _warning
+from services.cli.status import Answers, _feed_lines, status_of
+from services.cli.up import _Up, up
+from services.cli.up_view import line_of, page_of
+from services.cli.up_watch import UpWatch
+from services.feed.core import REPORTED_QUOTES_MAX
+from tests.builders import ACCOUNT, order
+from tests.unit.test_cli_output import arbiter
+
+IBM = InstrumentId("nyse:IBM")
+SHORT = PositionView(instrument=IBM, quantity=Decimal(-995), average_price=Decimal(100))
+DEAD = FeedReported(
+    at_ns=0, source="replay", rate_per_s=5.5, stale=("sim:A",), detail="trades.csv:301: side BUY"
+)
+NOBODY = Answers(None, None, None, None, None, None, None)
+
+
+class Desk:
+    """Answers for whoever asks."""
+
+    def __init__(self, feed: FeedReported | None = None, equity: Decimal | None = None) -> None:
+        self._feed, self.equity = feed, equity
+
+    async def feed(self) -> FeedReported | None:
+        return self._feed
+
+    async def arbiter(self) -> Any:
+        return arbiter(equity=self.equity)
+
+    async def gate(self) -> None:
+        return None
+
+    async def book(self) -> None:
+        return None
+
+
+def watch(**given: Any) -> Any:
+    return UpWatch(Desk(**given))  # type: ignore[arg-type]
+
+
+@pytest.mark.req("O-05")
+@pytest.mark.parametrize(
+    ("quote", "mark"),
+    [
+        *(("100/101", Decimal("100.5")), ("-38/-37", Decimal("-37.5"))),
+        *(("0/100.01", None), ("100/0", None), ("0/0", None), ("/", None), ("NaN/1", None)),
+    ],
+)
+def test_a_position_has_a_mark_only_between_two_sides(quote: str, mark: Decimal | None) -> None:
+    assert _marked(SHORT, {IBM: quote}).mark == mark
+
+
+def marked(unmarked: tuple[str, ...]) -> AccountMarked:
+    return AccountMarked(
+        at_ns=0,
+        account=ACCOUNT,
+        equity=Decimal(100),
+        cash=Decimal(1),
+        high_water_mark=Decimal(100),
+        drawdown=Decimal(0),
+        unmarked=unmarked,
+    )
+
+
+@pytest.mark.req("O-05")
+def test_the_equity_is_unknown_once_something_held_has_no_price() -> None:
+    desk = Desk(equity=Decimal(100))
+    found = UpWatch(desk)  # type: ignore[arg-type]
+    asyncio.run(found.refresh())
+    assert found.equity == 100
+    found._hear(marked((IBM,)))
+    assert found.equity is None
+    assert "equity unknown" in line_of(found, ())
+    found._hear(marked(()))
+    assert found.equity == 100
+    desk.equity = None
+    asyncio.run(found.refresh())
+    assert found.equity is None
+
+
+@pytest.mark.req("O-05")
+def test_status_shows_a_dead_feed_with_its_failure_and_what_is_stale() -> None:
+    found = status_of(Answers(None, None, None, None, DEAD, None, None))
+    assert found.feed is not None
+    assert found.feed["detail"] == "trades.csv:301: side BUY"
+    assert _feed_lines(found) == [
+        "feed replay, FAILED   unknown events/s   decisions unknown",
+        "feed FAILED: trades.csv:301: side BUY",
+        "STALE, no news for longer than allowed: sim:A",
+    ]
+
+
+@pytest.mark.req("O-05")
+def test_status_of_a_dead_feed_ends_unhealthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Nowhere:
+        async def __aenter__(self) -> None:
+            return None
+
+        async def __aexit__(self, *_: object) -> None:
+            return None
+
+    answers = Answers(None, None, None, None, DEAD, None, None)
+
+    async def ask_all(_: object) -> Answers:
+        return answers
+
+    monkeypatch.setattr(page, "at_desk", lambda _: Nowhere())
+    monkeypatch.setattr(page, "ask_all", ask_all)
+    monkeypatch.setattr(page, "ORDER_PATH", ())
+    assert page.status(Place()) == Exit.UNHEALTHY
+    answers = NOBODY
+    assert page.status(Place()) == Exit.OK
+
+
+@pytest.mark.req("O-01")
+def test_until_end_ends_with_an_error_where_the_feed_failed() -> None:
+    found = _Up.__new__(_Up)
+    found._code, found._until_end, found._for_s = Exit.OK, True, None
+
+    class Over:
+        def is_set(self) -> bool:
+            return False
+
+        async def wait(self) -> None:
+            return None
+
+    found._asked = Over()  # type: ignore[assignment]
+    seen = watch(feed=DEAD)
+    assert not asyncio.run(found._is_over(seen))
+    asyncio.run(seen.refresh())
+    seen.book = BookReported(at_ns=0, account=ACCOUNT)
+    assert asyncio.run(found._is_over(seen))
+    assert found._code == Exit.FAILED
+    assert "FEED FAILED: trades.csv:301: side BUY" in line_of(seen, ())
+
+
+@pytest.mark.req("O-01")
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
+def test_up_for_a_time_that_never_passes_is_refused(seconds: float) -> None:
+    with pytest.raises(UserError, match="--for"):
+        up(for_s=seconds)
+    assert cli.run(["up", f"--for={seconds}"]) == Exit.BAD_INPUT
+
+
+@pytest.mark.req("O-05")
+def test_notes_are_read_once_and_in_order() -> None:
+    found = watch()
+    found.note("first")
+    found.note("second")
+    assert (found.unread(), found.unread()) == (["first", "second"], [])
+
+
+@pytest.mark.req("O-05")
+def test_no_warning_where_the_feed_names_only_some_of_its_symbols() -> None:
+    assert RESTRICT_MAX == REPORTED_QUOTES_MAX
+    quotes = {f"sim:S{number}": "1/2" for number in range(REPORTED_QUOTES_MAX)}
+    many: Any = Desk(FeedReported(at_ns=0, source="x", quotes=quotes))
+    assert asyncio.run(_warning(many, "symbol.sim.S111")) == ""
+    few: Any = Desk(FeedReported(at_ns=0, source="x", quotes={"sim:S1": "1/2"}))
+    assert asyncio.run(_warning(few, "symbol.sim.S1")) == ""
+    assert asyncio.run(_warning(few, "symbol.sim.S111")) == (
+        "the feed has shown no symbol sim.S111 yet: is it the one meant? There are sim.S1"
+    )
+
+
+def drawn(found: UpWatch, width: int, height: int) -> list[str]:
+    services = tuple(
+        ServiceView(name=name, state="running", pid=1, uptime_s=1.0, restarts=0)
+        for name in ("nats", "recorder", "executor", "breaker", "gate", "strategy", "feed")
+    )
+    screen = Console(width=width, height=height, file=io.StringIO(), color_system=None)
+    title = "sluice up   feed simulated at 1x   account paper   bus nats://127.0.0.1:4222   99 s"
+    lines = screen.render_lines(page_of(found, services, title, (width, height)), pad=False)
+    return ["".join(segment.text for segment in line).rstrip() for line in lines]
+
+
+@pytest.mark.req("O-05")
+@pytest.mark.parametrize("height", [10, 24, 30, 50])
+def test_the_page_of_up_fits_the_terminal_and_shows_alerts_and_what_to_do(height: int) -> None:
+    found = watch()
+    views = tuple(
+        OrderView(order=order(), status=OrderStatus.FILLED, filled=Decimal(1), at_ns=1)
+        for _ in range(6)
+    )
+    held = tuple(
+        PositionView(instrument=InstrumentId(f"sim:S{n}"), quantity=Decimal(1)) for n in range(8)
+    )
+    found.book = BookReported(at_ns=0, account=ACCOUNT, positions=held, recent_orders=views)
+    for number in range(5):
+        found.note(f"CRITICAL: feed: alert {number}")
+    lines = drawn(found, 80, height)
+    text = "\n".join(lines)
+    assert len(lines) <= height
+    assert "In another terminal: sluice status   sluice halt   sluice start" in text
+    assert "alert 4" in text
+    assert ("alert 0" in text) is (height >= 24)
+    assert ("last orders" in text) is (height >= 24)
+    assert ("sim:S7" in text) is (height >= 50)
+    assert ("more: sluice positions" in text) is (24 <= height < 50)
