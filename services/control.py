@@ -148,6 +148,10 @@ class ControlGuard:
                     return found
         return None
 
+    def session_reduced(self, session: SessionId) -> Restriction | None:
+        """Return the REDUCE of the session alone, which a wider one does not take the place of."""
+        return self.restrictions.get((f"session.{session}", Level.REDUCE))
+
     def unconfirmed(self) -> tuple[Restriction, ...]:
         """Return what was heard since the newest epoch, and came in no word of the arbiter's."""
         heard = (self.restrictions[key] for key in self._heard)

@@ -178,6 +178,11 @@ def instruments_of(config: Config) -> tuple[Instrument, ...]:
     if not found:
         wanted = "at least one instrument: in the recording, or as [[instruments]]"
         raise ConfigError([FieldError(path="feed.source", found=config.feed.source, wanted=wanted)])
+    wrong = [each for one in found for each in _worthless(("feed", "source", one.id), one)]
+    if wrong:
+        raise ConfigError(
+            [FieldError(path=".".join(c.path), found=c.found, wanted=c.wanted) for c in wrong]
+        )
     return found
 
 
@@ -351,8 +356,20 @@ def _instrument_complaints(rows: Any) -> list[Complaint]:
         return [Complaint((INSTRUMENTS,), str(rows), "tables, each under [[instruments]]")]
     found: list[Complaint] = []
     for number, row in enumerate(rows):
-        found += complaints((INSTRUMENTS, str(number)), row, Instrument)
+        path = (INSTRUMENTS, str(number))
+        wrong = [*complaints(path, row, Instrument)]
+        found += wrong or _worthless(path, msgspec.convert(row, Instrument))
     return found
+
+
+def _worthless(path: Path, instrument: Instrument) -> list[Complaint]:
+    """Return what would make every value nothing or its opposite, and every limit on it void."""
+    sizes = {name: getattr(instrument, name) for name in ("tick_size", "lot_size", "multiplier")}
+    return [
+        Complaint((*path, name), str(size), "a number above 0")
+        for name, size in sizes.items()
+        if not (size.is_finite() and size > 0)
+    ]
 
 
 def _field_error(complaint: Complaint, origin: Origin) -> FieldError:

@@ -56,7 +56,8 @@ class Case:
         is_instrument_known: whether account and instrument both are.
         holder: the order's session, where it is known; None before its first order.
         own: what that session holds and has open in the instrument; None while that is nothing.
-        restriction: the strongest one that the order is under, if any.
+        restriction: the strongest one that the order is under, if any, the widest of them.
+        own_restriction: the REDUCE of its session, if there is one: it holds beside a wider one.
         lane, limits: of the instrument in the account, where both are known.
         route: where all is that the order is measured by, where both are known.
         quote: the newest one of the instrument, where there is one.
@@ -84,6 +85,7 @@ class Case:
         "order_id",
         "own",
         "own_reach",
+        "own_restriction",
         "own_value",
         "quote",
         "raised",
@@ -119,13 +121,14 @@ class Case:
         state: GateState,
         account: Account | None,
         restriction: Restriction | None = None,
+        own_restriction: Restriction | None = None,
     ) -> None:
         self.signal = signal
         self.order_id = order_id
         self.now_ns = now_ns
         self.refusal = refusal
         self.state = state
-        self.restriction = restriction
+        self.restriction, self.own_restriction = restriction, own_restriction
         self.holder: Holder | None = None
         self.own: Lane | None = None
         self.is_account_known = self.is_instrument_known = False
@@ -238,6 +241,7 @@ class Case:
             self.state,
             account,
             self.restriction,
+            self.own_restriction,
         )
 
     def reach_of(self, part: Lane | None) -> Decimal:

@@ -235,7 +235,8 @@ class GateCore:
         if account is not None and account.compare_teller(self._guard.executors.named):
             self._asks_at_ns = now_ns  # what is known is another executor's: deny, and ask
         refusal = self._refusal(now_ns)
-        case = Case(signal, order_id, now_ns, refusal, state, account, restriction)
+        own = None if restriction is None else self._guard.session_reduced(signal.session)
+        case = Case(signal, order_id, now_ns, refusal, state, account, restriction, own)
         readings, denial = self._judge.judge(case)
         if denial is None:
             said = approval(case, readings, epoch, gate_token)

@@ -8,6 +8,7 @@ import pytest
 from schemas.base import AccountId, SessionId
 from schemas.orders import OrderApproved, Outcome, Reading, Side, SignalDecided, TimeInForce
 from schemas.restrictions import Level, RestrictionRequested
+from services.control import ControlGuard
 from services.gate.answers import Denial
 from services.gate.case import Case
 from services.gate.config_groups import GroupLimits, OnExcess
@@ -109,6 +110,29 @@ def test_a_session_that_may_only_reduce_closes_its_own_and_no_others_position() 
     restrict(rig, f"session.{SESSION}", Level.REDUCE)
     assert rig.rule("c", side=Side.SELL, quantity="6") == "reducing"
     assert rig.rule("d", side=Side.SELL, quantity="5") == "all"
+
+
+@pytest.mark.req("G-09", "G-11")
+@pytest.mark.parametrize("wider", ["all", "account.paper", "venue.sim"])
+def test_a_wider_reduce_takes_nothing_away_from_the_sessions_own(wider: str) -> None:
+    rig = Rig()
+    rig.fill(rig.approve("a", quantity="10", session=S2), "10", "e1")
+    restrict(rig, f"session.{SESSION}", Level.REDUCE)
+    restrict(rig, wider, Level.REDUCE)
+    assert rig.rule("b", side=Side.SELL, quantity="5") == "reducing"  # it holds nothing
+    assert rig.rule("c", side=Side.SELL, quantity="5", session=S2) == "all"
+
+
+@pytest.mark.req("G-09", "G-11")
+def test_without_the_sessions_own_it_opens_a_position_under_two_reduces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ControlGuard, "session_reduced", lambda self, session: None)
+    rig = Rig()
+    rig.fill(rig.approve("a", quantity="10", session=S2), "10", "e1")
+    restrict(rig, f"session.{SESSION}", Level.REDUCE)
+    restrict(rig, "all", Level.REDUCE)
+    assert rig.rule("b", side=Side.SELL, quantity="5") == "all"
 
 
 @pytest.mark.req("G-09")

@@ -29,13 +29,15 @@ def reducing(case: Case) -> Verdict:
 
 
 def room_to_reduce(case: Case) -> Decimal:
-    """Return how much of the order's side only reduces what the restriction is on."""
-    restriction = case.restriction
+    """Return how much of the order's side only reduces what every restriction is on."""
+    restriction, side = case.restriction, case.signal.side
     if restriction is None or restriction.level is not _REDUCE:
         return case.signal.quantity
+    own = ZERO if case.own is None else case.own.room(side)
     if restriction.scope.startswith(_SESSION):
-        return ZERO if case.own is None else case.own.room(case.signal.side)
-    return case.lane.room(case.signal.side)
+        return own
+    whole = case.lane.room(side)
+    return whole if case.own_restriction is None else min(whole, own)
 
 
 def reduce_only(case: Case) -> Verdict:
@@ -182,8 +184,8 @@ ROWS: tuple[Check, ...] = (
     Check(
         reducing,
         "restrictions that the control guard heard, position, open orders",
-        "quantity <= held - open orders that already reduce it; of the session alone where it is"
-        " the session that is restricted",
+        "quantity <= held - open orders that already reduce it; of the session where it is the"
+        " session that is restricted, of both where both are",
         "units",
         (),
         "control protocol: levels; " + _BY_QUANTITY,
