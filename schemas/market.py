@@ -212,3 +212,6 @@ class PlaybackMarked(Event, frozen=True, kw_only=True):
 
     prices: dict[InstrumentId, Decimal] = {}
     """Last bid by instrument, where a simulated market goes on from; empty for a recording."""
+
+    trading: dict[InstrumentId, Trading] = {}
+    """What the venue said last of the instruments that it said anything of: a halt outlasts us."""

@@ -130,6 +130,7 @@ class FeedCore:
         assert isinstance(event, PlaybackMarked), event
         if event.run == self._plan.run:
             self.mark = event
+            self._trading = dict(event.trading)
             self._is_released = True
 
     def describe(self, now_ns: int) -> FeedReported:
@@ -203,7 +204,11 @@ class FeedCore:
         if not self._plan.is_recording:
             prices = {name: quote.bid for name, quote in self._quotes.items()}
         self.mark = PlaybackMarked(
-            at_ns=now_ns, run=self._plan.run, position_count=before, prices=prices
+            at_ns=now_ns,
+            run=self._plan.run,
+            position_count=before,
+            prices=prices,
+            trading=dict(self._trading),
         )
         return [self.mark]
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from schemas.base import Event, InstrumentId, OrderId
 from schemas.executions import CLOSED, OrderStatus
 from schemas.instruments import Instrument
+from schemas.market import InstrumentStatusChanged, Trading
 from schemas.venue import (
     OrderPlaced,
     VenueAccepted,
@@ -26,6 +27,7 @@ from services.executor.venues.resting import Resting, Shelf
 from services.portfolio import Portfolio
 
 ZERO = Decimal(0)
+NOT_OPEN = (Trading.HALTED, Trading.CLOSED)
 _Report = TypeVar("_Report", VenueFilled, VenueSettled)
 
 
@@ -52,6 +54,7 @@ class Ledger:
             VenueCanceled,
             VenueTriggered,
             VenueReplaced,
+            InstrumentStatusChanged,
         }
     )
 
@@ -81,11 +84,18 @@ class Ledger:
             VenueCanceled: self._canceled,
             VenueTriggered: self._triggered,
             VenueReplaced: self._replaced,
+            InstrumentStatusChanged: self._halted_or_not,
         }
 
     def apply(self, event: Event) -> None:
         """Fold one kept event in; a repeat of an order's id changes nothing."""
         self._folds[type(event)](event)
+
+    def _halted_or_not(self, event: InstrumentStatusChanged) -> None:
+        """Note whether it is traded: a halt outlasts a restart of ours."""
+        shelf = self.shelves.get(event.instrument)
+        if shelf is not None:
+            shelf.is_open = event.trading not in NOT_OPEN
 
     def book(self, request_id: str, since_ns: int, now_ns: int) -> VenueBook:
         """Return everything held at this instant, with the executions since `since_ns`."""

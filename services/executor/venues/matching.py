@@ -60,7 +60,6 @@ from services.executor.venues.resting import Resting, Shelf
 from services.executor.venues.rules import is_unlucky, reducible, refusal, would_take
 
 ZERO = Decimal(0)
-NOT_OPEN = (Trading.HALTED, Trading.CLOSED)
 REPEATED = "the id was used before"
 REQUESTS: tuple[type[VenueMessage], ...] = (
     OrderPlaced,
@@ -279,11 +278,10 @@ class VenueCore:
         return self._on_busy_quote(shelf, now_ns) if shelf.is_busy else NOTHING
 
     def _on_status(self, event: InstrumentStatusChanged, now_ns: int) -> Sequence[Event]:
+        self.ledger.apply(event)
         shelf = self._shelves.get(event.instrument)
-        if shelf is not None:
-            shelf.is_open = event.trading not in NOT_OPEN
-            if event.trading is Trading.UNKNOWN:
-                shelf.outside.lose_sight()
+        if shelf is not None and event.trading is Trading.UNKNOWN:
+            shelf.outside.lose_sight()
         return NOTHING
 
     def _on_news(self, event: Any, now_ns: int) -> Sequence[Event]:

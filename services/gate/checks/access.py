@@ -117,13 +117,18 @@ def _notional_of_account(case: Case) -> Decimal:
     return _total(case, case.route.access.sent.notional)
 
 
+def _reduces_session(case: Case) -> bool:
+    """Return whether it only reduces what the session holds: another's position is no cover."""
+    return case.own_reach <= ZERO
+
+
 def _total(case: Case, window: SumWindow | None) -> Decimal:
     """Return what a window comes to in the period; nothing was sent where there is none."""
     period_ms = case.limits.period_ms.value
     return ZERO if window is None else window.total(case.now_ns, period_ms)
 
 
-@at_most(lambda case: case.limits.session_period_quantity_max, lets_out=only_reduces)
+@at_most(lambda case: case.limits.session_period_quantity_max, lets_out=_reduces_session)
 def session_period_quantity(case: Case) -> Found:
     """Return the quantity of the session's orders in the instrument in a period, with this one."""
     return _quantity_of_session(case) + case.signal.quantity
@@ -135,7 +140,7 @@ def account_period_quantity(case: Case) -> Found:
     return _quantity_of_account(case) + case.signal.quantity
 
 
-@at_most(lambda case: case.limits.session_period_notional_max, lets_out=only_reduces)
+@at_most(lambda case: case.limits.session_period_notional_max, lets_out=_reduces_session)
 def session_period_notional(case: Case) -> Found:
     """Return what the session's orders of a period counted for, with this one."""
     return _notional_of_session(case) + case.notional

@@ -21,7 +21,7 @@ from services.gate.checks.exposure import (
     only_reduces,
 )
 from services.gate.checks.order import quotient_down
-from services.gate.exposure import Lane
+from services.gate.exposure import ZERO, Lane
 from services.gate.groups import Group
 from services.gate.kinds import ANY, OWN_LIMIT, SOMEBODYS, UNASSIGNED
 from services.gate.limits import Bound
@@ -54,12 +54,14 @@ def _in_gross(find: _Find) -> Callable[[Callable[[Case], Found]], Measured]:
 
 
 def _in_net(
-    find: _Find, unless: Callable[[Case], bool] | None = None
+    find: _Find,
+    unless: Callable[[Case], bool] | None = None,
+    lets_out: Callable[[Case], bool] = only_reduces,
 ) -> Callable[[Callable[[Case], Found]], Measured]:
     """Return the decorator of a check on a group's net."""
     return at_most(
         lambda case: find(case).net_notional_max,
-        lets_out=only_reduces,
+        lets_out=lets_out,
         blind=lambda case: no_price(find(case).totals),
         unless=unless,
     )
@@ -79,6 +81,11 @@ def _venue(case: Case) -> Group:
 
 def _strategy(case: Case) -> Group:
     return _known(case.route.group)
+
+
+def _reduces_strategy(case: Case) -> bool:
+    """Return whether it only reduces what its own strategy holds: another's is no cover."""
+    return case.reach_of(case.route.part) <= ZERO
 
 
 def _known(group: Group | None) -> Group:
@@ -147,7 +154,7 @@ def strategy_gross(case: Case) -> Found:
     return gross_of(case, route.strategy_totals, route.part, case.reach_of(route.part))
 
 
-@_in_net(_strategy, is_nobodys)
+@_in_net(_strategy, is_nobodys, _reduces_strategy)
 def strategy_net(case: Case) -> Found:
     """Return the strategy's net on the order's side."""
     return net(case, case.route.strategy_totals)
