@@ -1,5 +1,6 @@
 """compose.yaml: every service, shut in, and ready only when it says so."""
 
+import re
 import shutil
 import subprocess
 from typing import Any
@@ -63,6 +64,14 @@ def test_each_service_is_handed_its_own_key_and_no_other(services: dict[str, Any
         assert keys == [f"key-{name}:/keys:ro"]
         assert f"key-{name}:/split/{name}" in handed
         assert name in USERS
+
+
+def test_every_user_has_a_folder_for_its_key_that_init_can_write(services: dict[str, Any]) -> None:
+    splits = [volume for volume in services["init"]["volumes"] if ":/split/" in volume]
+    assert sorted(splits) == sorted(f"key-{user}:/split/{user}" for user in USERS)
+    text = (ROOT / "ops" / "docker" / "Dockerfile").read_text()
+    [made] = re.findall(r"for user in ([a-z ]+); do", text)  # else the volume would be root's
+    assert sorted(made.split()) == sorted(USERS)
 
 
 def test_services_start_in_the_order_of_the_supervisor(services: dict[str, Any]) -> None:
