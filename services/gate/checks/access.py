@@ -13,6 +13,7 @@ from services.gate.access_windows import SumWindow
 from services.gate.case import PASS, Case, Verdict
 from services.gate.check import Check
 from services.gate.checks.exposure import no_price, only_reduces
+from services.gate.checks.groups import is_nobodys
 from services.gate.checks.market import BPS, quotient
 from services.gate.checks.order import quotient_down
 from services.gate.exposure import Lane
@@ -118,8 +119,11 @@ def _notional_of_account(case: Case) -> Decimal:
 
 
 def _reduces_session(case: Case) -> bool:
-    """Return whether it only reduces what the session holds: another's position is no cover."""
-    return case.own_reach <= ZERO
+    """Return whether it only reduces what the session holds: another's position is no cover.
+
+    A flatten's order closes positions in nobody's name, and is bounded by what is held.
+    """
+    return case.own_reach <= ZERO or is_nobodys(case)
 
 
 def _total(case: Case, window: SumWindow | None) -> Decimal:
