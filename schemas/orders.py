@@ -175,6 +175,9 @@ class OrderApproved(Event, frozen=True, kw_only=True):
     notional: Decimal = Decimal(0)
     """What the order counted for when it was approved, in the account's currency."""
 
+    asked_quantity: Decimal | None = None
+    """What the signal asked for, where the gate made the order smaller; None where it did not."""
+
 
 class CancelApproved(Event, frozen=True, kw_only=True):
     """The gate passes a cancel on. It always does (I9)."""

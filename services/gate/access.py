@@ -118,7 +118,7 @@ class AccountAccess:
             self.parents.approve(order, at_ns)
         lane = self.account.lanes.get(order.instrument)
         if lane is not None:
-            self._remember(order, lane, at_ns)
+            self._remember(event, lane)
         route = self.account.routes.get((order.session, order.instrument))
         if route is not None:
             route.count(order.quantity, notional, at_ns)
@@ -181,10 +181,10 @@ class AccountAccess:
             else:
                 self.parents.gone(order_id)
 
-    def _remember(self, order: Order, lane: Lane, at_ns: int) -> None:
+    def _remember(self, event: OrderApproved, lane: Lane) -> None:
         window_ms = chosen(lane.limits, "duplicate_window_ms")
         if window_ms:
-            self.intents.add(order, at_ns, window_ms)
+            self.intents.add(event, window_ms)
 
     def _traffic(self, by_name: dict[str, Traffic], name: str) -> Traffic:
         traffic = by_name.get(name)

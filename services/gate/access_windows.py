@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from schemas.base import NS_PER_MS, InstrumentId, SessionId, SignalId
-from schemas.orders import Order, OrderType, Side, SignalRaised
+from schemas.orders import Order, OrderApproved, OrderType, Side, SignalRaised
 
 ZERO = Decimal(0)
 ENTRIES_MAX = 4_096
@@ -62,13 +62,19 @@ class Approved(NamedTuple):
     parent_id: SignalId | None
 
 
-def intent_of(wanted: SignalRaised | Order) -> Intent:
-    """Return the intent of a signal, or of the order that it became."""
+def intent_of(wanted: SignalRaised | Order, asked: Decimal | None = None) -> Intent:
+    """Return the intent of a signal, or of the order that it became.
+
+    Args:
+        wanted: either.
+        asked: the quantity that was wanted at first, where it was made smaller: how much the gate
+            had room for is no part of what somebody wants.
+    """
     return Intent(
         wanted.session,
         wanted.instrument,
         wanted.side,
-        wanted.quantity,
+        wanted.quantity if asked is None else asked,
         wanted.order_type,
         wanted.limit_price,
         wanted.stop_price,
@@ -87,9 +93,10 @@ class IntentMemory:
         self._approved: dict[Intent, Approved] = {}
         self._intents_max = intents_max
 
-    def add(self, order: Order, at_ns: int, window_ms: int) -> None:
+    def add(self, event: OrderApproved, window_ms: int) -> None:
         """Remember an approval; those that are out of the window are let go."""
-        approved, intent = self._approved, intent_of(order)
+        order, at_ns = event.order, event.at_ns
+        approved, intent = self._approved, intent_of(order, event.asked_quantity)
         approved.pop(intent, None)
         approved[intent] = Approved(at_ns, order.signal_id, order.parent_id)
         begin_ns = at_ns - window_ms * NS_PER_MS
@@ -100,12 +107,15 @@ class IntentMemory:
                 return
             oldest = next(iter(approved))
 
-    def repeated(self, signal: SignalRaised, now_ns: int, window_ms: int) -> Approved | None:
+    def repeated(
+        self, signal: SignalRaised, now_ns: int, window_ms: int, asked: Decimal | None = None
+    ) -> Approved | None:
         """Return the approval in the window that this signal repeats, or None.
 
         Legs of one signal and slices of one parent are one intent in parts, and no repeats.
+        `asked` is what the signal wanted where a smaller quantity is judged.
         """
-        before = self._approved.get(intent_of(signal))
+        before = self._approved.get(intent_of(signal, asked))
         if before is None or now_ns - before.at_ns >= window_ms * NS_PER_MS:
             return None
         is_sibling = signal.parent_id is not None and signal.parent_id == before.parent_id

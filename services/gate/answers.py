@@ -78,6 +78,7 @@ def approval(
         epoch=epoch,
         gate_token=gate_token,
         notional=case.notional,
+        asked_quantity=case.asked,
     )
     return [decided, approved]
 

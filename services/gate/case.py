@@ -46,7 +46,8 @@ class Case:
     What is not known is not set: a check that reads it all the same raises, and that denies.
 
     Attributes:
-        signal: as it was raised.
+        signal: as it was raised, but for the quantity where a smaller one is judged.
+        asked: what the signal asked for, where a smaller quantity is judged; None otherwise.
         order_id: the only id that its order can have.
         now_ns: the time of the decision.
         refusal: why the control guard lets nothing pass; empty when it does.
@@ -74,6 +75,7 @@ class Case:
 
     __slots__ = (
         "account",
+        "asked",
         "holder",
         "is_account_known",
         "is_instrument_known",
@@ -122,8 +124,9 @@ class Case:
         account: Account | None,
         restriction: Restriction | None = None,
         own_restriction: Restriction | None = None,
+        asked: Decimal | None = None,
     ) -> None:
-        self.signal = signal
+        self.signal, self.asked = signal, asked
         self.order_id = order_id
         self.now_ns = now_ns
         self.refusal = refusal
@@ -242,6 +245,7 @@ class Case:
             account,
             self.restriction,
             self.own_restriction,
+            self.signal.quantity if self.asked is None else self.asked,
         )
 
     def reach_of(self, part: Lane | None) -> Decimal:

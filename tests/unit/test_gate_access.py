@@ -7,7 +7,15 @@ from msgspec.structs import replace as replace_fields
 
 from schemas.base import SessionId, SignalId
 from schemas.health import AlertRaised
-from schemas.orders import Order, OrderApproved, OrderType, Outcome, Side, SignalRaised
+from schemas.orders import (
+    Order,
+    OrderApproved,
+    OrderType,
+    Outcome,
+    Side,
+    SignalDecided,
+    SignalRaised,
+)
 from services.gate.access_parents import REMEMBERED_NS, Parents
 from services.gate.access_windows import ENTRIES_MAX, SumWindow
 from services.gate.config_groups import OnExcess
@@ -15,6 +23,7 @@ from tests.builders import ALPHA, BETA, MS_NS, S_NS, SESSION, dec
 from tests.gate_rig import (
     NOW_NS,
     book,
+    canceled,
     only,
     reading,
     refused,
@@ -188,6 +197,32 @@ def test_the_same_intent_under_another_id_is_a_repeat_until_the_window_ends() ->
     assert rig.rule("g", **limit) == "duplicate_intent"
     rig.at(NOW_NS + 500 * MS_NS)
     assert rig.rule("h", **limit) == "all"
+
+
+@pytest.mark.req("G-01", "G-07")
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_an_order_that_was_made_smaller_is_repeated_by_what_was_asked_for(
+    is_restarted: bool,
+) -> None:
+    rig = RulesRig(
+        duplicate_window_ms=500, on_excess=OnExcess.REDUCE, position_quantity_max=dec(14)
+    )
+    said = rig.tell(rig.signal("a", quantity="20"))
+    first = only(SignalDecided, said)
+    order = only(OrderApproved, said).order
+    rig.filled(order, "6")
+    rig.tell(canceled(order, "8"))  # there is room again, for another quantity than before
+    if is_restarted:
+        rig.restart()
+        rig.tell(book(held={ALPHA: "6"}))
+        rig.quote()
+    again = rig.decide(rig.signal("b", quantity="20"))
+    other = rig.decide(rig.signal("c", quantity="14", side=Side.SELL))
+    assert [(decided.outcome, decided.approved_quantity) for decided in (first, again, other)] == [
+        (Outcome.REDUCED, dec(14)),
+        (Outcome.REJECTED, dec(0)),
+        (Outcome.APPROVED, dec(14)),
+    ]
 
 
 @pytest.mark.req("G-07")

@@ -50,7 +50,7 @@ def duplicate_intent(case: Case) -> Verdict:
     limit, signal = case.limits.duplicate_window_ms, case.signal
     if not limit.value or signal.is_reduce_only:
         return PASS
-    before = _mine(case).intents.repeated(signal, case.now_ns, limit.value)
+    before = _mine(case).intents.repeated(signal, case.now_ns, limit.value, case.asked)
     if before is None:
         return PASS
     age_ms = (case.now_ns - before.at_ns) // 1_000_000
