@@ -6,7 +6,15 @@ from typing import Any
 
 import msgspec
 
-from schemas.base import AccountId, Event, InstrumentId, OrderId, SessionId, SignalId
+from schemas.base import (
+    AccountId,
+    Event,
+    ExecutionId,
+    InstrumentId,
+    OrderId,
+    SessionId,
+    SignalId,
+)
 from schemas.executions import PositionView
 from schemas.orders import Side
 
@@ -145,7 +153,8 @@ class SessionCreated(Event, frozen=True, kw_only=True):
 class PositionsAdopted(Event, frozen=True, kw_only=True):
     """A session took over holdings that the account has and no session had accounted for.
 
-    They were there before it, or their executions were missed while the service was away.
+    They were there before it, or their executions were missed while the service was away, or a
+    flatten closed what the session held.
     """
 
     session: SessionId
@@ -153,6 +162,14 @@ class PositionsAdopted(Event, frozen=True, kw_only=True):
     """What is added to the session's own fold: signed quantity, at an average price."""
 
     reason: str = ""
+    closed_by: SessionId | None = None
+    """What the execution was told as, where a flatten closed it; None where none did."""
+
+    execution_id: ExecutionId | None = None
+    """Of that execution: each is taken over once."""
+
+    is_told: bool = False
+    """Whether the executions were told, and only the strategy service had missed them."""
 
 
 class SessionStateChanged(Event, frozen=True, kw_only=True):

@@ -43,6 +43,7 @@ UNRULY = (
     "Sleepy",
     "Loses",
     "Listens",
+    "Follows",
     "Chokes",
     "Lingers",
 )

@@ -14,7 +14,8 @@ import msgspec
 from schemas.base import AccountId, InstrumentId, SessionId, SignalId
 from schemas.market import QuoteReceived, TradeReceived
 from schemas.orders import Side, SignalRaised
-from schemas.sessions import SignalBlocked
+from schemas.sessions import PositionsAdopted, SignalBlocked
+from schemas.settlement import PositionSettled
 from services.strategy.interface import Parameters, Strategy
 
 
@@ -53,6 +54,22 @@ class Listens(Strategy[Parameters]):
 
     def on_blocked(self, blocked: SignalBlocked) -> None:
         self.heard = f"{blocked.rule}: {blocked.quantity}, trading {self.context.is_trading}"
+
+
+class Follows(Strategy[Parameters]):
+    """Buy one at the first quote; tell what is left when something else moved the position."""
+
+    seen = 0
+
+    def on_quote(self, quote: QuoteReceived) -> None:
+        self.seen += 1
+        if self.seen == 1:
+            self.context.buy(quote.instrument, Decimal(1))
+
+    def on_position(self, event: PositionsAdopted | PositionSettled) -> None:
+        [instrument] = self.context.instruments
+        kind, held = type(event).__name__, self.context.position(instrument)
+        self.context.buy(instrument, Decimal(1), why=f"{kind}: {held} held")
 
 
 class Spins(Buys):

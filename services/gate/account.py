@@ -154,11 +154,10 @@ class Account:
         if not self.portfolio.apply(event):
             return
         lane.hold(self.portfolio.quantity(event.instrument))
-        entry = self.orders.get(event.order_id)
         signed = event.quantity if event.side is Side.BUY else -event.quantity
         holders = self.holders
         holders.told(event.order_id, event.quantity)
-        holders.fill(event.session, lane, signed, entry.order if entry else None)
+        holders.fill(event.session, lane, signed)
         holders.settle(lane)
         self._shrink(event.order_id, event.quantity)
 

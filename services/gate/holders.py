@@ -2,7 +2,8 @@
 
 A session's position is the fold of its own executions and of what it took over. What no session
 accounts for (held before the first one, or filled while this process was away) counts against each
-session that trades the instrument, on the side where it hurts, until one takes it over.
+session that trades the instrument, on the side where it hurts, until one takes it over. So does
+what a flatten closes, until the strategy service has said whose it was.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +11,8 @@ from decimal import Decimal
 
 from schemas.base import InstrumentId, OrderId, SessionId
 from schemas.executions import OrderView, PositionView
-from schemas.orders import Order, Side
+from schemas.ids import is_flatten
+from schemas.orders import Side
 from schemas.sessions import HELD_BY_GATE, SessionCreated, SessionLimits
 from services.gate.config import AccountLimits
 from services.gate.exposure import ZERO, Lane, OpenOrder, Totals
@@ -122,15 +124,9 @@ class Holders:
             return (whole, holder.lane(whole))
         return (whole, holder.lane(whole), holder.strategy.lane(whole))
 
-    def fill(self, session: SessionId, whole: Lane, signed: Decimal, order: Order | None) -> None:
-        """Move an execution to its session's position.
-
-        What closes positions in nobody's name (a reduce-only order of a session that was never
-        created) is taken from those who hold it.
-        """
-        if order is not None and order.is_reduce_only and session not in self.strategy_of:
-            self._take_from_holders(session, whole, signed)
-        else:
+    def fill(self, session: SessionId, whole: Lane, signed: Decimal) -> None:
+        """Move an execution to its session's position; a flatten's is nobody's for now."""
+        if not is_flatten(session):
             self._add(self.session(session), whole, signed)
 
     def told(self, order_id: OrderId, quantity: Decimal) -> None:
@@ -150,7 +146,7 @@ class Holders:
                 continue
             self.told(order.order_id, missed)
             signed = missed if order.side is _BUY else -missed
-            self.fill(order.session, whole, signed, order)
+            self.fill(order.session, whole, signed)
 
     def claim(self, session: SessionId, positions: Iterable[PositionView]) -> None:
         """Let a session take over what no session accounts for, now or once it is known."""
@@ -182,17 +178,6 @@ class Holders:
             for lane in holder.lanes.values():
                 if lane.buys or lane.sells:
                     lane.close_orders()
-
-    def _take_from_holders(self, session: SessionId, whole: Lane, signed: Decimal) -> None:
-        left = signed
-        own = self.sessions.get(session)
-        for holder in (*((own,) if own else ()), *self.sessions.values()):
-            lane = holder.lanes.get(whole.instrument.id)
-            if lane is None or lane.position * left >= ZERO:
-                continue
-            taken = min(abs(left), abs(lane.position)).copy_sign(left)
-            self._add(holder, whole, taken)
-            left -= taken
 
     def _add(self, holder: Holder, whole: Lane, signed: Decimal) -> None:
         whole.owned += signed

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from schemas.base import Event, SessionId, SignalId
+from schemas.base import Event, InstrumentId, SessionId, SignalId
 from schemas.confirmations import SignalAwaiting, SignalConfirmed, SignalWithdrawn
 from schemas.control import EpochEnded, Prepared
 from schemas.errors import UserError, WireError
+from schemas.executions import BookReported, ExecutionEvent
 from schemas.instruments import symbol_of, venue_of
 from schemas.orders import SignalDecided, SignalRaised
 from schemas.sessions import PositionsAdopted, SessionCreated, SessionState, SessionStateChanged
@@ -37,7 +38,8 @@ class Tape(msgspec.Struct, kw_only=True):
 
     created: SessionCreated
     market: list[Event]
-    """Of its instruments, oldest first, also from before it began."""
+    """Of its instruments and of all that the account held or traded, oldest first, also from before
+    it began: the gate knows no exposure in what has no price."""
 
     told: list[Event]
     """What executor and breakers told meanwhile, of the whole account, oldest first."""
@@ -86,15 +88,17 @@ def tape_of(session: SessionId, messages: Iterable[Noted], market: Iterable[Note
     until_ns, cut_by = _end(created, kept)
     found = [e for e in _events(kept) if created.at_ns <= e.at_ns <= until_ns]
     own: list[Any] = [e for e in found if getattr(e, "session", None) == session]
-    played = [*_market(created, kept)] or [*_market(created, market)]
-    if not played:
+    told = sorted(_told(kept, until_ns), key=lambda event: event.at_ns)
+    known = {*created.instruments, *_moved(told)}
+    played = [*_market(known, kept)] or [*_market(known, market)]
+    if not any(getattr(event, "instrument", None) in created.instruments for event in played):
         wanted = "recorder.chain_market = true, or the running system that still has the stream"
         raise UserError("SLU-103", path=session, found="no market data recorded", wanted=wanted)
     played = sorted((e for e in played if e.at_ns <= until_ns), key=lambda event: event.at_ns)
     return Tape(
         created=created,
         market=played,
-        told=sorted(_told(kept, until_ns), key=lambda event: event.at_ns),
+        told=told,
         adopted=[e for e in own if isinstance(e, PositionsAdopted) and e.at_ns == created.at_ns],
         changes=_by_people(own),
         confirmed=[e for e in own if isinstance(e, SignalConfirmed)],
@@ -145,6 +149,10 @@ def _end(created: SessionCreated, messages: list[Noted]) -> tuple[int, str]:
             return message.stored_ns, f"a message on {message.subject}"
         if message.subject == ENDED:
             return message.stored_ns, "the end of its epoch"
+        if message.subject == f"session.{created.session}.adopted":
+            for event in _decoded(message):
+                if event.at_ns > created.at_ns:
+                    return event.at_ns, "what it held changed by no order of its own"
         if message.subject == f"session.{created.session}.state":
             for event in _decoded(message):
                 assert isinstance(event, SessionStateChanged)
@@ -166,8 +174,17 @@ def _told(messages: list[Noted], until_ns: int) -> Iterator[Event]:
             yield from (e for e in _decoded(message) if e.at_ns <= until_ns)
 
 
-def _market(created: SessionCreated, messages: Iterable[Noted]) -> Iterator[Event]:
-    heads = tuple(f"{MARKET}{venue_of(k)}.{symbol_of(k)}." for k in created.instruments)
+def _moved(told: list[Event]) -> Iterator[InstrumentId]:
+    """Yield what the account held or traded, also as another session."""
+    for event in told:
+        if isinstance(event, BookReported):
+            yield from (view.instrument for view in event.positions)
+        elif isinstance(event, ExecutionEvent):
+            yield event.instrument
+
+
+def _market(known: set[InstrumentId], messages: Iterable[Noted]) -> Iterator[Event]:
+    heads = tuple(f"{MARKET}{venue_of(k)}.{symbol_of(k)}." for k in sorted(known))
     for message in messages:
         if message.subject.startswith(heads):
             yield from _decoded(message)

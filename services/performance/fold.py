@@ -226,13 +226,26 @@ class Fold:
             self._pay_in(event.initial_capital)
 
     def _adopted(self, event: PositionsAdopted) -> None:
-        if event.session not in self.sessions:
+        created = self.sessions.get(event.session)
+        if created is None:
             return
+        giver = self._giver(event, created.account)
         for view in event.positions:
-            line = self._line(event.session, view.instrument)
-            if line is not None:
-                line.adopt(view.quantity, view.average_price, self.now_ns)
+            for session, quantity in ((event.session, view.quantity), (giver, -view.quantity)):
+                line = None if session is None else self._line(session, view.instrument)
+                if line is not None:
+                    line.adopt(quantity, view.average_price, self.now_ns)
         self._hold()
+
+    def _giver(self, event: PositionsAdopted, account: AccountId) -> SessionId | None:
+        """Return whose line it comes from; None where that is no part of what is folded here.
+
+        An account holds as much after it as before.
+        """
+        if event.closed_by is not None:
+            return event.closed_by if self._is_ours(account, event.closed_by) else None
+        is_account = self.terms.session is None and self.terms.initial_capital is not None
+        return ADOPTED if is_account else None
 
     def _raised(self, signal: SignalRaised) -> None:
         if not self._is_ours(signal.account, signal.session):

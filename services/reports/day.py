@@ -20,6 +20,7 @@ from schemas.repeats import fact_in
 from schemas.reports import TermsDeclared, UptimeMeasured
 from schemas.sessions import PositionsAdopted, SessionCreated, SignalBlocked
 from schemas.settlement import PositionSettled
+from services.performance.takeovers import moves
 from services.portfolio import Portfolio, Position
 from services.reports.corrections import Corrections
 from services.reports.execution import Execution, measure
@@ -334,8 +335,8 @@ class DayFold:
     def _adopted(self, n: int, event: PositionsAdopted) -> None:
         created = self.sessions.get(event.session)
         if created is not None and created.account == self.account:
-            for view in event.positions:
-                self._hold(event.session, view.instrument, view.quantity)
+            for move in moves(event):
+                self._hold(move.session, move.instrument, move.quantity)
 
     def _hold(self, session: SessionId, instrument: InstrumentId, signed: Decimal) -> None:
         held = self._held.setdefault(instrument, {})
@@ -368,9 +369,7 @@ class DayFold:
     def _price(self, instrument: InstrumentId, price: Decimal, at_ns: int) -> None:
         self._prices[instrument] = (at_ns, price)
         self._corrections.price(instrument, price, at_ns)
-        waiting = self._waiting.get(instrument)
-        if not waiting:
-            return
+        waiting = self._waiting.get(instrument, {})
         for order_id, order in list(waiting.items()):
             self._settle_prices(order, price, at_ns)
             if order.is_closed and at_ns >= order.last_fill_ns + IMPACT_AFTER_NS:

@@ -15,7 +15,6 @@ from schemas.control import AccountMarked
 from schemas.executions import BookReported, OrderFilled
 from schemas.instruments import Instrument
 from schemas.reconciliation import BookAdjusted
-from schemas.sessions import PositionsAdopted
 from schemas.settlement import PositionSettled
 from services.performance.core import Performance
 from services.performance.fold import ADOPTED, Terms
@@ -52,14 +51,6 @@ class OpenedBook(Performance):
             if held.quantity:
                 price = marked.marks[instrument]
                 self.take_over(instrument, held.quantity, price, marked.at_ns)
-
-    def _adopted(self, event: PositionsAdopted) -> None:
-        """Move what a session took over to its line: the account holds as much as before."""
-        for view in event.positions if event.session in self.sessions else ():
-            line = self._line(ADOPTED, view.instrument)
-            if line is not None:
-                line.adopt(-view.quantity, view.average_price, self.now_ns)
-        super()._adopted(event)
 
     def _line(self, session: SessionId, instrument: InstrumentId) -> Line | None:
         return super()._line(session if session in self.sessions else ADOPTED, instrument)

@@ -14,7 +14,7 @@ import msgspec
 
 from schemas.base import AccountId, Event, InstrumentId, SessionId, SignalId
 from schemas.control import AccountMarked
-from schemas.executions import OrderFilled, OrderSubmitted
+from schemas.executions import OrderFilled, OrderSubmitted, PositionView
 from schemas.market import BarClosed, QuoteReceived, TradeReceived
 from schemas.measures import SessionValued
 from schemas.orders import SignalDecided, SignalRaised
@@ -27,6 +27,7 @@ from schemas.settlement import PositionSettled
 from services.distinct import Distinct
 from services.performance.core import By, Performance, Share
 from services.performance.fold import ADOPTED, Terms
+from services.performance.takeovers import Move, moves
 from services.portfolio import Portfolio
 from services.reports.corrections import Corrections
 from services.reports.figure_days import DayFigures, FigureDays, Safety
@@ -179,7 +180,7 @@ class FiguresFold:
         )
 
     def _fold(self, event: Event) -> None:
-        if self._is_repeat(event):
+        if self._is_repeat(event) or (isinstance(event, PositionsAdopted) and event.is_told):
             return
         self.now_ns = max(self.now_ns, event.at_ns)
         if self.is_headless and self.opening is None:
@@ -332,17 +333,21 @@ class FiguresFold:
                 for name, each in self.holdings.items():
                     if name or self._is_in_book(event):
                         each.settle(event)
-            case PositionsAdopted(session=session, positions=positions) if session in self.sessions:
-                for view in positions:
-                    if view.instrument in self._instruments:
-                        self._portfolio(session).adopt(view)
+            case PositionsAdopted(session=session) if session in self.sessions:
+                for move in moves(event):
+                    if move.instrument in self._instruments and self._is_held_by(move.session):
+                        self._portfolio(move.session).adopt(_view(move))
 
     def _held_by(self, session: SessionId, fill: OrderFilled) -> Iterable[str]:
         """Yield whose holdings an execution changes: of those that are known."""
-        if not self.is_headless or session in self.sessions:
+        if self._is_held_by(session):
             yield session
         if self._is_in_book(fill):
             yield ""
+
+    def _is_held_by(self, session: SessionId) -> bool:
+        """Return whether it is known what is held as this session."""
+        return not self.is_headless or session in self.sessions
 
     def _portfolio(self, session: str) -> Portfolio:
         found = self.holdings.get(session)
@@ -350,6 +355,12 @@ class FiguresFold:
             cash = ZERO if session or self.terms is None else self.terms.initial_cash
             found = self.holdings[session] = Portfolio(self._instruments, cash)
         return found
+
+
+def _view(move: Move) -> PositionView:
+    return PositionView(
+        instrument=move.instrument, quantity=move.quantity, average_price=move.price
+    )
 
 
 def _quote(at_ns: int, instrument: InstrumentId, bid: Decimal, ask: Decimal) -> QuoteReceived:

@@ -5,9 +5,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from schemas.base import Event
+from schemas.base import Event, SessionId
 from schemas.control import StartRequest
 from schemas.errors import FieldError
+from schemas.ids import is_flatten
 from services.strategy.config import Isolation, StrategyConfig
 from services.strategy.formulas_folder import Found, formulas_in
 from services.strategy.interface import Strategy, wanted_of
@@ -146,10 +147,14 @@ def catalogue_of(config: StrategyConfig) -> Catalogue:
 
 
 def slug_of(name: str) -> str:
-    """Return the name as sessions are called by it, in characters that a subject can hold."""
+    """Return the name as sessions are called by it, in characters that a subject can hold.
+
+    No session may be taken for a flatten: those close what others hold.
+    """
     tail = name.rpartition(":")[2]
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", tail).lower()
-    return re.sub(r"[^a-z0-9_-]", "_", snake) or "session"
+    slug = re.sub(r"[^a-z0-9_-]", "_", snake) or "session"
+    return f"own_{slug}" if is_flatten(SessionId(f"{slug}-")) else slug
 
 
 def _loaded(target: str) -> type[Strategy[Any]] | FieldError:

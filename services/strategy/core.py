@@ -19,14 +19,14 @@ from schemas.control import (
     SessionAsked,
     StartRequest,
 )
-from schemas.executions import BookReported, ExecutionEvent
+from schemas.executions import BookReported, ExecutionEvent, OrderFilled
 from schemas.health import GapSeen, LinkChanged, SessionsReported
 from schemas.instruments import Instrument
 from schemas.limits import AccountHealthReported
 from schemas.orders import SignalDecided
 from schemas.prerequisites import PrerequisitesRead
 from schemas.restrictions import Restriction, RestrictionRequested
-from schemas.sessions import SessionCreated, SessionState, SessionStateChanged
+from schemas.sessions import PositionsAdopted, SessionCreated, SessionState, SessionStateChanged
 from schemas.settlement import PositionSettled
 from services.core import NOTHING
 from services.prerequisites.config import LiveConfig
@@ -49,6 +49,7 @@ from services.strategy.orders import ORDER_FACTS
 from services.strategy.recalling import recalled
 from services.strategy.session import OVER, OWN_FACTS, STRATEGY_ENDS, Session, failure
 from services.strategy.starts import Checked, Starts
+from services.strategy.taking import adoptions_told, given, settled
 from services.strategy.watching import Watching
 from services.tellers import Executors
 
@@ -161,9 +162,11 @@ class StrategyCore:
         elif isinstance(event, EpochStarted):
             self._epoch = max(self._epoch, event.epoch)
         elif isinstance(event, PositionSettled):
-            self._on_settled(event)
+            settled(event, self.sessions.values(), self._tell, 0)
         elif (session := self.sessions.get(kept.session)) is not None:
             session.fold(event)
+            if isinstance(event, PositionsAdopted):
+                self._holdings.restore(event)
         self._are_restored = self._holdings.is_behind = bool(self.sessions)
         self.wake_at_ns = 0 if self.sessions else None
 
@@ -184,7 +187,9 @@ class StrategyCore:
                 for session in self._active():
                     session.context.data.take_health(event)
             case PositionSettled():
-                self._on_settled(event)
+                return settled(event, self.sessions.values(), self._tell, now_ns)
+            case PositionsAdopted():
+                return given(event, self.sessions, self._tell, now_ns)
             case PrepareAsked():
                 return [self._real_money.wanted(event, now_ns) or self._prepared(event, now_ns)]
             case PrerequisitesRead():
@@ -214,6 +219,9 @@ class StrategyCore:
     def _on_order(self, event: Any, hook: str, now_ns: int) -> Sequence[Event]:
         """Fold what became of an order in, then tell its strategy; a repeat is no news."""
         session = self.sessions.get(event.session)
+        if session is None and isinstance(event, OrderFilled):
+            adopted = self._holdings.flattened(event, self.sessions.values(), now_ns)
+            return adoptions_told(adopted, self.sessions, self._tell, now_ns)
         if session is None or not session.book.apply(event) or not session.is_active:
             return NOTHING
         said = self._tell(session, hook, (event,), now_ns)
@@ -227,12 +235,6 @@ class StrategyCore:
         if any(isinstance(each, SessionStateChanged) for each in said):
             self._set_trading(self.is_trading)
         return said
-
-    def _on_settled(self, settled: PositionSettled) -> None:
-        """Let each session settle its own part of the holding."""
-        for session in self.sessions.values():
-            if session.terms.account == settled.account:
-                session.book.apply(settled)
 
     def _prepared(self, asked: PrepareAsked, now_ns: int) -> Prepared:
         checked = self._draft(asked.request, asked.start_id, now_ns)
@@ -321,7 +323,7 @@ class StrategyCore:
         if not report.request_id and self._is_stranger(report):  # a start asks whom it will name
             return NOTHING
         adopted, contested = self._holdings.compare(report, [*self.sessions.values()], now_ns)
-        said: list[Event] = [*adopted]
+        said = adoptions_told(adopted, self.sessions, self._tell, now_ns)
         for session in contested:
             reason = "its share of what the account holds is not known"
             said.append(session.change(SessionState.PAUSED, now_ns, reason))

@@ -5,18 +5,25 @@ held before the session began (S-02), and executions missed while this service w
 in the executor's book, which is complete: the difference is taken over by the session it belongs
 to, or, where several trade that instrument and nobody can tell, they are paused. What an ended
 session left behind is nobody's until a new one takes it over.
+
+What a flatten closes is no session's order either: whoever held it takes the execution over.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from schemas.base import AccountId, InstrumentId
-from schemas.executions import BookReported, PositionView
+from schemas.executions import BookReported, OrderFilled, PositionView
+from schemas.ids import closed_part, is_flatten
+from schemas.orders import Side
 from schemas.sessions import PositionsAdopted
+from services.distinct import Distinct
 from services.strategy.orders import HELD_BEFORE
 from services.strategy.session import Session
 
 ZERO = Decimal(0)
+MISSED = "executed while this service was away"
+"""Why a session takes over what the executor's book shows and its own fold does not."""
 
 
 class Holdings:
@@ -31,6 +38,38 @@ class Holdings:
         self._account = account
         self._executor = ""
         self._unowned: dict[InstrumentId, PositionView] = {}
+        self._closed = Distinct()
+
+    def restore(self, event: PositionsAdopted) -> None:
+        """Know which execution of a flatten has been taken over already."""
+        if event.execution_id is not None:
+            self._closed.add(event.execution_id)
+
+    def flattened(
+        self, fill: OrderFilled, sessions: Iterable[Session], now_ns: int
+    ) -> list[PositionsAdopted]:
+        """Return what a flatten closed of each session's holdings, folded in already.
+
+        One of a single session closes that session's; any other what ended sessions and active ones
+        hold, oldest first. More than they hold was nobody's.
+        """
+        is_ours = fill.account == self._account and is_flatten(fill.session)
+        if not is_ours or not self._closed.add(fill.execution_id):
+            return []
+        part = closed_part(fill.session)
+        left = fill.quantity if fill.side is Side.BUY else -fill.quantity
+        adopted: list[PositionsAdopted] = []
+        for session in sessions:
+            held = session.book.portfolio.quantity(fill.instrument)
+            if part not in (None, session.terms.session) or held * left >= 0:
+                continue
+            taken = min(abs(left), abs(held)).copy_sign(left)
+            left -= taken
+            view = PositionView(
+                instrument=fill.instrument, quantity=taken, average_price=fill.price
+            )
+            adopted.append(_adopted(session, (view,), "closed by a flatten", now_ns, fill))
+        return adopted
 
     def compare(
         self, report: BookReported, sessions: Sequence[Session], now_ns: int
@@ -98,12 +137,27 @@ def _settle(
         if view.quantity == known:
             continue
         if len(owners) == 1:
-            missed.setdefault(owners[0], []).append(_bare(view, view.quantity - known))
+            missed.setdefault(owners[0], []).append(
+                _missed(view, view.quantity - known, active[owners[0]])
+            )
         else:
             contested |= {n: active[n] for n in owners}
-    why = "executed while this service was away"
-    adopted = [_adopted(active[n], tuple(found), why, now_ns) for n, found in missed.items()]
+    adopted = [_adopted(active[n], tuple(found), MISSED, now_ns) for n, found in missed.items()]
     return adopted, list(contested.values())
+
+
+def _missed(view: PositionView, quantity: Decimal, session: Session) -> PositionView:
+    """Return a difference at what is known of its price.
+
+    What closed a part of what the session holds was traded at a price that the book does not show:
+    then at the session's own average, so that it is neither a profit nor a loss.
+    """
+    held = session.book.portfolio.positions.get(view.instrument)
+    if held is None or held.quantity * quantity >= 0:
+        return _bare(view, quantity)
+    return PositionView(
+        instrument=view.instrument, quantity=quantity, average_price=held.average_price
+    )
 
 
 def _bare(view: PositionView, quantity: Decimal) -> PositionView:
@@ -113,10 +167,20 @@ def _bare(view: PositionView, quantity: Decimal) -> PositionView:
 
 
 def _adopted(
-    session: Session, views: tuple[PositionView, ...], reason: str, now_ns: int
+    session: Session,
+    views: tuple[PositionView, ...],
+    reason: str,
+    now_ns: int,
+    closed_by: OrderFilled | None = None,
 ) -> PositionsAdopted:
     adopted = PositionsAdopted(
-        at_ns=now_ns, session=session.terms.session, positions=views, reason=reason
+        at_ns=now_ns,
+        session=session.terms.session,
+        positions=views,
+        reason=reason,
+        closed_by=None if closed_by is None else closed_by.session,
+        execution_id=None if closed_by is None else closed_by.execution_id,
+        is_told=reason == MISSED,
     )
     session.book.apply(adopted)
     return adopted

@@ -30,7 +30,8 @@ from schemas.market import (
     TradeReceived,
 )
 from schemas.orders import SignalDecided
-from schemas.sessions import SignalBlocked
+from schemas.sessions import PositionsAdopted, SignalBlocked
+from schemas.settlement import PositionSettled
 from services.strategy.context import Context
 from services.strategy.provider import EVENTS
 
@@ -119,6 +120,12 @@ class Strategy(Generic[P]):
 
     def on_execution(self, event: ExecutionEvent) -> None:
         """Take what became of one of this session's orders; `position` includes it already."""
+
+    def on_position(self, event: PositionsAdopted | PositionSettled) -> None:
+        """Take that the position changed by no order of this session; `position` includes it.
+
+        It took over what was missed, or what a flatten closed of it; or its holding was settled.
+        """
 
     def on_timer(self) -> None:
         """Act: the time given to `Context.set_timer` has come."""

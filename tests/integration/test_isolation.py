@@ -12,9 +12,10 @@ import msgspec
 import psutil
 import pytest
 
-from schemas.base import SessionId
+from schemas.base import ExecutionId, SessionId
 from schemas.control import HaltRequested
 from schemas.health import AlertRaised
+from schemas.ids import flatten_session
 from schemas.market import TradeReceived
 from schemas.orders import CancelRequested, Side, SignalRaised
 from schemas.sessions import SessionState, SignalBlocked, StrategyFailed
@@ -221,6 +222,25 @@ def test_a_stop_lets_the_process_say_its_last_word_and_ends_it() -> None:
             last = signals(desk, session)[-1]
             assert (last.side, last.is_reduce_only, last.why) == (Side.SELL, True, "the last word")
             await _until(lambda: len(children()) == 1)  # the warm parent
+
+    run(main)
+
+
+@pytest.mark.req("S-02", "G-11")
+def test_a_process_hears_what_was_no_order_of_its_session() -> None:
+    async def main() -> None:
+        async with Desk(config()) as desk:
+            session = await desk.start("follows")
+            fill = StrategyRig().fill(await bought(desk, session))
+            closing = msgspec.structs.replace(
+                fill,
+                session=flatten_session(1, None),
+                execution_id=ExecutionId("closes"),
+                side=Side.SELL,
+            )
+            desk.post(fill, closing)
+            await desk.until(lambda: len(signals(desk, session)) == 2)
+            assert signals(desk, session)[-1].why == "PositionsAdopted: 0 held"
 
     run(main)
 

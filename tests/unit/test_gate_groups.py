@@ -5,13 +5,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.base import InstrumentId, SessionId
+from schemas.base import InstrumentId, OrderId, SessionId
 from schemas.executions import OrderStatus, PositionView
 from schemas.orders import Outcome, Side, SignalDecided
 from schemas.sessions import PositionsAdopted, SessionCreated, SessionLimits
 from services.bench.gate import ACCOUNT as BENCH
 from services.bench.gate import every_group, instruments, loaded_gate
 from services.core import tell
+from services.gate.case import Case
 from services.gate.config_groups import GroupLimits
 from services.gate.core import GateCore
 from tests.builders import ACCOUNT, ALPHA, BETA, SESSION, dec, quote, signal
@@ -249,7 +250,12 @@ def test_executions_that_were_missed_are_their_sessions_by_the_book() -> None:
     assert account.holders.session(S2).lanes[ALPHA].position == 30
 
 
-def test_what_is_closed_in_nobodys_name_is_taken_from_those_who_hold_it() -> None:
+@pytest.mark.req("G-02", "G-11")
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize("is_taken_first", [False, True])
+def test_what_a_flatten_closes_is_theirs_whose_the_strategy_service_says(
+    is_restarted: bool, is_taken_first: bool
+) -> None:
     rig = rig_with()
     rig.tell(created())
     rig.tell(created(S2))
@@ -258,11 +264,40 @@ def test_what_is_closed_in_nobodys_name_is_taken_from_those_who_hold_it() -> Non
     closing = rig.approve(
         "f", side=Side.SELL, quantity="40", session=SessionId("flatten-1"), is_reduce_only=True
     )
-    rig.fill(closing, "40", "e3")
+    if not is_taken_first:
+        rig.fill(closing, "40", "e3")
+        assert rig.gate.state.accounts[ACCOUNT].lanes[ALPHA].owned == 50, "nobody's, for now"
+    for session, quantity in ((SESSION, "-20"), (S2, "-20")):
+        closed = PositionView(instrument=ALPHA, quantity=dec(quantity), average_price=dec(100))
+        rig.tell(PositionsAdopted(at_ns=NOW_NS, session=session, positions=(closed,)))
+    if is_taken_first:  # they are two publishers: each may be heard first
+        rig.fill(closing, "40", "e3")
+    if is_restarted:
+        rig.restart()
     holders = rig.gate.state.accounts[ACCOUNT].holders
     held = {key: int(h.lanes[ALPHA].position) for key, h in holders.sessions.items() if h.lanes}
-    assert (held[SESSION], held[S2]) == (0, 10)
+    assert (held[SESSION], held[S2]) == (10, 0)
     assert rig.gate.state.accounts[ACCOUNT].lanes[ALPHA].owned == 10
+
+
+@pytest.mark.req("G-02", "G-11")
+def test_until_it_is_said_whose_a_close_was_it_counts_for_each_session_where_it_hurts() -> None:
+    rig = rig_with(position_quantity_max=dec(50))
+    rig.tell(created())
+    rig.fill(rig.approve("a", quantity="40"), "40", "e1")
+    flatten = SessionId("flatten-1")
+    closing = rig.approve("f", side=Side.SELL, quantity="40", session=flatten, is_reduce_only=True)
+    rig.fill(closing, "40", "e2")
+    own = rig.gate.state.accounts[ACCOUNT].holders.session(SESSION).lanes[ALPHA]
+    case = Case(
+        rig.signal("b", side=Side.SELL, quantity="1"),
+        OrderId("b"),
+        rig.now_ns,
+        "",
+        rig.gate.state,
+        rig.gate.state.accounts[ACCOUNT],
+    )
+    assert (own.position, case.reach, case.own_reach) == (dec(40), dec(1), dec(1))
 
 
 @pytest.mark.req("G-02", "G-08")

@@ -8,11 +8,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.base import Event, InstrumentId, SessionId
+from schemas.base import Event, ExecutionId, OrderId, SessionId
 from schemas.control import EpochEnded, Prepared, StartRequest
 from schemas.errors import FieldError, UserError
+from schemas.executions import OrderFilled, PositionView
 from schemas.orders import OrderType, Outcome, Side, SignalDecided, SignalRaised
-from schemas.sessions import SessionCreated, SessionState, SessionStateChanged
+from schemas.sessions import (
+    PositionsAdopted,
+    SessionCreated,
+    SessionState,
+    SessionStateChanged,
+)
 from schemas.subjects import subject_of
 from schemas.wire import decode_kept, encode
 from services.cli.exits import Exit
@@ -238,11 +244,40 @@ def _is_quote(event: Event) -> bool:
     return type(event).__name__ == "QuoteReceived"
 
 
-def test_only_the_sessions_own_instruments_are_played() -> None:
-    other = InstrumentId("sim:BETA")
-    extra = [quote(at_ns=START_NS + n * S_NS, instrument=other) for n in range(5)]
-    found = tape([*RUN, *extra])
+BETA_QUOTES = [quote(at_ns=START_NS + n * S_NS, instrument=BETA) for n in range(600)]
+
+
+def test_what_the_account_neither_held_nor_traded_is_not_played() -> None:
+    found = tape([*RUN, *BETA_QUOTES])
     assert {getattr(each, "instrument", None) for each in found.market} == {ALPHA}
+
+
+@pytest.mark.parametrize("has_its_price", [True, False])
+def test_what_another_session_holds_has_the_price_that_it_had(has_its_price: bool) -> None:
+    """Without one the gate does not know the account's exposure, and denies."""
+    bought = next(event for event in RUN if isinstance(event, OrderFilled))
+    held = msgspec.structs.replace(
+        bought,
+        at_ns=START_NS + S_NS,
+        session=SessionId("other-1"),
+        instrument=BETA,
+        order_id=OrderId("another"),
+        execution_id=ExecutionId("another"),
+    )
+    found = rows([*RUN, held, *(BETA_QUOTES if has_its_price else ())])
+    assert (set(found) == {Verdict.EQUAL}) is has_its_price
+
+
+def test_a_replay_ends_where_the_position_changed_by_no_order_of_the_session() -> None:
+    cut_ns = START_NS + 100 * S_NS
+    closed = PositionView(instrument=ALPHA, quantity=Decimal(-1), average_price=Decimal(100))
+    taken = PositionsAdopted(at_ns=cut_ns, session=SESSION, positions=(closed,))
+    found = tape(sorted([*RUN, taken], key=lambda event: event.at_ns))
+    assert (found.until_ns, found.cut_by) == (
+        cut_ns,
+        "what it held changed by no order of its own",
+    )
+    assert found.adopted == []
 
 
 # what it is decided again with

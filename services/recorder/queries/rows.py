@@ -25,6 +25,7 @@ from schemas.reports import TermsDeclared
 from schemas.sessions import PositionsAdopted, SessionCreated, SessionStateChanged
 from schemas.settlement import PositionSettled
 from services.performance.fold import ADOPTED
+from services.performance.takeovers import moves
 from services.recorder.chain import Record
 from services.recorder.events import component_of
 from services.recorder.queries.counts import DECIDE, EVENT, FILL, SEND, Counts
@@ -260,9 +261,9 @@ class Rows:
         row = self._sessions.get(event.session)
         if row is None:
             return  # nobody knows its account
-        for view in event.positions:
-            held = self._held(row[2], event.session, view.instrument)
-            _trade(held, view.quantity, view.average_price)
+        for move in moves(event):
+            held = self._held(row[2], move.session, move.instrument)
+            _trade(held, move.quantity, move.price)
 
     def _adjusted(self, n: int, event: BookAdjusted) -> None:
         """Fold a correction in; cash that it brought is no profit, fees that were paid are."""

@@ -46,6 +46,10 @@ class StandIn(Own, Strategy[Any]):
         """Hand it on."""
         self.hand_on("on_execution", event)
 
+    def on_position(self, event: Event) -> None:
+        """Hand it on: there it is folded in, and then told."""
+        self.hand_on("on_position", event)
+
     def on_blocked(self, blocked: Event) -> None:
         """Hand it on."""
         self.hand_on("on_blocked", blocked)

@@ -1,0 +1,140 @@
+"""What a flatten closes is no session's order: whoever held it hears of it, and holds less."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from schemas.base import Event, OrderId, SessionId
+from schemas.executions import OrderFilled, PositionView
+from schemas.health import LinkChanged
+from schemas.ids import closed_part, flatten_session, is_flatten
+from schemas.orders import Side, SignalRaised
+from schemas.sessions import PositionsAdopted
+from services.strategy.catalogue import slug_of
+from services.strategy.interface import Parameters, Strategy
+from tests.builders import ALPHA, dec, quote
+from tests.strategy_rig import StrategyRig, config, every, only
+from tests.unit.test_strategy_restart import book
+
+
+class Sells(Strategy[Parameters]):
+    """Buy ten, note what moves the position, and sell what is held when asked."""
+
+    def on_start(self) -> None:
+        self.heard: list[object] = []
+        self.context.buy(ALPHA, Decimal(10))
+
+    def on_quote(self, quote: object) -> None:
+        held = self.context.position(ALPHA)
+        if held:
+            self.context.sell(ALPHA, held)
+
+    def on_position(self, event: object) -> None:
+        self.heard.append(event)
+
+
+def rig_with(*, sessions: int = 1) -> tuple[StrategyRig, list[SessionId]]:
+    """Return sessions that hold ten each, bought at 100."""
+    rig = StrategyRig(config(classes={"sells": "tests.unit.test_strategy_flatten:Sells"}))
+    names = []
+    for _ in range(sessions):
+        names.append(rig.start("sells"))
+        rig.tell(rig.fill(every(SignalRaised, rig.said)[-1]))
+    return rig, names
+
+
+def closing(
+    rig: StrategyRig, quantity: str, of: SessionId | None = None, price: str = "90"
+) -> OrderFilled:
+    """Return an execution of a flatten's order."""
+    last = rig.fill(every(SignalRaised, rig.said)[0], quantity)
+    return msgspec.structs.replace(
+        last,
+        session=flatten_session(3, of),
+        order_id=OrderId("closes"),
+        side=Side.SELL,
+        price=dec(price),
+    )
+
+
+def taken(said: Sequence[Event]) -> list[tuple[SessionId, Decimal]]:
+    return [(e.session, e.positions[0].quantity) for e in every(PositionsAdopted, said)]
+
+
+@pytest.mark.req("S-02", "G-11")
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_what_a_flatten_closes_is_off_the_sessions_position_and_its_strategy_hears(
+    is_restarted: bool,
+) -> None:
+    rig, [session] = rig_with()
+    fill = closing(rig, "10")
+    adopted = only(PositionsAdopted, rig.tell(fill))
+    assert adopted == PositionsAdopted(
+        at_ns=adopted.at_ns,
+        session=session,
+        positions=(PositionView(instrument=ALPHA, quantity=dec(-10), average_price=dec(90)),),
+        reason="closed by a flatten",
+        closed_by=SessionId("flatten-3"),
+        execution_id=fill.execution_id,
+    )
+    if is_restarted:
+        rig.restart()
+        rig.tell(None)
+    else:
+        assert rig.strategy(session).heard == [adopted]
+    assert rig.tell(fill) == [], "told again, it is no news"
+    portfolio = rig.core.sessions[session].book.portfolio
+    assert (portfolio.quantity(ALPHA), portfolio.cash) == (dec(0), dec(9_900))
+    rig.tell(quote())
+    assert len(every(SignalRaised, rig.said)) == 1, "it sells nothing that it does not hold"
+
+
+def test_without_it_the_strategy_sells_what_is_gone_and_the_account_is_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.strategy.holdings.is_flatten", lambda session: False)
+    rig, [session] = rig_with()
+    rig.tell(closing(rig, "10"))
+    sold = only(SignalRaised, rig.tell(quote()))
+    assert (sold.session, sold.side, sold.quantity) == (session, Side.SELL, dec(10))
+
+
+@pytest.mark.req("G-11")
+def test_a_flatten_of_one_session_closes_that_ones_and_any_other_the_oldest_first() -> None:
+    rig, [first, second] = rig_with(sessions=2)
+    assert taken(rig.tell(closing(rig, "4", second))) == [(second, dec(-4))]
+    assert taken(rig.tell(closing(rig, "12"))) == [(first, dec(-10)), (second, dec(-2))]
+    assert taken(rig.tell(closing(rig, "9", second))) == [(second, dec(-4))], "five were nobody's"
+    assert taken(rig.tell(closing(rig, "1"))) == []
+
+
+def test_an_execution_of_another_account_or_of_no_flatten_is_nobodys() -> None:
+    rig, _ = rig_with()
+    fill = closing(rig, "10")
+    other = msgspec.structs.replace(fill, account="another")
+    manual = msgspec.structs.replace(fill, session=SessionId("manual-1"))
+    assert [rig.tell(each) for each in (other, manual)] == [[], []]
+
+
+@pytest.mark.req("S-02")
+def test_a_close_that_was_missed_is_neither_profit_nor_loss() -> None:
+    """The book of a flat account shows no price: at 0, the session would have lost all."""
+    rig, [session] = rig_with()
+    rig.tell(LinkChanged(at_ns=0, is_up=True))
+    adopted = only(PositionsAdopted, rig.tell(book(ALPHA="0")))
+    assert adopted.positions == (
+        PositionView(instrument=ALPHA, quantity=dec(-10), average_price=dec(100)),
+    )
+    assert rig.core.sessions[session].book.portfolio.cash == dec(10_000)
+
+
+def test_the_names_of_flattens_are_no_sessions() -> None:
+    names = [flatten_session(7, None), flatten_session(7, SessionId("ema_cross-2"))]
+    assert names == ["flatten-7", "flatten-7-ema_cross-2"]
+    assert [closed_part(each) for each in names] == [None, "ema_cross-2"]
+    slugs = [slug_of(each) for each in ("Flatten", "mine:Flatten", "flatten-3", "Flattened")]
+    assert slugs == ["own_flatten", "own_flatten", "own_flatten-3", "flattened"]
+    assert not any(is_flatten(SessionId(f"{each}-1")) for each in slugs)
+    assert closed_part(SessionId("ema_cross-2")) is None
