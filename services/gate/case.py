@@ -67,6 +67,8 @@ class Case:
         reach: the position on the order's side once it and all open ones of its side filled. Long
             counts up for a buy, short counts up for a sell; below 0 the order only reduces.
         own_reach: the same of the session's own position.
+        added: how much more may trade on the side than before: the quantity, less that of the
+            reduce-only order that such a one takes the place of, in one step at the venue.
         worth: what one unit counts for, at the dearest of ask, limit and stop price.
         notional: what the order counts for, at the same price.
         value, own_value: what `reach` and `own_reach` count for.
@@ -75,6 +77,7 @@ class Case:
 
     __slots__ = (
         "account",
+        "added",
         "asked",
         "holder",
         "is_account_known",
@@ -106,6 +109,7 @@ class Case:
     limits: Limits
     route: Route
     quote: QuoteReceived
+    added: Decimal
     reach: Decimal
     own_reach: Decimal
     worth: Decimal
@@ -199,12 +203,25 @@ class Case:
         Raises:
             ArithmeticError: the quantity is no number.
         """
-        lane, quantity = self.lane, self.signal.quantity
-        if self.signal.side is _BUY:
-            self.reach = lane.position + lane.buys + quantity
+        lane, signal = self.lane, self.signal
+        added = self.added = signal.quantity - self._replaced()
+        if signal.side is _BUY:
+            self.reach = lane.position + lane.buys + added
         else:
-            self.reach = lane.sells - lane.position + quantity
+            self.reach = lane.sells - lane.position + added
         self.own_reach = self.reach_of(self.own)
+
+    def _replaced(self) -> Decimal:
+        """Return what a reduce-only order of its side, and its session's, may trade no more."""
+        signal = self.signal
+        if signal.replaces is None or not signal.is_reduce_only:
+            return ZERO
+        old = self.account.orders.get(signal.replaces)
+        if old is None or not old.order.is_reduce_only:
+            return ZERO
+        theirs = (old.order.session, old.order.instrument, old.order.side)
+        mine = (signal.session, signal.instrument, signal.side)
+        return old.leaves if theirs == mine else ZERO
 
     def _value(self) -> None:
         """Measure by value what several checks compare with their limits.
@@ -253,7 +270,7 @@ class Case:
 
         What no session accounts for may be anybody's, and counts where it makes the part larger.
         """
-        whole, reach = self.lane, self.signal.quantity
+        whole, reach = self.lane, self.added
         nobodys = whole.position - whole.owned
         if self.signal.side is _BUY:
             if part is not None:

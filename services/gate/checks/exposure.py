@@ -45,8 +45,24 @@ def reduce_only(case: Case) -> Verdict:
     signal = case.signal
     if not signal.is_reduce_only:
         return PASS
-    room = case.lane.room(signal.side)
+    room = _room_to_close(case)
     return (signal.quantity <= room, str(signal.quantity), str(room))
+
+
+def _room_to_close(case: Case) -> Decimal:
+    """Return how much of the order's side only reduces what the account holds, and the session.
+
+    What no session accounts for may be the session's. A flatten, of a session that nobody created,
+    closes what anybody holds.
+    """
+    side, session = case.signal.side, case.signal.session
+    again = case.signal.quantity - case.added
+    room = case.lane.room(side)
+    if session in case.account.holders.strategy_of:
+        nobodys = case.lane.position - case.lane.owned
+        own = max(-nobodys if side is _BUY else nobodys, ZERO)
+        room = min(room, own + (ZERO if case.own is None else case.own.room(side)))
+    return room + again
 
 
 @at_most(lambda case: case.limits.position_quantity_max)
@@ -146,9 +162,11 @@ def gross_room(
     return max(fits, worst) - before
 
 
-def net_room(case: Case, totals: Totals, limit: Bound[Decimal]) -> Decimal:
-    """Return the largest quantity that `net` lets pass."""
-    only_reduces = case.signal.quantity - case.reach
+def net_room(
+    case: Case, totals: Totals, limit: Bound[Decimal], reach: Decimal | None = None
+) -> Decimal:
+    """Return the largest quantity that `net` lets pass; `reach` of what it must only reduce."""
+    only_reduces = case.signal.quantity - (case.reach if reach is None else reach)
     if totals.unpriced:
         return only_reduces
     side = totals.long if case.signal.side is _BUY else totals.short
@@ -157,7 +175,7 @@ def net_room(case: Case, totals: Totals, limit: Bound[Decimal]) -> Decimal:
 
 def _reduce_only_room(case: Case) -> Decimal:
     signal = case.signal
-    return case.lane.room(signal.side) if signal.is_reduce_only else signal.quantity
+    return _room_to_close(case) if signal.is_reduce_only else signal.quantity
 
 
 def _position_room(case: Case) -> Decimal:
@@ -195,7 +213,8 @@ ROWS: tuple[Check, ...] = (
     Check(
         reduce_only,
         "signal.is_reduce_only, position, open orders",
-        "quantity <= held - open orders that already reduce it",
+        "quantity <= held - open orders that already reduce it, but for the one that it replaces;"
+        " of the account, and of the session with what is nobody's",
         "units",
         (),
         _BY_QUANTITY,

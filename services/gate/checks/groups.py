@@ -226,6 +226,11 @@ def _strategy_gross_room(case: Case) -> Decimal:
     return gross_room(case, group.totals, group.gross_notional_max, part, reach)
 
 
+def _strategy_net_room(case: Case) -> Decimal:
+    group, reach = _strategy(case), case.reach_of(case.route.part)
+    return net_room(case, group.totals, group.net_notional_max, reach)
+
+
 def _session_order_room(case: Case) -> Decimal:
     holder = case.holder
     if holder is None or holder.order_notional_max is None:
@@ -332,7 +337,7 @@ ROWS: tuple[Check, ...] = (
         "strategy",
         "strategies",
         (strategy_gross, strategy_net),
-        (_strategy_gross_room, _rooms(_strategy)[1]),
+        (_strategy_gross_room, _strategy_net_room),
         _has_strategies,
         SOMEBODYS,
     ),
