@@ -37,6 +37,7 @@ from services.gate.answers import (
 from services.gate.case import Case
 from services.gate.check import Check
 from services.gate.config import GateConfig
+from services.gate.dynamic_limits_report import warned
 from services.gate.judge import Judge
 from services.gate.preparation import Preparation
 from services.gate.state import EXECUTIONS, GateState
@@ -337,11 +338,11 @@ class GateCore:
         return NOTHING
 
     def _on_limits(self, event: LimitsAsked, now_ns: int) -> Sequence[Event]:
-        """Have an operator's change judged, and fold it in when it may be."""
+        """Have a change judged, fold it in when it may be, and say what is beyond it already."""
         said = self._state.dynamic.ask(event, now_ns)
         for fact in said:
             self._state.apply(fact, now_ns)
-        return said
+        return warned(self._state, said)
 
     def _on_loss(self, event: GapSeen | LinkChanged, now_ns: int) -> Sequence[Event]:
         self._state.apply(event, now_ns)

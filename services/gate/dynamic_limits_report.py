@@ -1,10 +1,13 @@
 """The limits in force as people see them: from what, tightened by what, and how far away."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from schemas.base import InstrumentId
-from schemas.limits import LimitView
+import msgspec
+
+from schemas.base import Event, InstrumentId
+from schemas.control import ControlAnswered
+from schemas.limits import LimitsChanged, LimitView
 from services.gate.account import Account
 from services.gate.dynamic_limits import ACCOUNT_LIMITS, INSTRUMENT_LIMITS, DynamicLimits, is_scaled
 from services.gate.dynamic_limits_paths import Limit, Number, chosen_at, path_of
@@ -27,6 +30,35 @@ def views(state: GateState) -> tuple[LimitView, ...]:
     return tuple(
         view for account in state.accounts.values() for view in _of_account(state, account)
     )
+
+
+def warned(state: GateState, said: Sequence[Event]) -> list[Event]:
+    """Return what was said to a change of limits, and in the answer what is beyond them already.
+
+    A limit stops what comes; it cancels and closes nothing.
+    """
+    changed = {
+        change.path.rpartition(".")[2]
+        for event in said
+        if isinstance(event, LimitsChanged)
+        for change in event.changes
+    }
+    found = [
+        f"{view.name} of {view.instrument or view.account}: {view.value} of {view.in_force}"
+        for view in views(state)
+        if view.name in changed and view.distance.startswith("-")
+    ]
+    if not found:
+        return [*said]
+    note = (
+        f"; BEYOND IT ALREADY, open orders at worst case: {', '.join(found)}. A limit cancels and"
+        " closes nothing: cancel what rests, reduce or flatten"
+    )
+    return [_with(event, note) if isinstance(event, ControlAnswered) else event for event in said]
+
+
+def _with(answer: ControlAnswered, note: str) -> ControlAnswered:
+    return msgspec.structs.replace(answer, message=answer.message + note)
 
 
 def _of_account(state: GateState, account: Account) -> Iterator[LimitView]:

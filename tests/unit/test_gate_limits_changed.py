@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from schemas.control import ControlAnswered
 from schemas.errors import FieldError
 from schemas.health import AlertRaised
 from schemas.limits import LimitChange, LimitsChanged, LimitView
@@ -13,7 +14,7 @@ from services.gate.config_groups import GroupLimits
 from services.gate.config_portfolio import PortfolioLimits, ValueAtRiskLimits
 from services.gate.groups import Group
 from tests.builders import ACCOUNT, ALPHA, BETA, dec
-from tests.gate_rig import NOW_NS, Rig, config
+from tests.gate_rig import NOW_NS, Rig, config, only
 from tests.limits_rig import (
     DRAWDOWN_STEPS,
     GROSS,
@@ -389,3 +390,18 @@ def test_the_report_shows_what_is_in_force_from_what_and_how_far_it_is() -> None
     )
     assert not [view for view in report.in_force if view.instrument == BETA], "nothing is held"
     assert report.limits["accounts"]["paper"]["gross_notional_max"] == "20000"
+
+
+def test_a_limit_that_is_lowered_below_what_rests_says_so_and_cancels_nothing() -> None:
+    rig = Rig(config())
+    rig.approve("a", quantity="40")
+    said = rig.tell(asked({POSITION: "30", GROSS: "5000"}))
+    answer = only(ControlAnswered, said)
+    assert answer.is_ok
+    assert answer.message.partition("; BEYOND")[2] == (
+        " IT ALREADY, open orders at worst case: position_quantity_max of sim:ALPHA: 40 of 30. A"
+        " limit cancels and closes nothing: cancel what rests, reduce or flatten"
+    )
+    assert [type(event) for event in said] == [LimitsChanged, ControlAnswered]
+    again = only(ControlAnswered, rig.tell(asked({POSITION: "50"})))
+    assert "BEYOND" not in again.message
