@@ -1,14 +1,29 @@
-"""What looks like a secret by its form, and what stands in its place."""
+"""What looks like a secret by its name or by its form, and what stands in its place."""
 
 import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
 
 MASK = "***"
+NAMES_MAX = 1_024
+
+_NAME = r"""(?: pass (?:word|wd|phrase) | (?<![a-z]) pwd (?![a-z]) | secrets? | credentials?
+    | api[_-]?keys? | (?: signing | encryption | master | private ) [_-]? key
+    | (?<![a-z]) private (?![a-z])
+    | (?<![a-z]) auth (?![a-z]) | nkey[_-]?seed | seed[_-]?phrase | mnemonic
+    | (?<!gate[_-]) token (?!s) )"""
+"""What a secret is called: in a field, a setting, a log line and a text, all alike. The number that
+fences a gate off is none, nor is what a bucket holds."""
+
+_SECRET_NAME = re.compile(_NAME + "| authorization", re.IGNORECASE | re.VERBOSE)
 
 _SECRET_FORM = re.compile(
     r"S[UANCOXPS][A-Z2-7]{40,}"  # the seed of an nkey
     r"|(?<=://)[^/\s\"]+(?=@)"  # user and password, or a token, in an address
     r"|(?<=Bearer )\S+"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----"
+    # to its end; one that was cut short has none
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:.*?-----END [A-Z ]*PRIVATE KEY-----|.*)"
     r"|AGE-SECRET-KEY-1[0-9A-Z]+"
     r"|\bk[0-9a-f]{64}\b",  # the key of the bus's store
     re.DOTALL,
@@ -23,8 +38,8 @@ _SECRETS_IN_TEXT = tuple(
         r"""(://) (?: (?<!http://)(?<!https://) [^\s"/?#:@]*: | [^\s"/?#:@]*: (?!\d{1,5}[/?#])
                 | [*]{3}@ ) (?:(?!://)[^\s"])* (?=@)""",
         # password=..., and "password": "..." of a mapping that was printed; to the closing quote.
-        r"""( (?: password | passwd | passphrase | api[_-]?key
-                | (?:auth|access|refresh|bearer)[_-]?token | (?<![\w-])token )
+        rf"( {_NAME}"
+        r""" (?: [_-]? (?:key|pem|seed|value) )?
               (?: (?:=(?!=)|[ ]=[ ])(?:\\?["'])? | \\?["'][ ]?:[ ]?\\?["'] ) )
             (?: (?<=") [^"]+ | (?<=') [^']+ | (?<!["']) [^\s&"']* [^\s&"'.,;:)\]}] )""",
         r"""( authorization \\?["']? [ ]?[:=][ ]? (?:\\?["'])?
@@ -39,6 +54,32 @@ _SECRETS_IN_TEXT = tuple(
 
 _MAY_BE_SECRET = re.compile(r"[=:/]|\S{17}|Bearer |PRIVATE KEY")
 """What no secret is without: numbers, names and most ids of an event are passed over quickly."""
+
+
+@lru_cache(maxsize=NAMES_MAX)
+def is_secret(name: str) -> bool:
+    """Return whether what is called `name` is a secret, whatever it looks like."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def masked_value(name: str, value: Any) -> Any:
+    """Return a value without its secrets, at any depth: of tables the table, of lists the list.
+
+    Args:
+        name: what it is called; empty where it has no name.
+        value: anything; what is neither a number nor holds others is shown as its text.
+    """
+    if value is None or value == "" or isinstance(value, bool):
+        return value
+    if is_secret(name):
+        return MASK
+    if isinstance(value, Mapping):
+        return {str(key): masked_value(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked_value("", inner) for inner in value]
+    if isinstance(value, int | float):
+        return value
+    return masked(str(value))
 
 
 def masked(text: str) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from cyclopts import Parameter
 
 from schemas.base import NS_PER_S, AccountId, InstrumentId
+from schemas.bounds import WANTED_NUMBER, is_bounded
 from schemas.errors import FieldError, UserError
 from schemas.instruments import Instrument
 from services.backtest.data import DataTerms, hash_of, source_of, with_hours
@@ -21,11 +22,12 @@ from services.cli.config_resolve import (
     Config,
     ConfigError,
     chosen_symbols,
-    described,
     document,
     load_config,
+    sized,
 )
 from services.cli.locate import Place
+from services.cli.own_strategies import search
 from services.executor.config import ExecutorConfig, VenueConfig
 from services.gate.config import GateConfig
 from services.gate.config_market import (
@@ -99,7 +101,7 @@ def plan_of(strategy: str, wish: Wish, place: Place) -> tuple[Plan, Config]:
     config = load_config(wish.config, options, wish.settings or ())
     data, capital = _data(wish), _capital(wish.capital)
     source = source_of(data)
-    known = described(config, {each.id: with_hours(each) for each in source.instruments()})
+    known = sized(config, {each.id: with_hours(each) for each in source.instruments()}, "--data")
     symbols = _symbols(config, known)
     currency = _currency(config, [each for each in known if each.id in symbols])
     account = {"id": ACCOUNT, "currency": currency, "initial_cash": str(capital)}
@@ -107,6 +109,7 @@ def plan_of(strategy: str, wish: Wish, place: Place) -> tuple[Plan, Config]:
     gate = msgspec.convert(sections["gate"], GateConfig)
     is_followed = source.silence_ns >= DAILY_NS and REFERENCE in symbols
     strategies = msgspec.convert(sections["strategy"], StrategyConfig)
+    search(strategies)
     return Plan(
         strategy=strategy,
         data=data,
@@ -199,6 +202,8 @@ def _capital(text: str) -> Decimal:
         raise _wrong("--capital", repr(text), "an amount above 0") from error
     if not (found.is_finite() and found > 0):
         raise _wrong("--capital", text, "an amount above 0")
+    if not is_bounded(found):
+        raise _wrong("--capital", text, WANTED_NUMBER)
     return found
 
 

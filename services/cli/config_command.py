@@ -1,6 +1,5 @@
 """`sluice config check` and `sluice config show`."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +7,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from schemas import masking
-from schemas.masking import MASK
+from schemas.errors import UserError
 from services.cli.config_layers import leaves
 from services.cli.config_resolve import (
     Config,
@@ -18,12 +17,11 @@ from services.cli.config_resolve import (
     instruments_of,
     load_config,
 )
+from services.cli.config_types import did_you_mean
 from services.cli.exits import Exit
 from services.cli.locate import Place
 from services.cli.output import Output
 from services.cli.quick_banner import quick_banner
-
-_SECRET_NAME = re.compile(r"password|passwd|secret|token|private|credential|api_key", re.IGNORECASE)
 
 File = Annotated[
     Path | None, Parameter(name="--config", help="The file; else $SLUICE_CONFIG or ./sluice.toml.")
@@ -45,7 +43,7 @@ def check(*, config: File = None, sets: Settings = None, place: Place | None = N
     """Say everything that is wrong with the configuration; change nothing."""
     output = _begin(place)
     found = load_config(config, _options(place), sets or ())
-    _refuse_broken_formulas(found)
+    _refuse_strategies(found)
     instruments = instruments_of(found)
     import datetime
 
@@ -80,6 +78,7 @@ def show(
     """Show every value and where it came from; secrets are masked."""
     output = _begin(place)
     found = load_config(config, _options(place), sets or ())
+    _refuse_section(section, found)
     rows = [row for row in shown_rows(found) if section in (None, row[0].split(".")[0])]
     output.data({name: {"value": value, "from": origin} for name, value, origin in rows})
     output.table("", ("field", "value", "from"), rows)
@@ -87,17 +86,32 @@ def show(
     return Exit.OK
 
 
-def _refuse_broken_formulas(config: Config) -> None:
-    """Raise what a start would say of each formula file, before anybody starts one.
+def _refuse_section(section: str | None, config: Config) -> None:
+    known = list(config.merged.values)
+    if section is not None and section not in known:
+        wanted = did_you_mean(section, known) or f"one of {', '.join(known)}"
+        raise UserError("SLU-103", path="config show", found=repr(section), wanted=wanted)
+
+
+def _refuse_strategies(config: Config) -> None:
+    """Raise what a start would say of each formula file, and of the session that `up` starts.
 
     Raises:
-        ConfigError: a file or a folder of `strategy.formulas` cannot be used.
+        ConfigError: a file or a folder of `strategy.formulas` cannot be used, or there is no such
+            strategy as `up.strategy`.
     """
-    from services.strategy.catalogue import catalogue_of
+    from services.cli.own_strategies import mistakes_of
+    from services.strategy.catalogue import STRATEGY
     from services.strategy.config import StrategyConfig
 
     choice = msgspec.convert(config.merged.values["strategy"], StrategyConfig)
-    errors = catalogue_of(choice).formula_mistakes()
+    origin = config.merged.origin_of(("up", "strategy"))
+    errors = [
+        msgspec.structs.replace(each, path=f"{origin}: up.strategy")
+        if each.path == STRATEGY
+        else each
+        for each in mistakes_of(config.up.strategy, choice)
+    ]
     if errors:
         raise ConfigError(errors)
 
@@ -105,16 +119,15 @@ def _refuse_broken_formulas(config: Config) -> None:
 def shown_rows(config: Config) -> list[tuple[str, Any, str]]:
     """Return every value with its dotted name and origin; secrets masked."""
     return [
-        (".".join(path), masked(path[-1], value), str(config.merged.origin_of(path)))
+        (".".join(path), masked(path, value), str(config.merged.origin_of(path)))
         for path, value in leaves(config.merged.values)
     ]
 
 
-def masked(name: str, value: Any) -> Any:
-    """Return the value unless its name or its form is that of a secret."""
-    if _SECRET_NAME.search(name) and value not in ("", None):
-        return MASK
-    return masking.masked(value) if isinstance(value, str) else value
+def masked(path: tuple[str, ...], value: Any) -> Any:
+    """Return the value without its secrets: all of it where it, or a table around it, is one."""
+    table = next((name for name in path if masking.is_secret(name)), path[-1])
+    return masking.masked_value(table, value)
 
 
 def _begin(place: Place | None) -> Output:

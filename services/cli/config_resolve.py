@@ -14,6 +14,7 @@ from schemas.base import InstrumentId
 from schemas.errors import FieldError, UserError
 from schemas.instruments import AssetClass, Instrument
 from services.cli.config_environment import coerced, environment_layer, type_at
+from services.cli.config_instruments import INSTRUMENTS, instrument_complaints, worthless
 from services.cli.config_layers import (
     Merged,
     Origin,
@@ -38,7 +39,6 @@ from services.feed.config import FeedConfig
 from services.feed.opening import REPLAY, open_source
 from services.runtime.config import BusConfig, MetricsConfig
 
-INSTRUMENTS = "instruments"
 DEFAULT_ACCOUNT = "default"
 """Row of `[gate.accounts]` for an account that has none of its own."""
 
@@ -174,20 +174,21 @@ def instruments_of(config: Config) -> tuple[Instrument, ...]:
         ConfigError: there is nothing to trade.
     """
     source = open_source(config.feed.source, config.feed)
-    found = described(config, {each.id: each for each in source.instruments()})
+    found = sized(config, {each.id: each for each in source.instruments()}, "feed.source")
     if not found:
         wanted = "at least one instrument: in the recording, or as [[instruments]]"
         raise ConfigError([FieldError(path="feed.source", found=config.feed.source, wanted=wanted)])
-    wrong = [each for one in found for each in _worthless(("feed", "source", one.id), one)]
-    if wrong:
-        raise ConfigError(
-            [FieldError(path=".".join(c.path), found=c.found, wanted=c.wanted) for c in wrong]
-        )
     return found
 
 
-def described(config: Config, found: Mapping[InstrumentId, Instrument]) -> tuple[Instrument, ...]:
-    """Return what a source has data of, by id, with `[[instruments]]` over it."""
+def sized(
+    config: Config, found: Mapping[InstrumentId, Instrument], where: str
+) -> tuple[Instrument, ...]:
+    """Return what a source has data of, by id, with `[[instruments]]` over it.
+
+    Raises:
+        ConfigError: a step or a multiplier is no number above 0; its path begins with `where`.
+    """
     every = dict(found)
     for row in config.merged.values.get(INSTRUMENTS, []):
         instrument = msgspec.convert(row, Instrument)
@@ -195,7 +196,11 @@ def described(config: Config, found: Mapping[InstrumentId, Instrument]) -> tuple
         if fed is not None and "offers" not in row:  # a better description, of the same data
             instrument = msgspec.structs.replace(instrument, offers=fed.offers)
         every[instrument.id] = instrument
-    return tuple(every[key] for key in sorted(every))
+    known = tuple(every[key] for key in sorted(every))
+    wrong = [each for one in known for each in worthless((where, one.id), one)]
+    if wrong:
+        raise ConfigError([_field_error(each, Origin("default")) for each in wrong])
+    return known
 
 
 def document(
@@ -343,33 +348,12 @@ def _complaints(merged: Merged) -> list[Complaint]:
         if name in SECTIONS:
             found += complaints((name,), value, SECTIONS[name])
         elif name == INSTRUMENTS:
-            found += _instrument_complaints(value)
+            found += instrument_complaints(value)
         else:
             hint = did_you_mean(name, [*SECTIONS, INSTRUMENTS])
             wanted = hint or f"one of the sections {', '.join([*SECTIONS, INSTRUMENTS])}"
             found.append(Complaint((name,), "a section that nothing here has", wanted))
     return found
-
-
-def _instrument_complaints(rows: Any) -> list[Complaint]:
-    if not isinstance(rows, list):
-        return [Complaint((INSTRUMENTS,), str(rows), "tables, each under [[instruments]]")]
-    found: list[Complaint] = []
-    for number, row in enumerate(rows):
-        path = (INSTRUMENTS, str(number))
-        wrong = [*complaints(path, row, Instrument)]
-        found += wrong or _worthless(path, msgspec.convert(row, Instrument))
-    return found
-
-
-def _worthless(path: Path, instrument: Instrument) -> list[Complaint]:
-    """Return what would make every value nothing or its opposite, and every limit on it void."""
-    sizes = {name: getattr(instrument, name) for name in ("tick_size", "lot_size", "multiplier")}
-    return [
-        Complaint((*path, name), str(size), "a number above 0")
-        for name, size in sizes.items()
-        if not (size.is_finite() and size > 0)
-    ]
 
 
 def _field_error(complaint: Complaint, origin: Origin) -> FieldError:

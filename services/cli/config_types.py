@@ -8,6 +8,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
+from schemas.bounds import WANTED_NUMBER, out_of_bounds
+from schemas.masking import MASK, is_secret
+
 Path = tuple[str, ...]
 """Where a value is: `("gate", "default", "order_quantity_max")`."""
 
@@ -30,9 +33,12 @@ def complaints(path: Path, value: Any, kind: Any) -> Iterator[Complaint]:
             yield from complaints((*path, key), each, inner)
     else:
         try:
-            msgspec.convert(value, kind)
+            found = msgspec.convert(value, kind)
         except msgspec.ValidationError:
-            yield Complaint(path, shown(value), wanted_of(kind))
+            yield Complaint(path, found_in(path, value), wanted_of(kind))
+            return
+        if any(out_of_bounds("", found)):
+            yield Complaint(path, found_in(path, value), WANTED_NUMBER)
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
@@ -84,6 +90,11 @@ def wanted_of(kind: Any) -> str:
     return names.get(getattr(kind, "__name__", ""), str(kind))
 
 
+def found_in(path: Path, value: Any) -> str:
+    """Return the value for a complaint; a secret is masked, also where it is of a wrong kind."""
+    return MASK if any(map(is_secret, path)) else shown(value)
+
+
 def shown(value: Any) -> str:
     """Return the value as it would stand in a TOML file, near enough for a person."""
     if isinstance(value, bool):
@@ -93,7 +104,7 @@ def shown(value: Any) -> str:
 
 def _struct_complaints(path: Path, value: Any, kind: type[msgspec.Struct]) -> Iterator[Complaint]:
     if not isinstance(value, dict):
-        yield Complaint(path, shown(value), f"a table [{'.'.join(path)}]")
+        yield Complaint(path, found_in(path, value), f"a table [{'.'.join(path)}]")
         return
     known, found = field_types(kind), False
     for name, each in value.items():

@@ -3,11 +3,13 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from schemas import subjects
+from schemas.bounds import WANTED_NUMBER, is_bounded
 from schemas.errors import UserError
 from schemas.limits import LimitsRequest
 from services.cli.asking import exit_of_answer, put, silent
@@ -48,6 +50,8 @@ def _changes(texts: Sequence[str]) -> dict[str, Any]:
             wanted = "PATH=VALUE, like gate.default.order_quantity_max=100"
             raise UserError("SLU-103", path="limits set", found=repr(text), wanted=wanted)
         found[path] = _value(value)
+        if (number := _number(value)) is not None and not is_bounded(number):
+            raise UserError("SLU-103", path=f"limits set {path}", found=value, wanted=WANTED_NUMBER)
     if not found:
         raise UserError("SLU-103", path="limits set", found="nothing", wanted="PATH=VALUE")
     return found
@@ -60,6 +64,13 @@ def _value(text: str) -> Any:
     except ValueError:
         return text
     return value if value is None or isinstance(value, int) else text
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return None
 
 
 async def _show(place: Place) -> Exit:

@@ -19,6 +19,7 @@ from services.cli.config_resolve import load_config
 from services.cli.desk import Desk, at_desk
 from services.cli.exits import Exit
 from services.cli.locate import Place
+from services.cli.open_bus import ADVICE, lets_anybody_in
 from services.cli.output import Output, to_json
 from services.cli.streams import configured, mend
 from services.cli.system import Run, prepare
@@ -99,6 +100,7 @@ class _Up:
             self._ready_s = time.monotonic()
             took_s = self._ready_s - self._began_s
             self._output.line(f"all services are ready after {took_s:.1f} s; HALTED, as always")
+            await self._warn_of_an_open_bus()
             async with at_desk(Place(), self._run.plan.bus) as desk:
                 await self._trade(desk)
         finally:
@@ -107,6 +109,13 @@ class _Up:
             self._run.retire()
         self._say_goodbye()
         return self._code
+
+    async def _warn_of_an_open_bus(self) -> None:
+        """Say so where the server that was there before us asks nobody who he is."""
+        bus = self._run.plan.bus
+        if self._run.plan.server is None and await lets_anybody_in(bus):
+            where = f"the bus at {masked(bus.url)} lets anybody in, without a key"
+            self._note(f"WARNING: {where}: rights and roles do not hold there; {ADVICE}")
 
     async def _mend(self, connection: BusConnection) -> None:
         """Bring the streams of an earlier run to what is configured now."""

@@ -25,14 +25,16 @@ def build(context: Context) -> Service:
     """
     config = context.settings.section("feed", FeedConfig)
     source = open_source(config.source, config)
+    instruments = source.instruments()
     core = FeedCore(
         FeedPlan(
             source=config.source,
             stale_after_ns=stale_after_ns(config, source),
             run=_run(context),
             is_recording=source.is_recording,
+            instruments=tuple(each.id for each in instruments),
         ),
-        Scanner(config.scanner, source.instruments()),
+        Scanner(config.scanner, instruments),
     )
     playback = Playback(
         source,

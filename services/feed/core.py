@@ -53,6 +53,9 @@ class FeedPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     is_recording: bool = False
 
+    instruments: tuple[InstrumentId, ...] = ()
+    """What the source says it has data of: silence of these counts before their first data too."""
+
 
 class FeedCore:
     """Say what the source read; watch for silence and for holes.
@@ -60,12 +63,17 @@ class FeedCore:
     An instrument is stale when nothing of it was received for `stale_after_ns` by the local
     clock. The venue's clock is never looked at: it may be seconds off.
 
+    What we say of an instrument's status is on the disk before anybody hears it, in a mark beside
+    it: one that opens an instrument again on the strength of an older mark would undo a halt.
+
     Attributes:
         mark: where a restart of the same run goes on from; None at the beginning.
     """
 
     hears: frozenset[type[Event]] = frozenset({MarketRead, EpochStarted, LinkChanged})
-    keeps: frozenset[type[Event]] = frozenset({PlaybackMarked})
+    keeps: frozenset[type[Event]] = frozenset({PlaybackMarked, InstrumentStatusChanged})
+    fsyncs: frozenset[type[Event]] = frozenset({InstrumentStatusChanged})
+    """Not every mark, of which there is one each second: those that go with a status."""
 
     def __init__(self, plan: FeedPlan, scanner: Scanner | None = None) -> None:
         self.wake_at_ns: int | None = None
@@ -78,12 +86,15 @@ class FeedCore:
         self._failure = ""
         self._counts: dict[str, int] = {}
         self._heard_ns: dict[InstrumentId, int] = {}
+        self._unheard = dict.fromkeys(plan.instruments)
         self._stale: dict[InstrumentId, int] = {}
         self._trading: dict[InstrumentId, Trading] = {}
+        self._reopened: dict[InstrumentId, Trading] = {}
+        self._is_shut = self._is_blind = False
         self._quotes: dict[InstrumentId, QuoteReceived] = {}
         self._books: dict[InstrumentId, CheckedBook] = {}
         self._position_count = 0
-        self._marked_ns = 0
+        self._marked_ns = self._began_ns = 0
         self._rate = _Rate()
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
@@ -114,23 +125,29 @@ class FeedCore:
 
     def _look_for_silence(self, now_ns: int) -> Sequence[Event]:
         limit_ns = self._plan.stale_after_ns
+        since_ns = dict.fromkeys(self._unheard, self._began_ns) | self._heard_ns
         silent = [
             instrument
-            for instrument, heard_ns in self._heard_ns.items()
+            for instrument, heard_ns in since_ns.items()
             if now_ns - heard_ns >= limit_ns and instrument not in self._stale
         ]
-        self._stale.update((each, self._heard_ns[each]) for each in silent)
-        watched = [ns for each, ns in self._heard_ns.items() if each not in self._stale]
+        self._stale.update((each, since_ns[each]) for each in silent)
+        watched = [ns for each, ns in since_ns.items() if each not in self._stale]
         step_ns = max(limit_ns // STALE_CHECKS_PER_LIMIT, 1)
         self._stale_at_ns = max(min(watched) + limit_ns, now_ns + step_ns) if watched else None
         return self._went_stale(silent, now_ns) if silent else NOTHING
 
     def restore(self, event: Event) -> None:
-        """Remember how far this run had come; marks of other runs do not count."""
-        assert isinstance(event, PlaybackMarked), event
-        if event.run == self._plan.run:
+        """Remember how far this run had come; marks of other runs do not count.
+
+        A status says nothing here: the mark that was kept with it holds it, and whose run it is.
+        """
+        assert isinstance(event, PlaybackMarked | InstrumentStatusChanged), event
+        if isinstance(event, PlaybackMarked) and event.run == self._plan.run:
             self.mark = event
+            self._position_count = event.position_count
             self._trading = dict(event.trading)
+            self._is_blind = event.position_count > 0 and not event.trading
             self._is_released = True
 
     def describe(self, now_ns: int) -> FeedReported:
@@ -162,7 +179,7 @@ class FeedCore:
                 continue
             instrument = event.instrument
             if instrument not in heard_ns or instrument in stale:
-                said.append(self._came_back(instrument, now_ns))
+                said += self._came_back(instrument, now_ns)
             heard_ns[instrument] = now_ns
             said.append(event)
             if isinstance(event, QuoteReceived):
@@ -173,7 +190,7 @@ class FeedCore:
             elif isinstance(event, BookChanged):
                 said += self._on_book(event, now_ns)
             elif isinstance(event, InstrumentStatusChanged):
-                self._trading[instrument] = event.trading
+                self._on_status(event)
             elif isinstance(event, SCANNED):
                 self._scanner.take(event, now_ns)
         if read.events:
@@ -187,17 +204,36 @@ class FeedCore:
         self._rate.add(len(read.events), now_ns)
         self._scanner.take(read, now_ns)
         self._counts = read.counts or self._counts
+        self._began_ns = self._began_ns or now_ns
         if self._stale_at_ns is None and not self._is_ended:
             self._stale_at_ns = now_ns + self._plan.stale_after_ns
         self._set_wake()
 
+    def _on_status(self, event: InstrumentStatusChanged) -> None:
+        """Note what the venue said: that it is shut must be kept at once, with this step."""
+        before, self._trading[event.instrument] = self._trading.get(event.instrument), event.trading
+        if event.trading is before:
+            return
+        if event.trading is not Trading.OPEN:
+            self._is_shut = True
+        elif before is not None:
+            self._reopened[event.instrument] = before
+
     def _mark(self, read: MarketRead, now_ns: int) -> Sequence[Event]:
-        """Keep now and then where we were before this step: all of that is published by now."""
+        """Keep where we were before this step, all of which is published by now.
+
+        That is done now and then, and with every status that shuts an instrument. One that this
+        step opened again is shut in the mark: a restart reads the step once more, from its
+        beginning, and comes to where it opens.
+        """
         before, self._position_count = self._position_count, read.position_count
         last_count = 0 if self.mark is None else self.mark.position_count
+        reopened, self._reopened = self._reopened, {}
+        is_shut, self._is_shut = self._is_shut, False
         self._marked_ns = self._marked_ns or now_ns
         is_time = now_ns - self._marked_ns >= MARK_EVERY_NS
-        if before <= last_count or not (is_time or before - last_count >= MARK_EVERY_COUNT):
+        is_due = before > last_count and (is_time or before - last_count >= MARK_EVERY_COUNT)
+        if not is_shut and not is_due:
             return NOTHING
         self._marked_ns = now_ns
         prices: dict[InstrumentId, Decimal] = {}
@@ -208,7 +244,7 @@ class FeedCore:
             run=self._plan.run,
             position_count=before,
             prices=prices,
-            trading=dict(self._trading),
+            trading=self._trading | reopened,
         )
         return [self.mark]
 
@@ -255,14 +291,23 @@ class FeedCore:
             self._alert("SLU-112", f"{reason}: {named}{more}", fields, now_ns),
         ]
 
-    def _came_back(self, instrument: InstrumentId, now_ns: int) -> InstrumentStatusChanged:
-        is_back = self._stale.pop(instrument, None) is not None
-        reason = "market data is back" if is_back else "first market data"
-        # A halt outlasts a silence: what the venue said last still holds.
-        trading = self._trading.get(instrument, Trading.OPEN)
-        return InstrumentStatusChanged(
-            at_ns=now_ns, instrument=instrument, trading=trading, reason=reason
-        )
+    def _came_back(self, instrument: InstrumentId, now_ns: int) -> Sequence[Event]:
+        is_first = instrument not in self._heard_ns
+        self._stale.pop(instrument, None)
+        self._unheard.pop(instrument, None)
+        # A halt outlasts a silence: what the venue said last still holds. Where our mark does not
+        # know what that was, others may: to say that it opens might undo a halt.
+        trading = self._trading.get(instrument)
+        if trading is None:
+            if self._is_blind:
+                return NOTHING
+            trading = self._trading[instrument] = Trading.OPEN
+        reason = "first market data" if is_first else "market data is back"
+        return [
+            InstrumentStatusChanged(
+                at_ns=now_ns, instrument=instrument, trading=trading, reason=reason
+            )
+        ]
 
     def _end(self) -> None:
         """Nothing is expected any more, so nothing can be late."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from schemas.base import InstrumentId
+from schemas.base import NS_PER_S, InstrumentId
 from schemas.instruments import DataKind
 from schemas.market import (
     BarClosed,
@@ -24,6 +24,11 @@ from schemas.orders import Side
 from services.feed.lines import finite
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST_NS = 631_152_000 * NS_PER_S
+LATEST_NS = 4_102_444_800 * NS_PER_S
+"""1990 and 2100: a plain number outside of that is a time in another unit than ns."""
+
+UNITS = (("microseconds", 1_000), ("milliseconds", 1_000_000), ("seconds", 1_000_000_000))
 ZERO = Decimal(0)
 
 NUMBERS_KEPT_MAX = 10_000
@@ -44,7 +49,53 @@ class Numbers(dict[str, Decimal]):
         return number
 
 
-Make = Callable[[int, InstrumentId, Sequence[str], Numbers], MarketEvent]
+class ColumnError(ValueError):
+    """One column of a row says what cannot be.
+
+    Args:
+        text: what stands in the column.
+        found: what is wrong with it.
+        wanted: what would be right.
+        is_time: whether it is a column of times; one of amounts otherwise.
+    """
+
+    def __init__(self, text: str, found: str, wanted: str, *, is_time: bool = False) -> None:
+        super().__init__(found)
+        self.text, self.found, self.wanted, self.is_time = text, found, wanted, is_time
+
+
+class Amounts(Numbers):
+    """Numbers of what there is some of: an order would fill backwards on less than nothing."""
+
+    def __missing__(self, text: str) -> Decimal:
+        number = super().__missing__(text)
+        if number < 0:
+            del self[text]
+            raise ColumnError(text, f"{text}, which is below 0", "a number of 0 or more")
+        return number
+
+
+class Stated(Amounts):
+    """Amounts that must stand there, 0 too."""
+
+    def __missing__(self, text: str) -> Decimal:
+        if not text:
+            raise ColumnError(text, "nothing", "a number of 0 or more")
+        return super().__missing__(text)
+
+
+class Positives(Amounts):
+    """Numbers of what there is none without."""
+
+    def __missing__(self, text: str) -> Decimal:
+        number = super().__missing__(text)
+        if not number:
+            del self[text]
+            raise ColumnError(text, text or "nothing", "a number above 0")
+        return number
+
+
+Make = Callable[[int, InstrumentId, Sequence[str], Numbers, Numbers], MarketEvent]
 
 
 class Kind(NamedTuple):
@@ -58,9 +109,14 @@ class Kind(NamedTuple):
     prices: tuple[str, ...]
     sizes: tuple[str, ...]
     make: Make
-    """Makes the event from time, instrument, and `columns` and `optional` in that order."""
+    """Makes the event from time, instrument, `columns` and `optional` in that order, numbers, and
+    those of `amounts`."""
 
     offers: tuple[DataKind, ...] = ()
+    amounts: tuple[str, ...] = ()
+    """Columns that say how much there is of something."""
+
+    read_amount: type[Numbers] = Amounts
 
 
 def number_in(text: str) -> Decimal:
@@ -69,33 +125,35 @@ def number_in(text: str) -> Decimal:
 
 
 def _quote(
-    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers
+    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers, amounts: Numbers
 ) -> QuoteReceived:
     bid, bid_size, ask, ask_size = row
     return QuoteReceived(
         at_ns=at_ns,
         instrument=instrument,
         bid=numbers[bid],
-        bid_size=numbers[bid_size],
+        bid_size=amounts[bid_size],
         ask=numbers[ask],
-        ask_size=numbers[ask_size],
+        ask_size=amounts[ask_size],
     )
 
 
 def _trade(
-    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers
+    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers, amounts: Numbers
 ) -> TradeReceived:
     price, quantity, side = row
     return TradeReceived(
         at_ns=at_ns,
         instrument=instrument,
         price=finite(price),
-        quantity=finite(quantity),
+        quantity=amounts[quantity],
         aggressor=Side(side) if side else None,
     )
 
 
-def _bar(at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers) -> BarClosed:
+def _bar(
+    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers, amounts: Numbers
+) -> BarClosed:
     open_time, first, high, low, close, volume = row
     return BarClosed(
         at_ns=at_ns,
@@ -104,20 +162,20 @@ def _bar(at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numb
         high=finite(high),
         low=finite(low),
         close=finite(close),
-        volume=number_in(volume),
+        volume=amounts[volume],
         open_ns=time_ns(open_time),
         close_ns=at_ns,
     )
 
 
 def _funding(
-    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers
+    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers, amounts: Numbers
 ) -> FundingPublished:
     return FundingPublished(at_ns=at_ns, instrument=instrument, rate=finite(row[0]))
 
 
 def _lending(
-    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers
+    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers, amounts: Numbers
 ) -> LendingRatesPublished:
     supply, borrow, index = row
     return LendingRatesPublished(
@@ -125,32 +183,32 @@ def _lending(
         instrument=instrument,
         supply_rate=finite(supply),
         borrow_rate=finite(borrow),
-        supply_index=finite(index),
+        supply_index=amounts[index],
     )
 
 
 def _liquidity(
-    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers
+    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers, amounts: Numbers
 ) -> LiquidityPublished:
-    return LiquidityPublished(at_ns=at_ns, instrument=instrument, available=finite(row[0]))
+    return LiquidityPublished(at_ns=at_ns, instrument=instrument, available=amounts[row[0]])
 
 
 def _balance(
-    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers
+    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers, amounts: Numbers
 ) -> ProtocolBalancePublished:
     return ProtocolBalancePublished(
-        at_ns=at_ns, instrument=instrument, supplied=finite(row[0]), borrowed=finite(row[1])
+        at_ns=at_ns, instrument=instrument, supplied=amounts[row[0]], borrowed=amounts[row[1]]
     )
 
 
 def _staking(
-    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers
+    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers, amounts: Numbers
 ) -> StakingRatePublished:
     return StakingRatePublished(at_ns=at_ns, instrument=instrument, rate=finite(row[0]))
 
 
 def _status(
-    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers
+    at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers, amounts: Numbers
 ) -> InstrumentStatusChanged:
     trading, reason = row
     return InstrumentStatusChanged(
@@ -168,6 +226,7 @@ KINDS = (
         ("bid_size", "ask_size"),
         _quote,
         (DataKind.PRICES,),
+        ("bid_size", "ask_size"),
     ),
     Kind(
         "trade",
@@ -177,6 +236,8 @@ KINDS = (
         ("quantity",),
         _trade,
         (DataKind.PRICES, DataKind.TRADES),
+        ("quantity",),
+        Positives,
     ),
     Kind(
         "bar",
@@ -186,6 +247,7 @@ KINDS = (
         ("volume",),
         _bar,
         (DataKind.PRICES, DataKind.BARS),
+        ("volume",),
     ),
     Kind("funding", ("rate",), (), (), (), _funding, (DataKind.FUNDING,)),
     Kind(
@@ -196,9 +258,31 @@ KINDS = (
         (),
         _lending,
         (DataKind.PRICES, DataKind.LENDING, DataKind.BORROWING),
+        ("supply_index",),
+        Positives,
     ),
-    Kind("liquidity", ("available",), (), (), (), _liquidity, (DataKind.LIQUIDITY,)),
-    Kind("balance", ("supplied", "borrowed"), (), (), (), _balance, (DataKind.BALANCES,)),
+    Kind(
+        "liquidity",
+        ("available",),
+        (),
+        (),
+        (),
+        _liquidity,
+        (DataKind.LIQUIDITY,),
+        ("available",),
+        Stated,
+    ),
+    Kind(
+        "balance",
+        ("supplied", "borrowed"),
+        (),
+        (),
+        (),
+        _balance,
+        (DataKind.BALANCES,),
+        ("supplied", "borrowed"),
+        Stated,
+    ),
     Kind("staking", ("staking_rate",), (), (), (), _staking, (DataKind.STAKING,)),
     Kind("status", ("trading",), ("reason",), (), (), _status),
 )
@@ -209,12 +293,31 @@ def time_ns(text: str) -> int:
     """Return a time of the file in ns since the epoch.
 
     Raises:
-        ValueError: it is neither a whole number nor ISO 8601 with an offset.
+        ValueError: it is neither a whole number nor ISO 8601 with an offset, or is no time of a
+            market: then it is a `ColumnError`.
     """
     if text.isdigit():
-        return int(text)
+        at_ns = int(text)
+        if EARLIEST_NS <= at_ns < LATEST_NS:
+            return at_ns
+        raise _no_time(text, at_ns)
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text} has no offset: wanted one like Z or -04:00 at its end")
     since = moment - EPOCH
-    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+    at_ns = ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+    if not 0 <= at_ns < LATEST_NS:  # an old date that is written out is meant
+        raise ColumnError(text, text, "a time from 1970 to 2099", is_time=True)
+    return at_ns
+
+
+def _no_time(text: str, at_ns: int) -> ColumnError:
+    """Return the error for a number that is no time in ns, with the unit that it looks like."""
+    likely = [
+        f"this looks like {name}: wanted {at_ns * factor}"
+        for name, factor in UNITS
+        if EARLIEST_NS <= at_ns * factor < LATEST_NS
+    ]
+    side = "before 1990" if at_ns < EARLIEST_NS else "after 2099"
+    wanted = "; ".join(["ns since the epoch, from 1990 to 2099", *likely])
+    return ColumnError(text, f"{text}, which in ns is {side}", wanted, is_time=True)

@@ -65,9 +65,9 @@ class _QuoteTicks:
         if suspicious != b"0":
             return None
         if bid != b"0":
-            self._bid, self._bid_size = self._price(bid), _plain(bid_size)
+            self._bid, self._bid_size = self._price(bid), _amount(bid_size)
         if ask != b"0":
-            self._ask, self._ask_size = self._price(ask), _plain(ask_size)
+            self._ask, self._ask_size = self._price(ask), _amount(ask_size)
         return QuoteReceived(
             at_ns=self._at(time),
             instrument=self._id,
@@ -160,8 +160,8 @@ def _funding(instrument: Instrument) -> ReadRow:
 def _numbers(asset: str) -> tuple[Callable[[bytes], Decimal], Callable[[bytes], Decimal]]:
     """Return what reads prices, and what reads sizes."""
     if asset in ("equity", "option"):
-        return _scaled, _plain
-    return _plain, _coins if asset in ("crypto", "cryptofuture") else _plain
+        return _scaled, _amount
+    return _plain, _coins if asset in ("crypto", "cryptofuture") else _amount
 
 
 # Prices and sizes come again and again: looking one up costs a third of making it.
@@ -176,6 +176,15 @@ def _plain(text: bytes) -> Decimal:
 
 
 @lru_cache(maxsize=1 << 16)
+def _amount(text: bytes) -> Decimal:
+    """Return a size; an order would fill backwards on one below 0."""
+    amount = finite(text.decode())
+    if amount < 0:
+        raise ValueError(f"{amount} is below 0")
+    return amount
+
+
+@lru_cache(maxsize=1 << 16)
 def _coins(text: bytes) -> Decimal:
     """Return it in whole units of the smallest coin: some were written as binary fractions."""
-    return finite(text.decode()).quantize(CRYPTO_LOT)
+    return _amount(text).quantize(CRYPTO_LOT)

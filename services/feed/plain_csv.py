@@ -12,8 +12,9 @@ The header says what kind of events follow; columns may stand in any order:
     time,instrument,staking_rate                                   staking
     time,instrument,trading[,reason]                               open, halted, closed, unknown
 
-`time` is ns since the epoch, or ISO 8601 with its offset (2013-10-07T09:30:00.5-04:00, or Z);
-`instrument` is `<venue>:<symbol>`. Lines before the header may say what is traded, in full:
+`time` is ns since the epoch, or ISO 8601 with its offset (2013-10-07T09:30:00.5-04:00, or Z), and
+never before that of the row above; `instrument` is `<venue>:<symbol>`; sizes are never below 0.
+Lines before the header may say what is traded, in full:
 
     #instrument {"id": "nyse:IBM", "asset_class": "equity", "currency": "USD",
                  "tick_size": "0.01", "lot_size": "1"}              (on one line)
@@ -40,11 +41,12 @@ from schemas.market import (
     MarketEvent,
 )
 from services.calendars.named import ALL_DAY
-from services.feed.csv_kinds import KINDS, Kind, Numbers, number_in, time_ns
+from services.feed.csv_kinds import KINDS, ColumnError, Kind, Numbers, time_ns
 from services.feed.lines import Counts, missing, unreadable
 from services.feed.steps import in_units, step_of_units
 
 DECLARES = "#instrument "
+TIMES = ("time", "open_time")
 WANTED_HEADER = (
     "a header with time, instrument and the columns of quotes (bid,bid_size,ask,ask_size), trades "
     "(price,quantity), bars (open_time,open,high,low,close,volume), funding (rate), lending "
@@ -92,16 +94,16 @@ class CsvSeries:
             UserError: a row cannot be understood; names the line, what was found and wanted.
         """
         kind, columns, _, _ = self._head
-        pick = _picker(("time", "instrument", *kind.columns, *kind.optional), columns)
+        pick = _picker(("instrument", *kind.columns, *kind.optional), columns)
         make, name = kind.make, kind.name
         known: dict[str, InstrumentId] = {}
-        numbers = Numbers()
-        for where, row in self._rows():
+        numbers, amounts = Numbers(), kind.read_amount()
+        for where, at_ns, row in self._rows():
             try:
-                time, instrument, *values = pick(row)
+                instrument, *values = pick(row)
                 if instrument not in known:
                     known[instrument] = _id(instrument)
-                event = make(time_ns(time), known[instrument], values, numbers)
+                event = make(at_ns, known[instrument], values, numbers, amounts)
             except (ValueError, ArithmeticError, UserError) as error:
                 raise self._bad(where, row, error) from error
             counts[name] += 1
@@ -142,7 +144,7 @@ class CsvSeries:
     def _named(self) -> tuple[InstrumentId, ...]:
         names_at = self._head[1].index("instrument")
         found: dict[str, InstrumentId] = {}
-        for where, row in self._rows():
+        for where, _, row in self._rows():
             name = row[names_at]
             if name not in found:
                 try:
@@ -157,27 +159,30 @@ class CsvSeries:
         found = {each.id: each for each in described}
         if not kind.prices:
             return tuple(found.values())
-        places = [[columns.index(name) for name in names] for names in (kind.prices, kind.sizes)]
+        prices_at, sizes_at = (
+            [columns.index(name) for name in names] for names in (kind.prices, kind.sizes)
+        )
         names_at = columns.index("instrument")
+        numbers, amounts = Numbers(), kind.read_amount()
         units: dict[InstrumentId, tuple[int, int]] = {}
-        for where, row in self._rows():
+        for where, _, row in self._rows():
             try:
                 instrument = _id(row[names_at])
+                prices = [numbers[row[place]] for place in prices_at]
+                sizes = [amounts[row[place]] for place in sizes_at]
                 if instrument not in found:
                     price, size = units.get(instrument, (0, 0))
-                    price = math.gcd(
-                        price, *(in_units(number_in(row[place])) for place in places[0])
-                    )
-                    size = math.gcd(size, *(in_units(number_in(row[place])) for place in places[1]))
-                    units[instrument] = price, size
+                    price = math.gcd(price, *map(in_units, prices))
+                    units[instrument] = price, math.gcd(size, *map(in_units, sizes))
             except (ValueError, ArithmeticError, UserError) as error:
                 raise self._bad(where, row, error) from error
         guessed = (_guessed(instrument, *steps) for instrument, steps in units.items())
         return tuple(chain(found.values(), guessed))
 
-    def _rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the number of each line and its columns, as many as the header has."""
+    def _rows(self) -> Iterator[tuple[int, int, list[str]]]:
+        """Yield the number of each line, its time, and its columns, as many as the header has."""
         _, columns, _, head_lines = self._head
+        time_at, last_ns = columns.index("time"), 0
         with self._opened() as lines:
             for _ in range(head_lines):
                 next(lines)
@@ -185,18 +190,31 @@ class CsvSeries:
             for row in reader:
                 where = head_lines + reader.line_num
                 if len(row) == len(columns):
-                    yield where, row
+                    try:
+                        at_ns = time_ns(row[time_at])
+                        if at_ns < last_ns:
+                            raise _runs_back(row[time_at])
+                    except ValueError as error:
+                        raise self._bad(where, row, error) from error
+                    last_ns = at_ns
+                    yield where, at_ns, row
                 elif row:
                     raise unreadable(f"{self.path}:{where}", ",".join(row), ",".join(columns))
 
     def _bad(self, where: int, row: list[str], error: Exception) -> Exception:
-        found, wanted = f"{','.join(row)} ({error})", f"{','.join(self._head[1])}: {WANTED_VALUES}"
-        return unreadable(f"{self.path}:{where}", found, wanted)
+        """Return the error for a row; it names the column where one alone is wrong."""
+        kind, columns, _, _ = self._head
+        path, text = f"{self.path}:{where}", ",".join(row)
+        if not isinstance(error, ColumnError):
+            return unreadable(path, f"{text} ({error})", f"{','.join(columns)}: {WANTED_VALUES}")
+        names = TIMES if error.is_time else kind.amounts
+        name = next(each for each in names if row[columns.index(each)] == error.text)
+        return unreadable(path, f"{name} of {error.found} ({text})", f"{name}: {error.wanted}")
 
     @contextmanager
     def _opened(self) -> Iterator[Iterator[str]]:
         try:
-            lines = self.path.open(encoding="utf-8", errors="replace", newline="")
+            lines = self.path.open(encoding="utf-8-sig", errors="replace", newline="")
         except OSError as error:
             found = error.strerror or str(error)
             raise missing(self.path, found, "a CSV file that can be read") from error
@@ -210,6 +228,11 @@ def _picker(names: Sequence[str], columns: list[str]) -> Callable[[list[str]], t
     if all(name in columns for name in names):
         return pick
     return lambda row: pick([*row, ""])
+
+
+def _runs_back(text: str) -> ColumnError:
+    wanted = "rows oldest first, none with a time before that of the row above it"
+    return ColumnError(text, f"{text}, which is before the row above it", wanted, is_time=True)
 
 
 def _id(name: str) -> InstrumentId:

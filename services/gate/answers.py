@@ -13,7 +13,6 @@ from schemas.orders import (
     Outcome,
     Reading,
     SignalDecided,
-    SignalRaised,
 )
 from services.control import ControlGuard
 from services.gate.case import Case
@@ -35,7 +34,6 @@ def approval(
     readings: tuple[Reading, ...],
     epoch: int,
     gate_token: int,
-    asked: SignalRaised | None = None,
     denial: "Denial | None" = None,
 ) -> list[Event]:
     """Return the decision and the order that follow when every check has passed.
@@ -45,14 +43,13 @@ def approval(
         readings: of every check.
         epoch: the epoch that the order is of.
         gate_token: fencing token of this gate.
-        asked: the signal as it was raised, where the order was made smaller.
-        denial: what the signal, as it was raised, was denied for.
+        denial: what the signal, as it was raised, was denied for; where the order was made smaller.
     """
     signal, now_ns = case.signal, case.now_ns
     outcome, rule, detail, wanted = _APPROVED, "all", "", signal.quantity
-    if asked is not None and denial is not None:
-        outcome, rule, wanted = Outcome.REDUCED, denial.rule, asked.quantity
-        detail = f"made smaller, from {asked.quantity} to {signal.quantity}: {denial.detail}"
+    if denial is not None and case.asked is not None:
+        outcome, rule, wanted = Outcome.REDUCED, denial.rule, case.asked
+        detail = f"made smaller, from {wanted} to {signal.quantity}: {denial.detail}"
     decided = SignalDecided(
         at_ns=now_ns,
         signal_id=signal.signal_id,

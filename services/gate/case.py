@@ -128,9 +128,9 @@ class Case:
         account: Account | None,
         restriction: Restriction | None = None,
         own_restriction: Restriction | None = None,
-        asked: Decimal | None = None,
     ) -> None:
-        self.signal, self.asked = signal, asked
+        self.signal = signal
+        self.asked: Decimal | None = None
         self.order_id = order_id
         self.now_ns = now_ns
         self.refusal = refusal
@@ -253,7 +253,7 @@ class Case:
         """Return the case of the same order with another quantity."""
         signal = msgspec.structs.replace(self.signal, quantity=quantity)
         account = self.account if self.is_account_known else None
-        return Case(
+        other = Case(
             signal,
             self.order_id,
             self.now_ns,
@@ -262,8 +262,9 @@ class Case:
             account,
             self.restriction,
             self.own_restriction,
-            self.signal.quantity if self.asked is None else self.asked,
         )
+        other.asked = self.signal.quantity if self.asked is None else self.asked
+        return other
 
     def reach_of(self, part: Lane | None) -> Decimal:
         """Return `reach` of a part of the account's position: a session's, or a strategy's.

@@ -272,7 +272,7 @@ class GateCore:
         readings, objection = self._judge.judge(smaller)
         if objection is not None:
             return []
-        return approval(smaller, readings, epoch, gate_token, case.signal, denial)
+        return approval(smaller, readings, epoch, gate_token, denial)
 
     def _doubt_overdue(self, account: Account, now_ns: int) -> Sequence[Event]:
         """Ask for the book when approvals that got lost on their way may be what is in the way.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import msgspec
 
+from schemas.bounds import WANTED_NUMBER, is_bounded
 from schemas.errors import FieldError
 
 if TYPE_CHECKING:  # the configuration asks here whether it keeps to its own hard caps
@@ -114,7 +115,7 @@ def value_of(given: Any, limit: Limit) -> Number | FieldError:
         return _wrong(limit.path, repr(given), wanted)
     if not value.is_finite() or value < 0:
         return _wrong(limit.path, repr(given), wanted)
-    return value
+    return value if is_bounded(value) else _wrong(limit.path, repr(given), WANTED_NUMBER)
 
 
 def chosen_at(config: "GateConfig", limit: Limit) -> Number | None:

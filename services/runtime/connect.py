@@ -91,10 +91,10 @@ def _why_not(name: str, bus: BusConfig, watch: "_Watch", timeout_s: float) -> Bu
 
 
 def _check_address(url: str) -> None:
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         is_good = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port is not None
-    except ValueError:  # the port is no number
+    except ValueError:  # the port is no number, or an address in brackets is none
         is_good = False
     if not is_good:
         raise UserError("SLU-100", path="bus.url", found=repr(url), wanted="nats://HOST:PORT")

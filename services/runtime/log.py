@@ -7,9 +7,7 @@ text that nobody chose word by word: an alert made of an exception, the last wor
 
 import logging
 import os
-import re
 from collections.abc import Callable, Mapping, MutableMapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -17,18 +15,12 @@ import orjson
 import structlog
 
 from schemas.errors import UserError
-from schemas.masking import MASK, masked
+from schemas.masking import masked_value
 from services.runtime.log_file import LOG_COPY, LOG_FILE, DailyFile, OwnFile
 
 LEVEL_VARIABLES = ("SLUICE_LOG_LEVEL", "BASIS_LOG_LEVEL")
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 Line = MutableMapping[str, Any]
-_SECRET_NAME = re.compile(
-    r"password|passwd|passphrase|secret|seed|private_?key|api_?key|authorization|credential"
-    r"|(auth|access|refresh|bearer)_?token|^token$",
-    re.IGNORECASE,
-)
-NAMES_MAX = 1_024
 
 
 def configure(service: str, boot_id: str) -> None:
@@ -74,7 +66,7 @@ def mask_secrets(_logger: object, _method: str, line: Line) -> Line:
 
 def masked_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields with everything that looks like a secret masked, at any depth."""
-    return {name: _masked(name, value) for name, value in fields.items()}
+    return {name: masked_value(name, value) for name, value in fields.items()}
 
 
 def _processors(service: str, boot_id: str) -> list[Callable[..., Any]]:
@@ -92,23 +84,6 @@ def _naming(service: str, boot_id: str) -> Callable[[object, str, Line], Line]:
     """Return what names the process in each line, whichever thread says it."""
     names = {"service": service, "boot_id": boot_id}
     return lambda _logger, _method, line: {**names, **line}
-
-
-def _masked(name: str, value: object) -> object:
-    if _is_secret(name) and value not in (None, ""):
-        return MASK
-    if isinstance(value, Mapping):
-        return {str(key): _masked(str(key), inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_masked("", inner) for inner in value]
-    if isinstance(value, bool | int | float | None):
-        return value
-    return masked(str(value))
-
-
-@lru_cache(maxsize=NAMES_MAX)
-def _is_secret(name: str) -> bool:
-    return _SECRET_NAME.search(name) is not None
 
 
 def _json(line: object, **_options: object) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from schemas.masking import masked
 from services.runtime.log_file import LOG_FILE, put_aside, put_aside_if_old, utc_day
-from services.runtime.tether import PARENT_FD
+from services.runtime.tether import PARENT_FD, die_with_parent
 
 STOP_TIMEOUT_S = 5.0
 """How long a process may take to end by itself before it is killed."""
@@ -32,7 +32,8 @@ class ProcessSpec:
         command: program and arguments.
         environment: variables beside those of the supervisor itself.
         log_file: where its standard output and error go.
-        is_ours: a python process that watches the parent's pipe by itself; others are tethered.
+        is_ours: a python process that watches the parent's pipe by itself; others are tethered,
+            for where the kernel does not end them.
         until_up: returns once the process works; None where its health on the bus says so.
         log_option: of a program that is not ours, names its log file. It writes that by itself
             then, and opens it anew on SIGUSR1; else it goes on in one file until it ends.
@@ -48,7 +49,9 @@ class ProcessSpec:
 
 
 async def spawn(spec: ProcessSpec, parent_fd: int) -> asyncio.subprocess.Process:
-    """Return the started process; it ends when the last writing end of `parent_fd` is closed.
+    """Return the started process; it ends with us, stopped or not, however we end.
+
+    Where the kernel does not see to that, it watches for the end of `parent_fd`.
 
     Raises:
         OSError: the program is not there, or the log cannot be written.
@@ -70,11 +73,12 @@ async def spawn(spec: ProcessSpec, parent_fd: int) -> asyncio.subprocess.Process
             env={**os.environ, **spec.environment, **places},
             pass_fds=(parent_fd,),
             start_new_session=True,  # a terminal's Ctrl-C reaches the supervisor alone
+            preexec_fn=die_with_parent,
         )
 
 
 async def stop(process: asyncio.subprocess.Process) -> bool:
-    """End the process; return False when it had to be killed."""
+    """End the process; return False when it had to be killed, as one that is stopped has."""
     if process.returncode is not None:
         return True
     process.terminate()

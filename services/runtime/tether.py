@@ -1,9 +1,10 @@
-"""Run a program that is not ours so that it never outlives us.
+"""Run a program so that it never outlives us.
 
     SLUICE_PARENT_FD=5 python -m services.runtime.tether nats-server -c ...
 
-Our own processes watch a pipe that closes when the supervisor is gone, however it went. A foreign
-program does not. On Linux the kernel ends it for us; elsewhere this process stays and watches.
+On Linux the kernel ends every process with the supervisor that made it, whatever state it is in.
+Elsewhere our own processes watch a pipe that closes when the supervisor is gone, however it went;
+for a foreign program, which does not, this process stays and watches.
 """
 
 import ctypes
@@ -19,6 +20,8 @@ PARENT_FD = "SLUICE_PARENT_FD"
 
 PR_SET_PDEATHSIG = 1
 WATCH_EVERY_MS = 250
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform.startswith("linux") else None
+"""Loaded before any fork: a child must not load anything."""
 
 
 def main() -> None:
@@ -26,13 +29,26 @@ def main() -> None:
     parent_fd, command = int(os.environ.pop(PARENT_FD)), sys.argv[1:]
     if not sys.platform.startswith("linux"):
         sys.exit(_watch_over(command, parent_fd))
-    # SIGKILL: it works on a stopped process too. What JetStream has acknowledged survives it.
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
-        sys.exit(f"tether: prctl failed: {os.strerror(ctypes.get_errno())}")
+    die_with_parent()
     if _is_closed(parent_fd, timeout_ms=0):
         sys.exit("tether: the supervisor ended before its child began")
     os.close(parent_fd)
     os.execvp(command[0], command)
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when the thread that made it ends; Linux alone can.
+
+    Called right after the fork, so that there is no moment in which it could be left behind. A
+    program that is started in its place keeps it.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    # SIGKILL: it works on a stopped process too. What was acknowledged to anybody survives it.
+    if _libc is not None and _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def _watch_over(command: list[str], parent_fd: int) -> int:

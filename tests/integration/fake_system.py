@@ -11,6 +11,7 @@ import json
 import sys
 from pathlib import Path
 
+from services.runtime import supervisor_process
 from services.runtime.config import BusConfig
 from services.runtime.keys import ensure_keys, server_environment
 from services.runtime.supervisor import Plan, Supervisor
@@ -31,8 +32,9 @@ async def main(folder: Path, how: str) -> None:
         environment=server_environment(ensure_keys(keys)),
     )
     spec = server_spec(server, folder / "nats.log")
-    if how == "loose":  # the safeguard is taken away: nobody watches over the foreign program
+    if how == "loose":  # the safeguards are taken away: of the kernel, and of who watches nats
         spec = dataclasses.replace(spec, is_ours=True)
+        supervisor_process.die_with_parent = lambda: None  # type: ignore[attr-defined]
     # The fake has no key of its own: this one sleeps, which is all that matters here.
     sleeper = ProcessSpec(
         name="sleeper",

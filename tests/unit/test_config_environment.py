@@ -1,14 +1,24 @@
 """Every field by an environment variable, and the names that other programs use (S-12)."""
 
+import re
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from services.cli.config_environment import ALIASES, coerced, type_at, variable_of
+from schemas.errors import FieldError
+from services.cli.config_environment import (
+    ALIASES,
+    READ_ELSEWHERE,
+    READ_ELSEWHERE_PREFIX,
+    coerced,
+    type_at,
+    variable_of,
+)
 from services.cli.config_resolve import ConfigError, load_config
 from services.cli.config_sections import SECTIONS
 from services.cli.config_types import field_types
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.req("S-12")
 
@@ -81,8 +91,67 @@ def test_a_mistyped_variable_is_refused_with_the_one_that_was_meant() -> None:
     assert error.wanted == "did you mean `SLUICE_FEED__SPEED`?"
 
 
-def test_variables_of_other_kinds_are_left_alone() -> None:
-    load_config(environment={"SLUICE_PARENT_FD": "3", "SLUICE_DATA": "/x", "SLUICE_NKEY_GATE": "U"})
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("SLUICE_BREAKER_ORDER_COUNT_MAX", "SLUICE_BREAKER__ORDER_COUNT_MAX"),
+        ("SLUICE_GATE_DEFAULT_ORDER_QUANTITY_MAX", "SLUICE_GATE__DEFAULT__ORDER_QUANTITY_MAX"),
+        ("SLUICE_GATE__DEFAULT_ORDER_QUANTITY_MAX", "SLUICE_GATE__DEFAULT__ORDER_QUANTITY_MAX"),
+        (
+            "SLUICE_GATE_ACCOUNTS_DEFAULT_GROSS_NOTIONAL_MAX",
+            "SLUICE_GATE__ACCOUNTS__DEFAULT__GROSS_NOTIONAL_MAX",
+        ),
+        ("SLUICE_GATE__DEFAULT__ORDER__QUANTITY_MAX", "SLUICE_GATE__DEFAULT__ORDER_QUANTITY_MAX"),
+    ],
+)
+def test_a_limit_whose_name_has_the_wrong_underscores_is_refused_and_not_passed_over(
+    variable: str, meant: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(environment={variable: "5"})
+    [error] = caught.value.errors
+    assert error == FieldError(
+        path=f"environment: {variable}",
+        found="a name that nothing here has, so what it says is not in force",
+        wanted=f"did you mean `{meant}`, with two underscores between each two names?",
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "wanted"),
+    [
+        ("SLUICE_BREAKER_ORDR_COUNT_MAX", "did you mean `SLUICE_BREAKER__ORDER_COUNT_MAX`?"),
+        ("SLUICE_FED__SPEED", "did you mean `SLUICE_FEED__SPEED`?"),
+        ("SLUICE_GATE", "SLUICE_<section>__<field>, of system, paths, bus"),
+        ("SLUICE_", "SLUICE_<section>__<field>, of system, paths, bus"),
+        ("SLUICE_NONSENSE", "SLUICE_<section>__<field>, of system, paths, bus"),
+        ("SLUICE_FOREIGN__FIELD_OF_ITS_OWN", "SLUICE_<section>__<field>, of system, paths, bus"),
+    ],
+)
+def test_any_other_name_of_ours_that_nothing_reads_is_refused(variable: str, wanted: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(environment={variable: "{}"})
+    [error] = caught.value.errors
+    assert error.path == f"environment: {variable}"
+    assert error.wanted.startswith(wanted)
+
+
+def test_variables_that_others_read_are_left_alone() -> None:
+    others = {name: "x" for name in READ_ELSEWHERE if name != "SLUICE_CONFIG"}
+    config = load_config(environment={**others, "SLUICE_NKEY_GATE": "U", "SLUICER": "x"})
+    assert config.merged == load_config(environment={}).merged
+
+
+def test_every_name_of_ours_that_is_written_anywhere_is_known() -> None:
+    """A script, a compose file or a service that reads a new one must not make it a mistake."""
+    folders = [ROOT / name for name in ("services", "ops", "tests/e2e", "tests/bench")]
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    texts = [path.read_text(errors="replace") for path in files if path.suffix != ".pyc"]
+    texts += [(ROOT / name).read_text() for name in ("compose.yaml", "tests/conftest.py")]
+    names = {found for text in texts for found in re.findall(r"\bSLUICE_[A-Z_]*[A-Z]\b", text)}
+    assert "SLUICE_RECORDINGS" in names
+    strange = [each for each in sorted(names - READ_ELSEWHERE) if "__" not in each]
+    assert [each for each in strange if not each.startswith(READ_ELSEWHERE_PREFIX)] == []
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.bounds import WANTED_NUMBER
 from schemas.errors import FieldError
 from services.cli.config_resolve import ConfigError, load_config
 
@@ -22,4 +23,6 @@ def test_it_is_refused_where_it_stands(tmp_path: Path, name: str, size: str) -> 
     [error] = caught.value.errors
     assert isinstance(error, FieldError)
     assert error.path.endswith(f": instruments.0.{name}")
-    assert (error.found, error.wanted) == (size, "a number above 0")
+    is_number = size in ("0", "-1")
+    wanted = (size, "a number above 0") if is_number else (f'"{size}"', WANTED_NUMBER)
+    assert (error.found, error.wanted) == wanted

@@ -108,7 +108,7 @@ def test_show_says_where_each_value_came_from() -> None:
     ],
 )
 def test_secrets_are_masked_by_name_and_by_form(name: str, value: object, shown: object) -> None:
-    assert masked(name, value) == shown
+    assert masked(("live", name), value) == shown
 
 
 def test_everything_wrong_is_told_at_once_with_its_line() -> None:

@@ -112,6 +112,28 @@ def test_the_venues_clock_never_makes_an_instrument_stale_or_fresh(venue_ns: int
     assert len(woken(feed, NOW + STALE_NS)) == 2
 
 
+@pytest.mark.req("M-02")
+def test_an_instrument_that_was_never_heard_goes_stale_too_and_opens_with_its_first_data() -> None:
+    plan = FeedPlan(source="test", stale_after_ns=STALE_NS, instruments=(ALPHA, BETA))
+    feed = FeedCore(plan)
+    assert feed.wake_at_ns is None, "nothing is late before there is anything"
+    tell(feed, read(quote()), NOW)
+    tell(feed, read(quote()), NOW + STALE_NS - 1)
+    [unknown, alert] = woken(feed, NOW + STALE_NS)
+    reason = "no market data for 5000 ms"
+    assert unknown == status(Trading.UNKNOWN, reason, NOW + STALE_NS, BETA)
+    assert isinstance(alert, AlertRaised)
+    assert (alert.code, alert.message) == ("SLU-112", f"{reason}: {BETA}")
+    assert feed.describe(NOW + STALE_NS).stale == (BETA,)
+    first = quote(instrument=BETA)
+    said = tell(feed, read(first, position=3), NOW + STALE_NS + 1)
+    assert list(said) == [
+        status(Trading.OPEN, "first market data", NOW + STALE_NS + 1, BETA),
+        first,
+    ]
+    assert feed.describe(NOW + STALE_NS + 1).stale == ()
+
+
 class VenueClockFeed(FeedCore):
     """The feed that takes the venue's time for the time of receipt."""
 
@@ -234,7 +256,7 @@ def test_what_is_kept_is_where_we_were_before_this_step() -> None:
     assert of_kind(tell(feed, read(quote()), NOW), PlaybackMarked) == []
     said = tell(feed, read(quote(), position=2), NOW + S_NS)
     assert of_kind(said, PlaybackMarked) == [
-        PlaybackMarked(at_ns=NOW + S_NS, run="r1", position_count=1)
+        PlaybackMarked(at_ns=NOW + S_NS, run="r1", position_count=1, trading={ALPHA: Trading.OPEN})
     ]
 
 
@@ -246,7 +268,9 @@ def test_the_position_is_kept_after_a_second_or_many_events() -> None:
     many = MARK_EVERY_COUNT + 10
     tell(feed, read(quote(), position=many), NOW + S_NS + 2)
     [mark] = of_kind(tell(feed, read(quote(), position=many + 1), NOW + S_NS + 3), PlaybackMarked)
-    assert mark == PlaybackMarked(at_ns=NOW + S_NS + 3, run="r1", position_count=many)
+    assert mark == PlaybackMarked(
+        at_ns=NOW + S_NS + 3, run="r1", position_count=many, trading={ALPHA: Trading.OPEN}
+    )
 
 
 def test_a_simulated_markets_mark_holds_its_prices() -> None:

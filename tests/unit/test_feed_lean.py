@@ -293,7 +293,14 @@ def test_funding_says_when_it_is_paid_next(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "row",
-    ["34200000,1,2,3", "x,1,2,3,4,5", "34200000,1,2,3,nan,5", "99999999,1,2,3,4,5", ""],
+    [
+        "34200000,1,2,3",
+        "x,1,2,3,4,5",
+        "34200000,1,2,3,nan,5",
+        "34200000,1,2,3,4,-5",
+        "99999999,1,2,3,4,5",
+        "",
+    ],
 )
 def test_a_bad_row_is_named_by_file_member_and_line(tmp_path: Path, row: str) -> None:
     lean_zip(tmp_path, f"{SPY_DAY}_quote.zip", [QUOTE_BAR])

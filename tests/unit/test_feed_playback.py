@@ -26,7 +26,7 @@ from services.feed.source import Source
 from tests.builders import MS_NS, S_NS
 from tests.feed_builders import SPOT_TICKER, capture
 
-START_NS = 5_000 * S_NS
+START_NS = 1_700_000_000 * S_NS
 TURN_NS = 1_000
 
 
@@ -157,7 +157,7 @@ def test_what_is_ready_is_handed_on_together(tmp_path: Path) -> None:
 
 
 def test_a_long_silence_is_cut_short(tmp_path: Path) -> None:
-    rows = "".join(f"{n * 100 * S_NS},x:Y,1,1,2,1\n" for n in (1, 2, 900))
+    rows = "".join(f"{START_NS + n * 100 * S_NS},x:Y,1,1,2,1\n" for n in (1, 2, 900))
     path = tmp_path / "a.csv"
     path.write_text("time,instrument,bid,bid_size,ask,ask_size\n" + rows)
 
@@ -309,7 +309,8 @@ def test_a_source_that_breaks_is_told_to_people_and_is_not_an_end(
 
 def test_a_torn_recording_is_played_to_where_it_is_torn(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("time,instrument,bid,bid_size,ask,ask_size\n1,x:Y,1,1,2,1\n2,x:Y,1,1\n")
+    row = f"{START_NS},x:Y,1,1"
+    path.write_text(f"time,instrument,bid,bid_size,ask,ask_size\n{row},2,1\n{row}\n")
 
     async def main() -> Player:
         player = Player(open_recording(path), config(frame_max=1))

@@ -145,7 +145,7 @@ def test_every_error_of_a_request_is_in_one_answer_and_nothing_is_changed() -> N
     assert rig.limit("gross_notional_max") == 30_000
 
 
-@pytest.mark.parametrize("given", ["NaN", "Infinity", "1e", 1.5, True, [], {"a": 1}])
+@pytest.mark.parametrize("given", ["NaN", "Infinity", "1e", "1e-30", 1.5, True, [], {"a": 1}])
 def test_what_is_no_number_never_becomes_a_limit(given: Any) -> None:
     rig = LimitsRig()
     assert not rig.ask({GROSS: given}).is_ok

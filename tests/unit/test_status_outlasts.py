@@ -2,7 +2,14 @@
 
 import pytest
 
-from schemas.market import InstrumentStatusChanged, PlaybackMarked, Trading
+from schemas.base import Event
+from schemas.market import (
+    InstrumentStatusChanged,
+    MarketEvent,
+    MarketRead,
+    PlaybackMarked,
+    Trading,
+)
 from schemas.orders import OrderType
 from services.core import tell
 from services.feed.core import FeedCore, FeedPlan
@@ -47,10 +54,88 @@ def test_a_feed_that_restarts_says_what_the_venue_said_last() -> None:
     assert first_said(mark_after(halted()), run="r2") is Trading.OPEN, "another run begins anew"
 
 
-def test_without_it_in_the_mark_the_instrument_opens() -> None:
+def test_without_it_in_the_mark_nothing_is_said_of_the_instrument() -> None:
+    """Who heard of the halt goes on knowing it: a feed that does not know opens nothing."""
     mark = mark_after(halted())
     forgetful = PlaybackMarked(at_ns=mark.at_ns, run=mark.run, position_count=mark.position_count)
-    assert first_said(forgetful) is Trading.OPEN
+    again = feed()
+    again.restore(forgetful)
+    assert list(tell(again, read(quote(), position=4), NOW + 3 * S_NS)) == [quote()]
+    opened = halted(Trading.OPEN)
+    assert list(tell(again, read(opened, position=5), NOW + 3 * S_NS)) == [opened]
+
+
+def killed_after(core: FeedCore, *steps: MarketRead) -> list[Event]:
+    """Return what is kept of these steps, which are quick: the last of them is never published."""
+    kept: list[Event] = []
+    for step in steps:
+        kept += [each for each in tell(core, step, NOW) if type(each) in core.keeps]
+    return kept
+
+
+def restarted(kept: list[Event]) -> FeedCore:
+    again = feed()
+    for each in kept:
+        again.restore(each)
+    return again
+
+
+def statuses(core: FeedCore, *events: MarketEvent) -> list[Trading]:
+    said = tell(core, read(*events, position=9), NOW + S_NS)
+    return [each.trading for each in said if isinstance(each, InstrumentStatusChanged)]
+
+
+STEPS = (read(quote(), position=1), read(quote(), halted(), position=3))
+
+
+def test_a_feed_that_is_killed_right_after_a_halt_does_not_open_again() -> None:
+    kept = killed_after(feed(), *STEPS)
+    assert kept[-1] == PlaybackMarked(
+        at_ns=NOW, run="r1", position_count=1, trading={ALPHA: Trading.HALTED}
+    ), "and the row of the halt is read again"
+    assert statuses(restarted(kept), quote()) == [Trading.HALTED]
+
+
+def test_a_feed_that_is_killed_at_once_reads_again_where_the_venue_opened() -> None:
+    kept = killed_after(feed(), *STEPS, read(quote(), halted(Trading.OPEN), position=5))
+    again = restarted(kept)
+    assert statuses(again, quote(), halted(Trading.OPEN)) == [Trading.HALTED, Trading.OPEN]
+
+
+def test_a_mark_of_the_step_that_opens_an_instrument_is_of_before_it() -> None:
+    core = feed()
+    kept = killed_after(core, *STEPS)
+    opening = read(quote(), halted(Trading.OPEN), position=5)
+    said = tell(core, opening, NOW + 2 * S_NS)
+    [mark] = [each for each in said if isinstance(each, PlaybackMarked)]
+    assert (mark.position_count, mark.trading) == (3, {ALPHA: Trading.HALTED})
+    assert statuses(restarted([*kept, mark]), quote()) == [Trading.HALTED]
+
+
+def test_a_halt_in_the_first_step_after_a_restart_keeps_the_place() -> None:
+    again = restarted(killed_after(feed(), *STEPS))
+    [mark] = killed_after(again, read(quote(), halted(Trading.CLOSED), position=3))[-1:]
+    assert mark == PlaybackMarked(
+        at_ns=NOW, run="r1", position_count=1, trading={ALPHA: Trading.CLOSED}
+    )
+
+
+def test_a_status_is_on_the_disk_before_it_is_told() -> None:
+    assert FeedCore.fsyncs == {InstrumentStatusChanged}
+    assert FeedCore.fsyncs < FeedCore.keeps
+
+
+class MarksByTheClock(FeedCore):
+    """The feed that keeps its place each second, whatever the venue said."""
+
+    def _on_status(self, event: InstrumentStatusChanged) -> None:
+        super()._on_status(event)
+        self._is_shut = False
+
+
+def test_without_a_mark_at_once_the_halt_is_forgotten() -> None:
+    core = MarksByTheClock(FeedPlan(source="test", stale_after_ns=5 * S_NS, run="r1"))
+    assert statuses(restarted(killed_after(core, *STEPS)), quote()) == [Trading.OPEN]
 
 
 def test_what_rests_in_a_halted_instrument_does_not_fill_after_a_restart_of_the_exchange() -> None:

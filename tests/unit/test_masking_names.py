@@ -1,0 +1,97 @@
+"""One list of what secrets are called: `config show`, logs and texts all mask by it (A-05)."""
+
+import msgspec
+import pytest
+
+from schemas.masking import MASK, is_secret, masked, masked_value
+from services.cli.config_command import masked as shown_in_config
+from services.cli.config_command import shown_rows
+from services.cli.config_layers import Layer, Origin, merge
+from services.cli.config_resolve import Config
+from services.cli.config_types import complaints
+from services.runtime.log import mask_secrets
+
+pytestmark = pytest.mark.req("A-05")
+
+NAMES = (
+    *("apikey", "api_key", "apiKey", "API-KEY", "passphrase", "password", "smtp_passwd", "pwd"),
+    *("auth", "http_auth", "auth_key", "secret", "client_secret", "secret_key", "credentials"),
+    *("token", "api_token", "authToken", "x-access-token", "private_key", "privateKey", "private"),
+    *("signing_key", "nkey_seed", "seed_phrase", "mnemonic"),
+)
+OTHERS = (
+    *("gate_token", "max_tokens", "author", "authority", "authenticated", "oauthless", "privately"),
+    *("seed", "key", "keys_dir", "passed", "store_key_file", "monkey", "symbols", "tick_size"),
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_called_like_a_secret_is_masked_everywhere(name: str) -> None:
+    assert is_secret(name)
+    assert shown_in_config(("live", "venues", name), "hunter2") == MASK
+    assert mask_secrets(None, "", {"event": "x", name: "hunter2"}) == {"event": "x", name: MASK}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "form", ["{}=hunter2", "say {} = 'hunter2'", "{{'{}': 'hunter2', 'n': 1}}"]
+)
+def test_a_text_that_names_a_secret_shows_none(name: str, form: str) -> None:
+    text = form.format(name)
+    assert masked(text) == text.replace("hunter2", MASK)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_only_resembles_one_is_shown(name: str) -> None:
+    assert shown_in_config(("gate", name), "hunter2") == "hunter2"
+    assert masked(f"{name}=hunter2") == f"{name}=hunter2"
+    assert masked_value(name, 7) == 7
+
+
+def config_of(values: dict[str, object]) -> Config:
+    return Config(merged=merge([Layer(values, {}, Origin("file", "sluice.toml"))]), file=None)
+
+
+def test_the_configuration_is_shown_without_what_lists_and_tables_hold() -> None:
+    values: dict[str, object] = {
+        "live": {
+            "hooks": [
+                {"url": "https://kim:hunter2@host/x", "apikey": "hunter2", "n": 1},
+                ["Bearer hunter2", "token=hunter2", "plain", 2.5, True],
+            ],
+            "credentials": {"user": "kim", "word": "hunter2"},
+            "passphrases": ["hunter2"],
+            "password": "",
+            "has_auth": True,
+        }
+    }
+    assert {name: value for name, value, _ in shown_rows(config_of(values))} == {
+        "live.hooks": [
+            {"url": f"https://{MASK}@host/x", "apikey": MASK, "n": 1},
+            [f"Bearer {MASK}", f"token={MASK}", "plain", 2.5, True],
+        ],
+        "live.credentials.user": MASK,
+        "live.credentials.word": MASK,
+        "live.passphrases": MASK,
+        "live.password": "",
+        "live.has_auth": True,
+    }
+
+
+def test_a_secret_of_a_wrong_kind_is_not_shown_by_the_complaint_either() -> None:
+    class Mail(msgspec.Struct):
+        password: str = ""
+        port: int = 0
+
+    found = complaints(("reports", "mail"), {"password": 4711, "port": "4711"}, Mail)
+    assert [(each.path[-1], each.found) for each in found] == [
+        ("password", MASK),
+        ("port", '"4711"'),
+    ]
+
+
+def test_a_private_key_that_is_cut_short_is_masked_to_the_end() -> None:
+    begun = "read -----BEGIN RSA PRIVATE KEY-----\nMC4CAQAw\nBQYDK2Vw"
+    assert masked(begun) == f"read {MASK}"
+    whole = f"{begun}\n-----END RSA PRIVATE KEY-----\nthe rest"
+    assert masked(whole) == f"read {MASK}\nthe rest"
