@@ -91,7 +91,7 @@ class MarketRuleInvoked(Event, frozen=True, kw_only=True):
     """Of a market-wide breaker: 1, 2 or 3."""
 
     price: Decimal = Decimal(0)
-    """The price that did it."""
+    """The price that did it; 0: assumed, for a restart missed the trades."""
 
 
 class ClosingPriceNoted(Event, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from schemas.base import AccountId, Event, InstrumentId
+from schemas.executions import BookAdopted
 from schemas.health import GapSeen, LinkChanged
 from schemas.market import QuoteReceived, TradeReceived
 from schemas.market_rules import (
@@ -24,6 +25,7 @@ from services.gate.bands_row import BandsRow
 from services.gate.config import GateConfig
 from services.gate.config_market import row_of
 from services.gate.exposure import Market
+from services.gate.restart import Restart
 
 
 class Bands:
@@ -40,8 +42,10 @@ class Bands:
             ShortSaleRestrictionChanged,
             MarketRuleInvoked,
             MarketWideHaltDeclared,
+            BookAdopted,
         }
     )
+    """A book is adopted at every start: it tells that a process was there before this one."""
 
     def __init__(
         self,
@@ -59,7 +63,8 @@ class Bands:
         }
         self._watched = {key: row for key, row in self.of.items() if row.is_watched}
         self._banded = {key: row for key, row in self.of.items() if row.bands is not None}
-        self.wake_at_ns: int | None = None
+        self._restart = Restart()
+        self.wake_at_ns: int | None = 0 if self._watched else None
         self.hears = self._told()
         self._folds: dict[type[Event], Callable[[Any, int], None]] = {
             QuoteReceived: self._on_quote,
@@ -70,6 +75,7 @@ class Bands:
             ShortSaleRestrictionChanged: self._on_restriction,
             MarketRuleInvoked: self._on_rule,
             MarketWideHaltDeclared: self._on_market_halt,
+            BookAdopted: self._on_book,
             GapSeen: self._on_gap,
             LinkChanged: self._on_link,
         }
@@ -81,6 +87,9 @@ class Bands:
     def wake(self, now_ns: int) -> Sequence[Event]:
         """Say what prices have brought about, to be kept: a restart must not forget it."""
         said: list[Event] = []
+        if self._restart.begins(now_ns):
+            for row in self._watched.values():
+                row.missed(self._restart.seen_ns, now_ns)
         self.wake_at_ns = None
         for row in self._watched.values():
             said += row.due(now_ns)
@@ -126,16 +135,19 @@ class Bands:
             self._wake_by(row.due_ns)
 
     def _on_closing(self, event: ClosingPricePublished | ClosingPriceNoted, now_ns: int) -> None:
+        self._restart.note(event)
         row = self._watched.get(event.instrument)
         if row is not None:
             row.closing.take(event)
 
     def _on_restriction(self, event: ShortSaleRestrictionChanged, now_ns: int) -> None:
+        self._restart.note(event)
         row = self.of.get(event.instrument)
         if row is not None:
             row.restrict(is_restricted=event.is_restricted, now_ns=now_ns)
 
     def _on_rule(self, event: MarketRuleInvoked, now_ns: int) -> None:
+        self._restart.note(event)
         if event.rule is MarketRule.MARKET_WIDE:
             market = self._markets_of_references.get(event.instrument, "")
             self._pause_all(market, event.from_ns, event.until_ns)
@@ -143,7 +155,11 @@ class Bands:
             self.of[event.instrument].recall(event)
 
     def _on_market_halt(self, event: MarketWideHaltDeclared, now_ns: int) -> None:
+        self._restart.note(event)
         self._pause_all(ALIASES.get(event.market, event.market), now_ns, event.resumes_ns)
+
+    def _on_book(self, event: BookAdopted, now_ns: int) -> None:
+        self._restart.note(event)
 
     def _on_gap(self, event: GapSeen, now_ns: int) -> None:
         """Forget published bands of which one never came: they may not be the newest."""

@@ -34,6 +34,7 @@ class BandsRow:
     __slots__ = (
         "_days",
         "_instrument",
+        "_missed_until_ns",
         "_pending",
         "_rule",
         "_told_ns",
@@ -60,7 +61,8 @@ class BandsRow:
         self.is_watched = is_banded or rule is ShortSaleRule.RULE_201
         self.closing = Closing(instrument.id, self._days)
         self.market = market_of(self._days.calendar)
-        self.restricted_until_ns = self._told_ns = self._told_pause_ns = 0
+        self.restricted_until_ns = self._missed_until_ns = 0
+        self._told_ns = self._told_pause_ns = 0
         self._pending: list[Event] = []
 
     def quoted(self, quote: QuoteReceived, now_ns: int) -> None:
@@ -125,6 +127,9 @@ class BandsRow:
             raise missing(self._instrument, "short_sale_rule")
         if now_ns < self.restricted_until_ns:
             return f"short sales restricted until {self.restricted_until_ns} ns"
+        if now_ns < self._missed_until_ns:
+            until = f"short sales restricted until {self._missed_until_ns} ns"
+            return f"not known since the restart whether it fell by a tenth meanwhile: {until}"
         session = self._days.regular(now_ns)
         if session is None or self._told_ns >= session.pre_open_ns:
             return ""
@@ -135,10 +140,29 @@ class BandsRow:
         """Take the word of the listing market."""
         self._told_ns = now_ns
         self.restricted_until_ns = self._days.end_of_next(now_ns) if is_restricted else 0
+        self._missed_until_ns = 0
+
+    def missed(self, from_ns: int, until_ns: int) -> None:
+        """Restrict short sales as a fall between those times would have: no trade was heard then.
+
+        Kept as a rule that was invoked at a price of 0: the next restart must not forget it either.
+        """
+        calendar = self._days.calendar
+        if self._rule is not ShortSaleRule.RULE_201 or not calendar.knows(until_ns):
+            return
+        newest = calendar.session_at(calendar.day_open_ns(until_ns))
+        if newest is None or not newest.open_ns_between(from_ns, until_ns):
+            return
+        self._missed_until_ns = self._days.end_of_next(newest.open_ns)
+        self._pending.append(
+            self._invoked(MarketRule.SHORT_SALE, until_ns, self._missed_until_ns, ZERO, until_ns)
+        )
 
     def recall(self, event: MarketRuleInvoked) -> None:
         """Take in again what was found out before a restart."""
-        if event.rule is MarketRule.SHORT_SALE:
+        if event.rule is MarketRule.SHORT_SALE and not event.price:
+            self._missed_until_ns = max(self._missed_until_ns, event.until_ns)
+        elif event.rule is MarketRule.SHORT_SALE:
             self.restricted_until_ns = max(self.restricted_until_ns, event.until_ns)
         else:
             self.pause(event.from_ns, event.until_ns)

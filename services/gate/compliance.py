@@ -1,7 +1,8 @@
 """Compliance, as the gate follows it: day trading, wash sales, locates, restrictions, own orders.
 
-All of it is a fold of kept events by their own times, so that a restart brings it back; only the
-newest valuation of an account is not kept, and is unknown until the next one.
+All of it is a fold of kept events by their own times, so that a restart brings it back; only
+valuations of an account are not kept: the newest is unknown until the next one, and the one that a
+day began with is for the rest of that day.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +30,7 @@ from services.gate.compliance_crossing import Resting
 from services.gate.config import GateConfig
 from services.gate.config_compliance import ComplianceRules, DayTrading, WashSale
 from services.gate.exposure import Market
+from services.gate.restart import Restart
 
 VALUE_EVERY_NS = NS_PER_S
 """How often the margin of accounts under the intraday rule is summed up."""
@@ -84,7 +86,9 @@ class Compliance:
         self._alerts: list[AlertRaised] = []
         is_margined = any(DayTrading.INTRADAY_MARGIN in each.regimes for each in rules)
         self._values_at_ns: int | None = 0 if is_margined else None
-        self.wake_at_ns: int | None = self._values_at_ns
+        self._restart = Restart()
+        is_pattern = any(DayTrading.PATTERN_DAY_TRADER in each.regimes for each in rules)
+        self.wake_at_ns: int | None = 0 if is_margined or is_pattern else None
 
     def resting_of(self, account: AccountId, rules: ComplianceRules) -> Resting:
         """Return what rests of an account's owner, made when it is asked for first."""
@@ -95,6 +99,7 @@ class Compliance:
         if isinstance(event, SignalDecided):
             self._hear_decision(event, now_ns)
             return
+        self._restart.note(event)
         account = self.accounts.get(_account_of(event))
         if account is None or account.is_idle:
             return
@@ -114,6 +119,9 @@ class Compliance:
 
     def wake(self, now_ns: int) -> Sequence[Event]:
         """Sum up margins when it is time; say what is new about deficits and wash sales."""
+        if self._restart.begins(now_ns):
+            for account in self.accounts.values():
+                account.restarted(now_ns)
         said: list[Event] = [*self._alerts]
         self._alerts.clear()
         if self._values_at_ns is not None and self._values_at_ns <= now_ns:

@@ -1,5 +1,6 @@
 """One account's compliance: its rules, and the fold of what it did and was granted."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
@@ -18,6 +19,7 @@ from services.gate.compliance_day_trades import DAYS, DayTrades, Makes
 from services.gate.compliance_days import BusinessDays, date_ns
 from services.gate.compliance_locates import Locates
 from services.gate.compliance_margin import SECURITIES, Margin
+from services.gate.compliance_missed import Execution, Told, gain_of
 from services.gate.compliance_wash import WashSales
 from services.gate.config_compliance import (
     ComplianceRules,
@@ -31,6 +33,8 @@ MARK_SILENCE_NS = 10 * NS_PER_S
 """Oldest valuation of an account that its equity is taken from."""
 
 EVERYTHING = "*"
+PAIR = 2
+"""Executions of which one closes what the other opened, whichever was first."""
 
 
 class Watched(msgspec.Struct):
@@ -39,8 +43,6 @@ class Watched(msgspec.Struct):
     order: Order
     day_trade_ns: int
     """The day on which it could make a day trade; 0: it could not."""
-
-    has_filled: bool = False
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -74,9 +76,10 @@ class AccountCompliance:
         self.days = BusinessDays(calendar_named(rules.calendar or ALL_DAY))
         self.day_trades = DayTrades()
         self.margin = Margin(account.id, rules)
-        self.wash = WashSales(rules.identical, account.lanes)
         self.locates = Locates(rules)
         self.realised = Realised(account.lanes)
+        self.wash = WashSales(rules.identical, account, self.realised)
+        self._has_washes = rules.wash_sale not in (None, WashSale.NONE)
         self.watched: dict[OrderId, Watched] = {}
         self.pending: dict[int, int] = {}
         self.designated = ""
@@ -87,9 +90,12 @@ class AccountCompliance:
         self.resting = resting
         self._switches = [(date_ns(each.on), each.to) for each in rules.day_trading_switches]
         self._cleared_ns = date_ns(rules.pattern_cleared_on) if rules.pattern_cleared_on else 0
+        self._told = Told()
+        self._has_book = False
         self._fill_count = 0
         self._mark: AccountMarked | None = None
         self._opening: tuple[int, Decimal] | None = None  # a day, and its first equity
+        self._forgotten_ns: int | None = None  # a day whose opening the process before this one saw
 
     def regime(self, now_ns: int) -> DayTrading | None:
         """Return the day trading regime in force; None where nobody has chosen one."""
@@ -105,9 +111,24 @@ class AccountCompliance:
         mark = self._mark
         if mark is None or mark.unmarked or now_ns - mark.at_ns > MARK_SILENCE_NS:
             return None
-        if self._opening is None or self._opening[0] != self.days.day_of(now_ns):
+        day_ns = self.days.day_of(now_ns)
+        if day_ns is not None and day_ns == self._forgotten_ns:
+            return None
+        if self._opening is None or self._opening[0] != day_ns:
             return mark.equity
         return min(mark.equity, self._opening[1])
+
+    def equity_text(self, now_ns: int) -> str:
+        """Return the same for people."""
+        equity, day_ns = self.equity(now_ns), self.days.day_of(now_ns)
+        if equity is None and day_ns is not None and day_ns == self._forgotten_ns:
+            return "of the day's start not known since the restart"
+        return "unknown" if equity is None else str(equity)
+
+    def restarted(self, now_ns: int) -> None:
+        """Forget what the day began with, where it began before this process did."""
+        day_ns = self.days.day_of(now_ns)
+        self._forgotten_ns = day_ns if day_ns is not None and day_ns < now_ns else None
 
     def is_marked(self, now_ns: int) -> Decimal | None:
         """Return the equity by the newest valuation; None where it is too old or not complete."""
@@ -141,8 +162,14 @@ class AccountCompliance:
             self._watch(entry.order, self.account.lanes[entry.order.instrument], event.at_ns)
 
     def adopt(self, event: BookAdopted) -> None:
-        """Take the executor's book: what is open, and what everything cost."""
+        """Take the executor's book: what is open, what everything cost, and what was missed."""
+        known = self.realised.positions
         self.realised.adopt(event.book)
+        lanes, is_first, self._has_book = self.account.lanes, not self._has_book, True
+        missed = self._told.missed(event.book, lanes, None if is_first else known)
+        for key, each in missed.items():
+            after = None if is_first else self.realised.positions.get(key)
+            self._catch_up(lanes[key], each, gain_of(lanes[key], known.get(key), after))
         for order_id in [each for each in self.watched if each not in self.account.orders]:
             self._let_go(order_id)
         for order_id, entry in self.account.orders.items():
@@ -178,23 +205,47 @@ class AccountCompliance:
         self._fill_count = count
         lane = self.account.lanes[event.instrument]
         signed = event.quantity if event.side is Side.BUY else -event.quantity
-        before = lane.position - signed
         gain = self.realised.fill(event)
-        day_ns = self.days.day_of(event.at_ns)
-        if day_ns is None or lane.instrument.asset_class not in SECURITIES:
-            return
-        self._count(event, day_ns, before, signed)
-        if self.rules.wash_sale not in (None, WashSale.NONE):
-            self.wash.execute(event.instrument, day_ns // DAY_NS, before, signed, gain)
-        self.locates.sell(event.instrument, day_ns, before, signed)
+        is_first = self._told.tell(event.order_id, event.quantity)
+        day_ns = self._day_in(lane, event.at_ns)
+        if day_ns is not None:
+            before = lane.position - signed
+            told = Execution(signed, event.at_ns, is_first, before, (before,), before)
+            self._execute(lane, told, day_ns, gain)
 
-    def _count(self, event: OrderFilled, day_ns: int, before: Decimal, signed: Decimal) -> None:
-        watched = self.watched.get(event.order_id)
-        if watched is not None and not watched.has_filled:
-            watched.has_filled = True
-            self.day_trades.trade(day_ns)
-        if not self.day_trades.execute(event.instrument, day_ns, before, signed):
-            return
+    def _catch_up(self, lane: Lane, missed: Sequence[Execution], gain: Decimal | None) -> None:
+        """Fold executions that nobody told of; `gain` is what all of them realised."""
+        is_known = sum(each.is_closing for each in missed) == 1
+        is_known = is_known and (len(missed) <= PAIR or not missed[0].is_apart)
+        for each in missed:
+            day_ns = self._day_in(lane, each.at_ns)
+            if day_ns is not None:
+                self._execute(lane, each, day_ns, gain if is_known else None)
+
+    def _day_in(self, lane: Lane, at_ns: int) -> int | None:
+        """Return the day that an execution counts in; None of what no rule is about.
+
+        One that was told late counts in the newest day of the instrument: nothing goes back.
+        """
+        day_ns = self.days.day_of(at_ns)
+        if day_ns is None or lane.instrument.asset_class not in SECURITIES:
+            return None
+        run = self.day_trades.runs.get(lane.instrument.id)
+        return day_ns if run is None else max(day_ns, run.day_ns)
+
+    def _execute(self, lane: Lane, each: Execution, day_ns: int, gain: Decimal | None) -> None:
+        key, signed = lane.instrument.id, each.signed
+        trades = self.day_trades
+        if each.is_first:
+            trades.trade(day_ns)
+        if trades.execute(key, day_ns, each.before, signed, is_apart=each.is_apart):
+            self._note_day_trade(day_ns)
+        if self._has_washes:
+            for before in each.befores:
+                self.wash.execute(key, day_ns // DAY_NS, before, signed, gain)
+        self.locates.sell(key, day_ns, each.unsold, signed)
+
+    def _note_day_trade(self, day_ns: int) -> None:
         self.day_trades.forget_before(self.days.first_of(day_ns, DAYS))
         done, trades = self.counted(day_ns)
         if day_ns >= self._cleared_ns and self.is_pattern(done, trades):
@@ -208,6 +259,8 @@ class AccountCompliance:
 
     def _watch(self, order: Order, lane: Lane, at_ns: int) -> None:
         self.resting.add(order)
+        if self._has_washes:
+            self.wash.open.add(order)
         day_ns = self.days.day_of(at_ns)
         makes = Makes.NOTHING
         if day_ns is not None and lane.instrument.asset_class in SECURITIES:
@@ -222,6 +275,8 @@ class AccountCompliance:
         if watched is None:
             return
         self.resting.remove(watched.order)
+        if self._has_washes:
+            self.wash.open.remove(watched.order)
         flagged_ns = watched.day_trade_ns
         if flagged_ns:
             self.pending[flagged_ns] -= 1

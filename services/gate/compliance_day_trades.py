@@ -55,7 +55,13 @@ class DayTrades:
         self.runs: dict[InstrumentId, Run] = {}
 
     def execute(
-        self, instrument: InstrumentId, day_ns: int, before: Decimal, signed: Decimal
+        self,
+        instrument: InstrumentId,
+        day_ns: int,
+        before: Decimal,
+        signed: Decimal,
+        *,
+        is_apart: bool = False,
     ) -> bool:
         """Fold one execution; return whether a day trade began with it.
 
@@ -64,13 +70,15 @@ class DayTrades:
             day_ns: the open of its trading day.
             before: what was held before, signed.
             signed: what was bought, negative what was sold.
+            is_apart: whether something may have opened between this execution and the one before
+                it, or the one after it.
         """
         run = self._run(instrument, day_ns)
         is_closing = before * signed < 0
-        is_day_trade = is_closing and run.has_opened and not run.is_closing
+        is_day_trade = is_closing and run.has_opened and (is_apart or not run.is_closing)
         if is_day_trade:
             self.counts[day_ns] = self.counts.get(day_ns, 0) + 1
-        run.is_closing = is_closing and run.has_opened
+        run.is_closing = is_closing and run.has_opened and not is_apart
         if not is_closing or abs(signed) > abs(before):
             run.has_opened, run.is_closing = True, False
         return is_day_trade

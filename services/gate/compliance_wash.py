@@ -2,7 +2,8 @@
 
 The loss is then not deducted but moved to what was bought. Substantially identical is the same
 instrument, or one of the same configured group. Losses are measured against the average cost, as
-the books here keep it, after fees; short positions are treated alike (1091(e)).
+the books here keep it, after fees; short positions are treated alike (1091(e)). Open orders count
+as if they filled.
 """
 
 from collections import deque
@@ -10,7 +11,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from schemas.base import InstrumentId
-from schemas.orders import Side
+from schemas.orders import Side, SignalRaised
+from services.gate.access_credit import Realised
+from services.gate.account import Account
+from services.gate.compliance_wash_open import OpenOrders
 from services.gate.exposure import Lane
 
 ZERO = Decimal(0)
@@ -27,24 +31,36 @@ class WashSales:
     Dates are numbers of days since the epoch.
 
     Attributes:
-        losses: date of the newest loss, and how much, in the account's currency.
+        losses: date of the newest loss, and how much, in the account's currency; None where there
+            may have been one, for nobody told of the execution.
         opened: date and quantity of what was opened in the last 30 days, oldest first.
+        open: orders that may still fill.
     """
 
     def __init__(
-        self, identical: Mapping[str, tuple[InstrumentId, ...]], lanes: Mapping[InstrumentId, Lane]
+        self,
+        identical: Mapping[str, tuple[InstrumentId, ...]],
+        account: Account,
+        realised: Realised,
     ) -> None:
+        lanes = account.lanes
         self._group_of = {key: group for group, keys in identical.items() for key in keys}
         self._members = {
             group: tuple(lanes[key] for key in keys if key in lanes)
             for group, keys in identical.items()
         }
         self._lanes = lanes
-        self.losses: dict[Key, tuple[int, Decimal]] = {}
+        self.open = OpenOrders(account, realised)
+        self.losses: dict[Key, tuple[int, Decimal | None]] = {}
         self.opened: dict[Key, deque[tuple[int, Decimal]]] = {}
 
     def execute(
-        self, instrument: InstrumentId, date: int, before: Decimal, signed: Decimal, gain: Decimal
+        self,
+        instrument: InstrumentId,
+        date: int,
+        before: Decimal,
+        signed: Decimal,
+        gain: Decimal | None,
     ) -> None:
         """Fold one execution.
 
@@ -53,12 +69,14 @@ class WashSales:
             date: of the trading day, in days since the epoch.
             before: what was held before, signed.
             signed: what was bought, negative what was sold.
-            gain: what the execution realised after its fee.
+            gain: what the execution realised after its fee; None where nobody knows.
         """
         group = self._group(instrument)
         closed = min(abs(signed), abs(before)) if before * signed < 0 else ZERO
-        if closed and gain < 0:
-            self.losses[group, before > 0] = (date, -gain)
+        if closed and (gain is None or gain < 0):
+            newest = self.losses.get((group, before > 0))
+            if newest is None or newest[0] <= date:
+                self.losses[group, before > 0] = (date, None if gain is None else -gain)
         opened = abs(signed) - closed
         if opened:
             days = self.opened.setdefault((group, signed > 0), deque())
@@ -68,29 +86,52 @@ class WashSales:
             while days[0][0] < date - DAYS:
                 days.popleft()
 
-    def after_loss(self, instrument: InstrumentId, side: Side, date: int) -> str:
-        """Return the loss that opening on this side would wash; empty where there is none."""
-        loss = self.losses.get((self._group(instrument), side is Side.BUY))
-        if loss is None or date - loss[0] > DAYS:
-            return ""
-        return f"a loss of {loss[1]} was taken {date - loss[0]} days ago"
+    def found(self, asked: SignalRaised, date: int, *, is_opening: bool) -> str:
+        """Return the wash sale that an order makes; empty where it makes none.
 
-    def before_loss(
-        self, instrument: InstrumentId, side: Side, quantity: Decimal, date: int
-    ) -> str:
-        """Return what a loss by closing on this side would be washed by; empty where nothing.
-
-        What was opened in the last 30 days and is still held once the order has filled.
+        Open orders count as if they filled, in whatever order makes one.
         """
-        group, is_long = self._group(instrument), side is Side.SELL
-        days = self.opened.get((group, is_long), ())
+        found = self._after_loss(asked, date) if is_opening else ""
+        return found or self._before_loss(asked, date)
+
+    def _after_loss(self, asked: SignalRaised, date: int) -> str:
+        """Return the loss that opening would wash, taken or still open."""
+        group, side = self._group(asked.instrument), asked.side
+        loss = self.losses.get((group, side is Side.BUY))
+        if loss is not None and date - loss[0] <= DAYS:
+            ago = f"{date - loss[0]} days ago"
+            if loss[1] is None:
+                return f"a loss may have been taken {ago}, nobody told at what price"
+            return f"a loss of {loss[1]} was taken {ago}"
+        losing = self.open.losing(self._lanes_of(asked), side)
+        return "" if losing is None else f"open order {losing} may take a loss"
+
+    def _before_loss(self, asked: SignalRaised, date: int) -> str:
+        """Return what a loss by closing would be washed by.
+
+        What was opened in the last 30 days and is still held once the order has filled, and what
+        open orders may open: after it, or before it where that is what it loses on.
+        """
+        if not self.open.may_lose(asked):
+            return ""
+        is_now = self.open.loses(asked)
+        is_long, lanes = asked.side is Side.SELL, self._lanes_of(asked)
+        days = self.opened.get((self._group(asked.instrument), is_long), ())
         recent = sum((each for day, each in days if day >= date - DAYS), ZERO)
-        lanes = self._members.get(group) or (self._lanes[instrument],)
         held = sum(
             (max(ZERO, lane.position if is_long else -lane.position) for lane in lanes), ZERO
         )
-        replacing = min(recent, held - quantity)
-        return f"{replacing} opened within {DAYS} days stay held" if replacing > 0 else ""
+        replacing = min(recent, held - asked.quantity)
+        if is_now and replacing > 0:
+            return f"{replacing} opened within {DAYS} days stay held"
+        opening = self.open.opening(lanes, Side.BUY if is_long else Side.SELL)
+        replacing = max(replacing, ZERO) + opening if is_now else replacing + opening
+        return f"open orders may open {replacing} within {DAYS} days" if replacing > 0 else ""
+
+    def _lanes_of(self, asked: SignalRaised) -> tuple[Lane, ...]:
+        """Return all that is substantially identical."""
+        key = asked.instrument
+        return self._members.get(self._group(key)) or (self._lanes[key],)
 
     def _group(self, instrument: InstrumentId) -> str:
         return self._group_of.get(instrument, instrument)

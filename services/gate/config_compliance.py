@@ -147,7 +147,8 @@ class ComplianceRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     margin_rates: dict[InstrumentId, Decimal] = {}
     """Fractions for single instruments, either way. An option without one is denied under the
-    intraday margin rule: its margin depends on what it is held with."""
+    intraday margin rule: its margin depends on what it is held with. It is sold short under that
+    rule only: its price says little of what it may lose, so its rate may well be above 1."""
 
     deficit_share_ignored: Decimal = Decimal("0.05")
     """A deficit up to this fraction of the equity, and up to `deficit_amount_ignored`, is none."""

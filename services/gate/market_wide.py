@@ -11,8 +11,9 @@ from typing import Any
 
 from schemas.base import NS_PER_S, AccountId, Event, InstrumentId
 from schemas.errors import UserError
+from schemas.executions import BookAdopted
 from schemas.instruments import AssetClass, Instrument
-from schemas.market import TradeReceived
+from schemas.market import BarClosed, TradeReceived
 from schemas.market_rules import (
     ClosingPriceNoted,
     ClosingPricePublished,
@@ -20,6 +21,7 @@ from schemas.market_rules import (
     MarketRuleInvoked,
     MarketWideHaltDeclared,
 )
+from services.calendars.calendar import Phase, Session
 from services.calendars.named import ALIASES, NAMES, calendar_named
 from services.gate.account import Account
 from services.gate.config import GateConfig
@@ -27,6 +29,7 @@ from services.gate.config_market import MarketWide as Regime
 from services.gate.config_market import row_of
 from services.gate.exposure import Market, is_plain
 from services.gate.market_rows import US, Closing, Days, is_us, missing
+from services.gate.restart import Restart
 
 FALLS = (Decimal("0.07"), Decimal("0.13"), Decimal("0.20"))
 """Of level 1, 2 and 3, from the closing price of the day before."""
@@ -58,11 +61,19 @@ class MarketHalt:
         self.level = 0
         self.from_ns = self.until_ns = 0
         self.pending: list[Event] = []
+        self._missed: Session | None = None  # a day of which not all was heard, and no trade since
+
+    def is_halted(self, now_ns: int) -> bool:
+        """Return whether it is known to be halted."""
+        return self.from_ns <= now_ns < self.until_ns
 
     def objection(self, now_ns: int) -> str:
         """Return why nothing in this market may be traded; empty when it may."""
-        if self.from_ns <= now_ns < self.until_ns:
+        if self.is_halted(now_ns):
             return f"halted, level {self.level}, until {self.until_ns} ns"
+        if self._missed is not None and now_ns < self._missed.post_close_ns:
+            whose = f"of {self.reference.id}" if self.reference else "in this market"
+            return f"not known since the restart whether it is halted: no trade {whose} yet"
         session = self._days.regular(now_ns) if self._days else None
         if session and self.closing and self.closing.of_day_before(session) is None:
             return "no closing price of the reference"
@@ -74,6 +85,7 @@ class MarketHalt:
         session = days.regular(now_ns) if days else None
         if session is None or closing is None or reference is None or not is_plain(price):
             return
+        self._missed = None
         noted = closing.note(now_ns)
         if noted is not None:
             self.pending.append(noted)
@@ -99,12 +111,28 @@ class MarketHalt:
             )
         )
 
+    def missed(self, from_ns: int, until_ns: int) -> None:
+        """Doubt that trading goes on: a halt between those times was not heard of.
+
+        Until something trades: what was reached then and still halts, that price is beyond too.
+        """
+        session = self._calendar.session_at(until_ns)
+        if session is not None and session.open_ns_between(from_ns, until_ns):
+            self._missed = session
+
+    def goes_on(self, now_ns: int) -> None:
+        """Take it that something in this market trades."""
+        session = self._missed
+        if session is not None and session.phase_at(now_ns) is Phase.OPEN:
+            self._missed = None
+
     def declared(self, event: MarketWideHaltDeclared, now_ns: int) -> None:
         """Take the word of the market: it replaces what was in force."""
         session = self._calendar.session_at(now_ns)
         end_ns = session.post_close_ns if session else now_ns
         self.level = event.level
         self.from_ns, self.until_ns = now_ns, event.resumes_ns or end_ns
+        self._missed = None
 
     def recall(self, event: MarketRuleInvoked) -> None:
         """Take in again what was found out before a restart."""
@@ -155,8 +183,15 @@ class MarketWide:
     """
 
     keeps: frozenset[type[Event]] = frozenset(
-        {MarketWideHaltDeclared, MarketRuleInvoked, ClosingPricePublished, ClosingPriceNoted}
+        {
+            MarketWideHaltDeclared,
+            MarketRuleInvoked,
+            ClosingPricePublished,
+            ClosingPriceNoted,
+            BookAdopted,
+        }
     )
+    """A book is adopted at every start: it tells that a process was there before this one."""
 
     def __init__(
         self,
@@ -182,10 +217,12 @@ class MarketWide:
         self._by_reference = {
             halt.reference.id: halt for halt in self.markets.values() if halt.reference
         }
-        self.wake_at_ns: int | None = None
+        is_followed = any(self.of.values())
+        self._restart = Restart()
+        self.wake_at_ns: int | None = 0 if is_followed else None
         told: list[type[Event]] = [MarketWideHaltDeclared, ClosingPricePublished]
-        if self._by_reference:
-            told.append(TradeReceived)
+        if self._by_reference or is_followed:
+            told += [TradeReceived, BarClosed]
         self.hears: frozenset[type[Event]] = frozenset(told)
         self._folds: dict[type[Event], Callable[[Any, int], None]] = {
             MarketWideHaltDeclared: self._on_declared,
@@ -193,6 +230,7 @@ class MarketWide:
             ClosingPricePublished: self._on_closing,
             ClosingPriceNoted: self._on_closing,
             TradeReceived: self._on_trade,
+            BarClosed: self._on_bar,
         }
 
     def is_never_halted(self, instrument: InstrumentId) -> bool:
@@ -212,12 +250,24 @@ class MarketWide:
             raise missing(instrument, "market_wide")
         return ""
 
+    def is_halted(self, instrument: InstrumentId, now_ns: int) -> bool:
+        """Return whether the whole market is known to stand still."""
+        halt = self.of[instrument]
+        return halt is not None and halt.is_halted(now_ns)
+
     def apply(self, event: Event, now_ns: int) -> None:
         """Fold one event in."""
-        self._folds[type(event)](event, now_ns)
+        if type(event) not in (TradeReceived, BarClosed):
+            self._restart.note(event)
+        fold = self._folds.get(type(event))
+        if fold is not None:
+            fold(event, now_ns)
 
     def wake(self, now_ns: int) -> Sequence[Event]:
         """Say what prices have brought about, to be kept: a restart must not forget it."""
+        if self._restart.begins(now_ns):
+            for halt in self.markets.values():
+                halt.missed(self._restart.seen_ns, now_ns)
         said = [event for halt in self.markets.values() for event in halt.due(now_ns)]
         self._set_alarm()
         return said
@@ -248,3 +298,14 @@ class MarketWide:
         if halt is not None:
             halt.traded(event.price, now_ns)
             self._set_alarm()
+        else:
+            self._goes_on(event.instrument, now_ns)
+
+    def _on_bar(self, event: BarClosed, now_ns: int) -> None:
+        if event.volume:
+            self._goes_on(event.instrument, now_ns)
+
+    def _goes_on(self, instrument: InstrumentId, now_ns: int) -> None:
+        halt = self.of.get(instrument)
+        if halt is not None and halt.reference is None:
+            halt.goes_on(now_ns)

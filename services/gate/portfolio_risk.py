@@ -7,8 +7,9 @@ sum, plus the same of its own. What an open order can still add is counted with 
 A restart knows the returns again: each sample is kept as one event, `PricesSampled`, of about 30
 bytes an instrument; at one a minute, 20 instruments write 1 MB a day. A snapshot would be smaller,
 and a second way to rebuild state, which could differ from the first. Only as many as the window
-holds are computed anew. Equity, drawdown and what venues say of an account's health are not kept:
-they are not known until they are heard again.
+holds are computed anew. What venues say of an account's health is kept, so that a restart knows
+which of them say anything, and how old their word is. Equity and drawdown are not: they are not
+known until they are heard again.
 """
 
 import math
@@ -259,6 +260,7 @@ class PortfolioRisk:
             self.hears = frozenset(
                 {AccountMarked, AccountHealthReported, OrderApproved, BookAdopted}
             )
+            self.keeps = frozenset({PricesSampled, AccountHealthReported})
             self.returns = Returns(markets, config.sampling)
             self.wake_at_ns = 0
 

@@ -228,8 +228,9 @@ def test_a_day_trade_counts_for_five_business_days_over_a_holiday() -> None:
         rig.on(date)
         rig.mark("20000")
         rules.append(day_trade(rig, date))
+        held = {ALPHA: str(rig.gate.state.accounts[ACCOUNT].lanes[ALPHA].position)}
         rig.restart()
-        rig.tell(book(at_ns=rig.now_ns))
+        rig.tell(book(held=held, at_ns=rig.now_ns))
         rig.quote()
     assert rules == ["pattern_day_trader"] * 4 + ["all"]
 

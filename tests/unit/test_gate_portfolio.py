@@ -266,7 +266,9 @@ def test_lending_needs_a_health_factor_that_is_told_and_high_enough() -> None:
         rig.pass_second({})
     said = ("health_factor", "lend told it 61 s ago")
     assert needed(rig.ask("d", instrument=LOAN)) == said
-    assert rig.ask("e", instrument=LOAN, side=Side.SELL).rule == "all", "getting out"
+    assert needed(rig.ask("e", instrument=LOAN, side=Side.SELL)) == said
+    out = rig.ask("f", instrument=LOAN, side=Side.SELL, is_reduce_only=True)
+    assert out.rule == "all", "a person's flatten gets out"
 
 
 @pytest.mark.req("S-18")

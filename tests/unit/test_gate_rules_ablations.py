@@ -9,6 +9,7 @@ import pytest
 from schemas.base import SessionId, SignalId
 from schemas.control import EpochStarted
 from schemas.executions import OrderFilled
+from schemas.instruments import AssetClass
 from schemas.orders import OrderApproved, OrderType, Side, SignalRaised
 from services.gate.access import Access
 from services.gate.access_parents import Parents
@@ -27,7 +28,7 @@ from services.gate.config_compliance import (
 from services.gate.core import GateCore
 from services.gate.table import CHECKS
 from tests.builders import ALPHA, S_NS, SESSION, dec
-from tests.gate_rig import book
+from tests.gate_rig import INSTRUMENTS, book
 from tests.rules_rig import RulesRig
 
 Scene = Callable[[RulesRig], SignalRaised]
@@ -148,6 +149,7 @@ SCENES: dict[str, tuple[dict[str, Any], Scene]] = {
         {"day_trading": DayTrading.INTRADAY_MARGIN, "calendar": "XNYS"},
         beyond_the_margin,
     ),
+    "short_option": ({}, to_sell_short),
     "wash_sale": ({"wash_sale": WashSale.BLOCK, "calendar": "XNYS"}, to_buy_back_after_a_loss),
     "short_locate": ({"short_locate": Locate.REQUIRED, "calendar": "XNYS"}, to_sell_short),
 }
@@ -159,8 +161,13 @@ def test_every_check_of_the_two_families_has_its_ablation() -> None:
 
 @pytest.mark.req("G-06", "G-07")
 @pytest.mark.parametrize("name", SCENES)
-def test_an_order_goes_out_that_its_check_would_have_stopped(name: str) -> None:
+def test_an_order_goes_out_that_its_check_would_have_stopped(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     changes, scene = SCENES[name]
+    if name == "short_option":
+        option = msgspec.structs.replace(INSTRUMENTS[ALPHA], asset_class=AssetClass.OPTION)
+        monkeypatch.setitem(INSTRUMENTS, ALPHA, option)
     whole, weakened = RulesRig(**changes), RulesRig(without(name), **changes)
     assert whole.decide(scene(whole)).rule == name
     said = weakened.tell(scene(weakened))

@@ -93,7 +93,8 @@ def period_collar(case: Case) -> Verdict:
     reference = path.reference(signal.instrument, side, case.now_ns, period_ms.value)
     if reference is None:
         return (True, "0", limit.text)
-    price = signal.limit_price or signal.stop_price or (quote.ask if side is _BUY else quote.bid)
+    touch = quote.ask if side is _BUY else quote.bid
+    price = touch if signal.limit_price is None else signal.limit_price
     beyond = price - reference if side is _BUY else reference - price
     if beyond <= ZERO:
         return (True, "0", limit.text)
@@ -249,7 +250,7 @@ ROWS: tuple[Check, ...] = (
     ),
     Check(
         period_collar,
-        "the touch period_ms ago; limit or stop price, or the touch now",
+        "the touch period_ms ago; limit price, or the touch now",
         "distance beyond the touch of then <= period_collar_bps, or the order only reduces",
         "bps",
         ("period_collar_bps", "period_ms"),

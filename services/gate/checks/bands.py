@@ -16,11 +16,13 @@ _STOPPED = frozenset({BandPhase.PAUSED, BandPhase.BLIND})
 def price_bands(case: Case) -> Verdict:
     """Return whether the order can only trade within the bands.
 
-    It is judged by the furthest price it could trade at: the dearest of touch, limit and stop price
-    of a buy, the cheapest of a sell. In a limit or straddle state an order without a limit price
-    does not pass: it would trade at the band or beyond.
+    It is judged by its limit price, and without one by the touch. In a limit or straddle state an
+    order without a limit price does not pass: it would trade at the band or beyond. The price that
+    a stop order waits for is no price that it trades at: the plan forbids bids, offers and trades
+    outside the bands, and when it is triggered there will be other bands. A protection with a limit
+    price passes too: it must be possible to get out.
     """
-    row = case.state.bands.of[case.signal.instrument]
+    row, signal = case.state.bands.of[case.signal.instrument], case.signal
     phase = row.phase_at(case.now_ns)
     if phase is None:
         return PASS
@@ -29,26 +31,25 @@ def price_bands(case: Case) -> Verdict:
     limits = row.bands.bands_at(case.now_ns)
     assert limits is not None, "bands are known in every other state"
     lower, upper = limits
-    text = f"{lower}-{upper}"
-    if phase is not BandPhase.NORMAL and case.signal.limit_price is None:
+    text, price = f"{lower}-{upper}", signal.limit_price
+    if _waits(case) and (price is None or signal.is_reduce_only):
+        return (True, f"waits for {signal.stop_price}", text)
+    if price is None and phase is not BandPhase.NORMAL:
         return (False, f"{phase}, no limit price", text)
-    price = _furthest(case)
-    is_within = is_plain(price) and lower <= price <= upper
-    if case.signal.limit_price is not None and is_plain(price):
-        is_within = price <= upper if case.signal.side is _BUY else price >= lower
+    if price is None:
+        price = case.quote.ask if signal.side is _BUY else case.quote.bid
+        return (is_plain(price) and lower <= price <= upper, str(price), text)
+    is_within = is_plain(price) and (price <= upper if signal.side is _BUY else price >= lower)
     return (is_within, str(price), text)
 
 
-def _furthest(case: Case) -> Decimal:
-    """Return the furthest price that the order could trade at; one that is no number as it is."""
+def _waits(case: Case) -> bool:
+    """Return whether it is a stop order that the market has not reached yet."""
     signal, quote = case.signal, case.quote
-    is_buy = signal.side is _BUY
-    said = [each for each in (signal.limit_price, signal.stop_price) if each is not None]
-    prices = said or [quote.ask if is_buy else quote.bid]
-    odd = next((each for each in prices if not is_plain(each)), None)
-    if odd is not None:
-        return odd
-    return max(prices) if is_buy else min(prices)
+    stop = signal.stop_price
+    if stop is None or not is_plain(stop):
+        return False
+    return quote.ask < stop if signal.side is _BUY else quote.bid > stop
 
 
 def short_sale(case: Case) -> Verdict:
@@ -92,7 +93,9 @@ ROWS: tuple[Check, ...] = (
     Check(
         price_bands,
         "PriceBandPublished; else mean of the trades of 5 minutes, closing price, best bid and ask",
-        "lower band <= price <= upper band; no pause (5 minutes, after 15 s in a limit state)",
+        "lower band <= price <= upper band, the price being the limit price or the touch; no pause"
+        " (5 minutes, after 15 s in a limit state); a stop order that waits has no price but its"
+        " limit price, and none if it is reduce-only",
         "price",
         ("luld_tier",),
         "G-05; Limit Up-Limit Down plan, Amendment 18 (in operation since 24 February 2020)",
@@ -101,7 +104,8 @@ ROWS: tuple[Check, ...] = (
     Check(
         short_sale,
         "position, open sells; ShortSaleRestrictionChanged; trades, closing price, best bid",
-        "sell quantity <= held - open sells, or limit price > best bid, after a fall of 10 %",
+        "sell quantity <= held - open sells, or limit price > best bid, after a fall of 10 %, and"
+        " after a restart that may have missed one, for the rest of that day and the next",
         "price",
         ("short_sale_rule",),
         "G-05; SEC Regulation SHO, Rule 201 (17 CFR 242.201), since 28 February 2011",

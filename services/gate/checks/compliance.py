@@ -17,7 +17,7 @@ from services.gate.exposure import Lane
 from services.gate.limits import LimitMissingError
 
 ZERO = Decimal(0)
-_BUY, _EQUITY = Side.BUY, AssetClass.EQUITY
+_BUY, _EQUITY, _OPTION = Side.BUY, AssetClass.EQUITY, AssetClass.OPTION
 _PATTERN, _INTRADAY = DayTrading.PATTERN_DAY_TRADER, DayTrading.INTRADAY_MARGIN
 _SELF_NONE, _WASH_NONE, _LOCATE_NONE = SelfTrade.NONE, WashSale.NONE, Locate.NONE
 
@@ -90,7 +90,7 @@ def _day_trades(case: Case, mine: AccountCompliance) -> Verdict:
     equity = mine.equity(case.now_ns)
     if equity is not None and equity >= rules.pattern_equity_min:
         return (True, f"{done} day trades, equity {equity}", limit)
-    told = "unknown" if equity is None else equity
+    told = mine.equity_text(case.now_ns)
     if mine.designated:
         return (False, f"a pattern day trader ({mine.designated}), equity {told}", limit)
     if makes is Makes.ANY_NUMBER:
@@ -147,8 +147,28 @@ def _margin(case: Case, mine: AccountCompliance, fraction: Decimal) -> Verdict:
     return (required <= equity, str(required), str(equity))
 
 
+def short_option(case: Case) -> Verdict:
+    """Return whether margin is counted for an option that is sold short.
+
+    Everything else counts it at its price, and its price is not what it may lose. Margin is counted
+    under the intraday rule, at the rate chosen for the option; what may cover it does not count.
+    """
+    key = case.signal.instrument
+    if case.signal.side is _BUY or case.lane.instrument.asset_class is not _OPTION:
+        return PASS
+    if case.reach <= ZERO:
+        return PASS
+    mine = case.state.compliance.accounts.get(case.account.id)
+    is_margined = mine is not None and mine.regime(case.now_ns) is _INTRADAY
+    if mine is not None and is_margined and key in mine.rules.margin_rates:
+        return PASS
+    rule = f"gate.compliance.{case.account.id}"
+    wanted = f'{rule}.day_trading {_INTRADAY} and {rule}.margin_rates."{key}"'
+    return (False, "no margin is counted for a short option", wanted)
+
+
 def wash_sale(case: Case) -> Verdict:
-    """Return whether the order washes no loss; with `warn`, it passes and says so.
+    """Return whether the order washes no loss, whatever fills; with `warn`, it passes and says so.
 
     Raises:
         LimitMissingError: nobody has chosen a mode.
@@ -165,26 +185,8 @@ def wash_sale(case: Case) -> Verdict:
     day_ns = mine.days.day_of(case.now_ns)
     if day_ns is None:
         return (False, "the calendar does not reach today", "a newer calendar")
-    date, found = day_ns // DAY_NS, ""
-    if case.reach > ZERO:
-        found = mine.wash.after_loss(signal.instrument, signal.side, date)
-    if not found and _loses(case, mine):
-        found = mine.wash.before_loss(signal.instrument, signal.side, signal.quantity, date)
+    found = mine.wash.found(signal, day_ns // DAY_NS, is_opening=case.reach > ZERO)
     return (mode is WashSale.WARN, found, mode) if found else PASS
-
-
-def _loses(case: Case, mine: AccountCompliance) -> bool:
-    """Return whether the order would close at a loss, at its limit or at the touch."""
-    signal, position = case.signal, case.lane.position
-    is_buy = signal.side is _BUY
-    if position >= 0 if is_buy else position <= 0:
-        return False
-    cost = mine.realised.positions.get(signal.instrument)
-    price = signal.limit_price or signal.stop_price
-    price = price or (case.quote.ask if is_buy else case.quote.bid)
-    if cost is None or not cost.average_price:
-        return True  # what it cost is not known: it may be a loss
-    return price > cost.average_price if is_buy else price < cost.average_price
 
 
 def short_locate(case: Case) -> Verdict:
@@ -236,6 +238,10 @@ def _margins_securities(account: Account, lane: Lane) -> bool:
     return is_asked and lane.instrument.asset_class in SECURITIES
 
 
+def _is_option(account: Account, lane: Lane) -> bool:
+    return lane.instrument.asset_class is _OPTION
+
+
 def _washes(account: Account, lane: Lane) -> bool:
     is_asked = account.rules is None or account.rules.wash_sale is not _WASH_NONE
     return is_asked and lane.instrument.asset_class in SECURITIES
@@ -268,7 +274,8 @@ ROWS: tuple[Check, ...] = (
     ),
     Check(
         pattern_day_trader,
-        "executions and open orders of five business days; newest AccountMarked",
+        "executions and open orders of five business days; AccountMarked, the newest and the day's"
+        " first (after a restart within the day: not known until the next day)",
         "day trades + those that open orders and this one could make < pattern_day_trades, or"
         " <= pattern_share_max of trades, or equity >= pattern_equity_min",
         "day trades",
@@ -288,10 +295,22 @@ ROWS: tuple[Check, ...] = (
         applies=_margins_securities,
     ),
     Check(
+        short_option,
+        "position, open sells; the regime in force, the option's own margin rate",
+        "an option is sold only as far as it is held, open sells counted, or its margin is counted:"
+        " day_trading is intraday_margin, and margin_rates has a rate for it",
+        "",
+        ("day_trading", "margin_rates"),
+        "G-06; FINRA rule 4210(f)(2), margin of short options",
+        applies=_is_option,
+    ),
+    Check(
         wash_sale,
-        "executions of 30 days by group; average cost; limit or stop price, or the touch",
-        "no opening within 30 days after a loss in the group, no closing at a loss while what was"
-        " opened within 30 days before stays held; `warn` passes and says so",
+        "executions of 30 days and open orders, by group; average cost; limit or stop price, or the"
+        " touch",
+        "no opening within 30 days after a loss in the group, or while an open order may take one;"
+        " no closing at a loss while what was opened within 30 days before stays held, or an open"
+        " order may open more; `warn` passes and says so",
         "",
         ("wash_sale", "identical"),
         "G-06; 26 U.S.C. 1091",

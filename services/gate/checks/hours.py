@@ -16,9 +16,17 @@ def market_hours(case: Case) -> Verdict:
 
 
 def market_wide_halt(case: Case) -> Verdict:
-    """Return whether trading in the whole market is not halted."""
-    objection = case.state.market_wide.objection(case.signal.instrument, case.now_ns)
-    return PASS if not objection else (False, objection, "")
+    """Return whether trading in the whole market is not halted.
+
+    Where that is only not known, what reduces passes: a market that is halted takes no order.
+    """
+    market_wide, instrument = case.state.market_wide, case.signal.instrument
+    objection = market_wide.objection(instrument, case.now_ns)
+    if not objection:
+        return PASS
+    if case.signal.is_reduce_only and not market_wide.is_halted(instrument, case.now_ns):
+        return (True, objection, "")
+    return (False, objection, "")
 
 
 def _is_always_open(state: GateState, lane: Lane) -> bool:
@@ -42,7 +50,9 @@ ROWS: tuple[Check, ...] = (
     Check(
         market_wide_halt,
         "MarketWideHaltDeclared; trades and closing price of the market's reference",
-        "no halt: fall from the previous close < 7, 13, 20 %, or its time is over",
+        "no halt: fall from the previous close < 7, 13, 20 %, or its time is over; after a restart"
+        " within the day, something of the market has traded since; or the order is reduce-only,"
+        " and no halt is known",
         "",
         ("market_wide",),
         "G-05; NYSE rule 7.12, Nasdaq rule 4121",

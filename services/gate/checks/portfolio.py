@@ -26,9 +26,9 @@ _RISKMETRICS = "J.P. Morgan, RiskMetrics Technical Document, 1996"
 def health_factor(case: Case) -> Verdict:
     """Return whether the venue says that the account's loans there are safe enough.
 
-    To take back what was supplied makes them less safe, though it closes: not while the venue's
-    last word is that they are not safe enough. To supply or to repay makes them safer, and asks
-    only that the factor is known. A person's flatten may take back.
+    To take back what was supplied makes them less safe, though it closes: it is judged as borrowing
+    is. To supply makes them safer, and asks only that the factor is known: where it is not, what
+    goes in would not come out again. To repay asks nothing. A person's flatten may take back.
 
     Raises:
         LimitMissingError: the instrument is one of lending, and nobody has chosen the minimum.
@@ -42,11 +42,10 @@ def health_factor(case: Case) -> Verdict:
         wanted = f"gate.portfolio.{case.account.id}.health_factor_min"
         raise LimitMissingError("health_factor_min", wanted)
     limit, venue = risk.row.health_factor_min, case.lane.instrument.venue
+    if case.reach <= ZERO and (case.signal.side is Side.BUY or is_nobodys(case)):
+        return PASS
     report, received_ns = risk.reports.get(venue, (None, 0))
     factor = None if report is None else report.health_factor
-    if case.reach <= ZERO:
-        is_ok = factor is None or factor >= limit or not _withdraws(case) or is_nobodys(case)
-        return PASS if is_ok else (False, str(factor), str(limit))
     if factor is None:
         return (False, f"{venue} has not told the health factor", str(limit))
     if _is_old(risk, received_ns, case.now_ns):
@@ -158,10 +157,6 @@ def _is_lending(account: Account, lane: Lane) -> bool:
     return lane.instrument.asset_class is _LENDING
 
 
-def _withdraws(case: Case) -> bool:
-    return case.signal.side is Side.SELL and case.lane.position > ZERO
-
-
 def _has_row(account: Account, lane: Lane) -> bool:
     return account.has_portfolio_row
 
@@ -183,8 +178,8 @@ ROWS: tuple[Check, ...] = (
         health_factor,
         "newest AccountHealthReported of the account at the instrument's venue",
         "health factor >= health_factor_min, told within report_silence_s_max, where the"
-        " instrument is one of lending and the order borrows; told, where it supplies; not told to"
-        " be lower, where it takes back what was supplied",
+        " instrument is one of lending and the order borrows, or takes back what was supplied; told"
+        " within that time, where it supplies",
         "collateral x liquidation threshold / debt",
         ("health_factor_min",),
         "S-18; a lending venue liquidates below 1",
