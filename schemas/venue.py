@@ -95,8 +95,11 @@ class VenueHealth(VenueMessage, frozen=True, kw_only=True):
     """From the venue: how safe the account is there."""
 
     venue: str
-    health_factor: Decimal
-    """Collateral x liquidation threshold / debt; `Infinity` without debt."""
+    health_factor: Decimal | None = None
+    """Collateral x liquidation threshold / debt; `Infinity` without debt. None: it lends nothing."""
+
+    margin_ratio: Decimal | None = None
+    """Equity / gross exposure of margined positions; None where it tells none."""
 
 
 class VenueCanceled(VenueMessage, frozen=True, kw_only=True):

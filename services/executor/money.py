@@ -54,5 +54,6 @@ class Money:
                 account=self._account,
                 venue=health.venue,
                 health_factor=health.health_factor,
+                margin_ratio=health.margin_ratio,
             )
         ]
