@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from schemas.control import ControlAnswered, ControlSequenceRead
 from schemas.errors import FieldError
+from services.breaker.people import unnamed
 from services.breaker.state import ControlState
 
 
@@ -42,12 +43,7 @@ def locked(state: ControlState) -> FieldError:
 
 def blanks(operator: str, reason: str, does: str, why: str) -> list[FieldError]:
     """Return the complaints that a person gave no name or no reason."""
-    asked = (("operator", operator, f"who {does}"), ("reason", reason, why))
-    return [
-        FieldError(path=f"$.{name}", found="nothing", wanted=wanted)
-        for name, text, wanted in asked
-        if not text.strip()
-    ]
+    return [*unnamed("$.operator", operator, f"who {does}"), *unnamed("$.reason", reason, why)]
 
 
 def unread_records(read: ControlSequenceRead, state: ControlState) -> list[FieldError]:

@@ -5,6 +5,7 @@ import msgspec
 from schemas.base import NS_PER_S
 from schemas.control import StartRequest
 from schemas.errors import FieldError
+from services.breaker.people import person
 
 
 class Approvals:
@@ -36,7 +37,7 @@ class Approvals:
         if self._first is not None:
             first, first_ns, first_halts = self._first
             is_in_time = now_ns - first_ns < self._window_s * NS_PER_S and first_halts == halts
-            is_second = _name(request) != _name(first)
+            is_second = person(request.operator) != person(first.operator)
             if is_in_time and is_second and _what(first) == _what(request):
                 self._first, self.people = None, (first.operator, request.operator)
                 return None
@@ -46,11 +47,6 @@ class Approvals:
             found=f"asked by {request.operator} alone",
             wanted=f"a second person who asks for the same within {self._window_s} s",
         )
-
-
-def _name(request: StartRequest) -> str:
-    """Return who asks, however they wrote it today."""
-    return request.operator.strip().casefold()
 
 
 def _what(request: StartRequest) -> StartRequest:

@@ -25,7 +25,6 @@ from schemas.control import (
     LeaseAsked,
     Prepared,
     ResetAsked,
-    Response,
     StartAsked,
     TradingState,
 )
@@ -45,19 +44,17 @@ from schemas.restrictions import (
 from services.breaker.answers import locked, open_halt, reset_command
 from services.breaker.config import BreakerConfig
 from services.breaker.leases import Leases
+from services.breaker.levels import REDUCING
 from services.breaker.locks import SERVICE, Unlocks, locking
 from services.breaker.reads import Reads
 from services.breaker.resets import Resets
 from services.breaker.starts import Starts
-from services.breaker.state import OWN, ControlState, OpenHalt
+from services.breaker.state import OWN, REDUCE_ALL, ControlState, OpenHalt
 from services.breaker.watch import Roster, Watch
 from services.core import NOTHING, earliest
 
 LOST_TAIL, LIMITS_DIFFER, COUNTS_BACK = "SLU-154", "SLU-155", "SLU-156"
 """Codes of the locks that the arbiter itself asks for."""
-
-REDUCING = (Response.REDUCE, Response.FLATTEN)
-"""Responses that let only orders pass that reduce."""
 
 _Forbidding = HaltRequested | RestrictionRequested | ControlRecordRead
 
@@ -183,7 +180,7 @@ class Arbiter:
             return TradingState.LOCKED
         if self.why_not_leasing(now_ns):
             return TradingState.HALTED
-        is_reducing = (ALL, Level.REDUCE) in self.state.restrictions
+        is_reducing = REDUCE_ALL in self.state.restrictions
         return TradingState.REDUCING if is_reducing else TradingState.RUNNING
 
     def why_not_leasing(self, now_ns: int) -> str:

@@ -27,13 +27,14 @@ from schemas.restrictions import (
     RestrictionsChanged,
 )
 from schemas.settlement import PositionSettled
+from services.breaker.answers import reset_command
 from services.breaker.arbiter import Arbiter
 from services.breaker.config import BreakerConfig
 from services.breaker.daily_loss import TradingDay
 from services.breaker.markets import Markets
 from services.breaker.overrides import override
 from services.breaker.panel import KEEPS, Panel
-from services.breaker.responses import respond, warn
+from services.breaker.responses import possible, respond, warn
 from services.breaker.table import Parts
 from services.breaker.valuation import AccountTerms, Valuation
 from services.breaker.watch import Roster
@@ -199,14 +200,25 @@ class BreakerCore:
             trading_state=self._arbiter.trading_state(now_ns),
             restrictions=self._arbiter.restrictions(),
             locks=state.locks,
-            rebases=self._panel.rebases(now_ns),
+            rebases=self.rebases(now_ns),
             breakers=(*self._panel.views(now_ns), self._manual_view()),
             disk_free_bytes=None if free_bytes < 0 else free_bytes,
         )
 
     def rebases(self, now_ns: int) -> tuple[str, ...]:
-        """Return what a reset would re-base now, in words with numbers, breaker by breaker."""
-        return self._panel.rebases(now_ns)
+        """Return what a reset would re-base now, in words with numbers, breaker by breaker.
+
+        Where several numbers could be named, each line says with which of them it happens.
+        """
+        numbers = self._arbiter.state.open_numbers
+        found = [
+            (number, text)
+            for number in numbers
+            for text in self._panel.rebases(now_ns, *self._arbiter.state.undone_by(number))
+        ]
+        if len(numbers) == 1:
+            return tuple(text for _, text in found)
+        return tuple(f"{text} (only by {reset_command(number)})" for number, text in found)
 
     def _is_stranger(self, event: Event) -> bool:
         """Return whether another executor tells this than the one that the epoch names."""
@@ -239,7 +251,10 @@ class BreakerCore:
         for fact in facts:
             match fact:
                 case BreakerTripped():
-                    said += self._followed(respond(fact, self._arbiter, now_ns), now_ns)
+                    trip = possible(fact, self._arbiter)
+                    if trip is not fact:  # a reset takes back what went out, and so it must read
+                        self._panel.correct(fact, trip)
+                    said += self._followed(respond(trip, self._arbiter, now_ns), now_ns)
                 case BreakerWarned():
                     said += warn(fact, now_ns)
                 case _:

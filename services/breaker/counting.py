@@ -143,13 +143,11 @@ class Counting(Breaker):
         newest = inside[-1].about or inside[-1].key
         return (
             f"{self.value(now_ns)} {self.about.title} in {self.window_ns // NS_PER_S} s, "
-            f"newest: {newest}; the limit is {self.about.text_of(level.at)}"
+            f"newest: {newest}; the limit is {self.about.level_text(level.at)}"
         )
 
     def what_reset_does(self, now_ns: int) -> str:
         """Return how many entries the window would lose."""
-        if not self.tripped:
-            return ""
         return f"{self.name}: the window, {self.value(now_ns)} now, is emptied"
 
     def _is_inside(self, entry: BreakerCounted, now_ns: int) -> bool:

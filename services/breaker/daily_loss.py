@@ -187,13 +187,12 @@ class DailyLoss(Breaker):
             if not self.is_at(level.at, now_ns):
                 left = (level.at * base if self._is_share else level.at) - loss
                 share = f" ({percent(left / base)})" if base > 0 else ""
-                return f"{money(left)}{share} to {level.response} at {self.about.text_of(level.at)}"
+                at = self.about.level_text(level.at)
+                return f"{money(left)}{share} to {level.response} at {at}"
         return super().distance(now_ns)
 
     def what_reset_does(self, now_ns: int) -> str:
         """Return the base that stays, and the loss that would count no more."""
-        if not self.tripped:
-            return ""
         base, equity = self._day.base, self._day.valuation.equity()
         stays = "not set" if base is None else money(base)
         loss = "unknown now"

@@ -88,8 +88,8 @@ class Drawdown(Breaker):
         assert equity is not None, "what is unknown has passed nothing"
         assert value is not None, "an equity has a value"
         return (
-            f"equity {money(equity)} is {percent(-value)} from its high of "
-            f"{money(self._mark(equity))}; the limit is {percent(-level.at)}"
+            f"equity {money(equity)} is {ABOUT.text_of(value, like=level.at)} from its high of "
+            f"{money(self._mark(equity))}; the limit is {ABOUT.level_text(level.at)}"
         )
 
     def inputs(self, now_ns: int) -> dict[str, str]:
@@ -124,8 +124,6 @@ class Drawdown(Breaker):
 
     def what_reset_does(self, now_ns: int) -> str:
         """Return what the mark is, and what it would become."""
-        if not self.tripped:
-            return ""
         equity = self._valuation.equity()
         after = "the next known equity" if equity is None else f"{money(equity)} (the equity now)"
         before = "not set" if self.high_water_mark is None else money(self.high_water_mark)

@@ -9,7 +9,7 @@ from schemas.control import ControlSequenceRead, EpochEnded, EpochStarted
 from schemas.health import HealthReported
 from services.breaker.breaker import About, Breaker
 from services.breaker.levels import mebibytes, percent, seconds
-from services.core import NOTHING
+from services.core import NOTHING, earliest
 
 FRESH_NS = 5 * NS_PER_S
 """A service that has reported nothing for longer is not there, and neither is its memory."""
@@ -74,8 +74,8 @@ class Reports(Breaker):
         worst = self.worst(now_ns)
         assert worst is not None, "what is unknown has passed nothing"
         return (
-            f"{worst[0]}: {self.about.title} {self.about.text_of(worst[1])}; "
-            f"the limit is {self.about.text_of(level.at)}"
+            f"{worst[0]}: {self.about.title} {self.about.text_of(worst[1], like=level.at)}; "
+            f"the limit is {self.about.level_text(level.at)}"
         )
 
 
@@ -179,12 +179,13 @@ class Disk(Breaker):
 
 
 def next_due_ns(breaker: Breaker, begin_ns: int) -> int | None:
-    """Return when a value that counts seconds from `begin_ns` reaches its next unsaid level."""
-    for level in breaker.levels:
-        text = breaker.about.text_of(level.at)
-        if text not in breaker.tripped and text not in breaker.warned:
-            return begin_ns + int(level.at * NS_PER_S)
-    return None
+    """Return when a value that counts seconds from `begin_ns` is next at a level to be said."""
+    return earliest(
+        *(
+            max(begin_ns + int(level.at * NS_PER_S), breaker.silent_until_ns(level))
+            for level in breaker.unsaid()
+        )
+    )
 
 
 ABOUT_RECORDER = About(

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from itertools import pairwise
+from typing import Protocol
 
 from schemas.breakers import LevelSetting
 from schemas.control import Response
 from schemas.errors import FieldError
 
-CENT = Decimal("0.01")
 MEBIBYTE = Decimal(1024 * 1024)
 
 SEVERITY: dict[Response, int] = {
@@ -20,30 +20,52 @@ SEVERITY: dict[Response, int] = {
 """Mildest first. A halt keeps positions and lets nothing out, not even a flatten: it stands last,
 and of several levels that are passed at once the strictest alone is done."""
 
+REDUCING = (Response.REDUCE, Response.FLATTEN)
+"""Responses that let only orders pass that reduce."""
 
-def percent(fraction: Decimal) -> str:
+
+class Show(Protocol):
+    """Writes a number as people read it: rounded, but never coarser than the level `like`.
+
+    A level is written like itself: no two levels of a breaker read the same, so that what is
+    written of a level says which one it is.
+    """
+
+    def __call__(self, number: Decimal, /, *, like: Decimal | None = None) -> str:
+        """Return the number with its unit."""
+
+
+def percent(fraction: Decimal, /, *, like: Decimal | None = None) -> str:
     """Return a signed fraction as people read it: `-3.21 %`."""
-    return f"{(fraction * 100).quantize(CENT):f} %"
+    return f"{fraction.scaleb(2):.{max(2, _places(like) - 2)}f} %"
 
 
-def money(amount: Decimal) -> str:
+def money(amount: Decimal, /, *, like: Decimal | None = None) -> str:
     """Return an amount with cents and no exponent."""
-    return f"{amount.quantize(CENT):f}"
+    return f"{amount:.{max(2, _places(like))}f}"
 
 
-def count(number: Decimal) -> str:
-    """Return a count without a decimal point."""
-    return f"{number:f}"
+def count(number: Decimal, /, *, like: Decimal | None = None) -> str:
+    """Return a count; it has a decimal point only where the level has one."""
+    return f"{number:.{_places(like)}f}"
 
 
-def seconds(length: Decimal) -> str:
+def seconds(length: Decimal, /, *, like: Decimal | None = None) -> str:
     """Return a length of time in seconds, to the tenth."""
-    return f"{length.quantize(Decimal('0.1')):f} s"
+    return f"{length:.{max(1, _places(like))}f} s"
 
 
-def mebibytes(size_bytes: Decimal) -> str:
-    """Return a size in MiB (1,048,576 bytes)."""
-    return f"{(size_bytes / MEBIBYTE).quantize(Decimal('0.1')):f} MiB"
+def mebibytes(size_bytes: Decimal, /, *, like: Decimal | None = None) -> str:
+    """Return a size in MiB (1,048,576 bytes); in bytes too where the level is none of tenths."""
+    text = f"{size_bytes / MEBIBYTE:.1f} MiB"
+    if like is None or like * 10 % MEBIBYTE == 0:
+        return text
+    return f"{text} ({size_bytes:.{_places(like)}f} bytes)"
+
+
+def _places(like: Decimal | None) -> int:
+    """Return how many places after the point a level needs; 0.250 and 0.25 need as many."""
+    return 0 if like is None else len(f"{like:f}".partition(".")[2].rstrip("0"))
 
 
 def in_order(levels: Sequence[LevelSetting], *, is_floor: bool = False) -> tuple[LevelSetting, ...]:

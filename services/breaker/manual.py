@@ -43,7 +43,7 @@ def drawn() -> str:
 def _levels(profile: ProfileName, name: str) -> str:
     about = next(row.about for row in BREAKERS if row.about.name == name)
     levels = in_order(profile_named(profile).levels[name], is_floor=about.is_floor)
-    said = [f"{level.response} {about.text_of(level.at)}" for level in levels]
+    said = [f"{level.response} {about.level_text(level.at)}" for level in levels]
     return ", ".join(said) or "none"
 
 

@@ -7,6 +7,7 @@ from schemas.breakers import BreakerAsked, BreakerRequest
 from schemas.control import ControlAnswered
 from schemas.errors import FieldError
 from schemas.health import AlertRaised, Severity
+from services.breaker.answers import blanks
 from services.breaker.levels import complaints
 from services.breaker.panel import Panel
 from services.breaker.table import ABOUT
@@ -37,14 +38,8 @@ def override(asked: BreakerAsked, panel: Panel, now_ns: int) -> tuple[list[Event
 
 
 def _complaints(request: BreakerRequest) -> Sequence[FieldError]:
-    found = [
-        FieldError(path=f"$.{name}", found="nothing", wanted=wanted)
-        for name, text, wanted in (
-            ("operator", request.operator, "who changes it"),
-            ("reason", request.reason, "why the levels should be others"),
-        )
-        if not text.strip()
-    ]
+    why = "why the levels should be others"
+    found = blanks(request.operator, request.reason, "changes it", why)
     about = ABOUT.get(request.breaker)
     if about is None:
         wanted = f"one of {', '.join(ABOUT)}"
@@ -55,7 +50,7 @@ def _complaints(request: BreakerRequest) -> Sequence[FieldError]:
 
 def _words(name: str, panel: Panel) -> str:
     breaker = panel.breakers[name]
-    said = [f"{level.response} at {breaker.about.text_of(level.at)}" for level in breaker.levels]
+    said = [f"{level.response} at {breaker.about.level_text(level.at)}" for level in breaker.levels]
     return ", ".join(said) or "no level"
 
 

@@ -15,16 +15,15 @@ from schemas.control import (
     Response,
 )
 from schemas.health import BreakerView
-from schemas.restrictions import ALL, Level, RestrictionsChanged
+from schemas.restrictions import RestrictionsChanged
 from services.breaker.breaker import Breaker
 from services.breaker.counting import Counting
 from services.breaker.daily_loss import DailyLoss, TradingDay
 from services.breaker.drawdown import Drawdown
+from services.breaker.levels import REDUCING
+from services.breaker.state import REDUCE_ALL
 from services.breaker.table import BREAKERS, Parts
 from services.core import earliest
-
-_REDUCE_ALL = (ALL, Level.REDUCE)
-"""What a breaker asks for whose level is to reduce or to flatten."""
 
 _TURNS: frozenset[type[Event]] = frozenset({EpochStarted, EpochEnded})
 """With these all breakers begin, or stop, to guard: their deadlines are asked for anew."""
@@ -129,12 +128,17 @@ class Panel:
             case BreakerStateChanged(state=BreakerState.NORMAL):
                 is_reset = self._reset(Response.HALT)
             case RestrictionsChanged(restrictions=restrictions):
-                if not any((r.scope, r.level) == _REDUCE_ALL for r in restrictions):
-                    is_reset = self._reset(Response.REDUCE, Response.FLATTEN)
+                if not any((r.scope, r.level) == REDUCE_ALL for r in restrictions):
+                    is_reset = self._reset(*REDUCING)
         self.day.apply(event)
         for breaker in self._keepers.get(type(event), ()):
             breaker.fold(event)
         return is_reset
+
+    def correct(self, trip: BreakerTripped, done: BreakerTripped) -> None:
+        """Take in that another response went out than a breaker of ours had tripped with."""
+        self._due_ns.clear()
+        self.breakers[trip.breaker].correct(trip, done)
 
     def change_levels(
         self, name: str, levels: Sequence[LevelSetting], who: tuple[str, str], now_ns: int
@@ -161,10 +165,10 @@ class Panel:
         """Return every breaker as it stands now."""
         return tuple(breaker.view(now_ns) for breaker in self.breakers.values())
 
-    def rebases(self, now_ns: int) -> tuple[str, ...]:
-        """Return what a reset would re-base now, in words with numbers, before it is confirmed."""
-        every = (breaker.what_reset_does(now_ns) for breaker in self.breakers.values())
-        return tuple(text for text in every if text)
+    def rebases(self, now_ns: int, *responses: Response) -> tuple[str, ...]:
+        """Return what a reset of trips with these responses would re-base now, with numbers."""
+        every = self.breakers.values()
+        return tuple(b.what_reset_does(now_ns) for b in every if b.has_tripped(*responses))
 
     def _reset(self, *responses: Response) -> bool:
         reset = [b.name for b in self.breakers.values() if b.on_reset(*responses)]

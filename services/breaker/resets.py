@@ -2,7 +2,6 @@
 
 from schemas.base import NS_PER_MS, Event
 from schemas.control import (
-    BreakerState,
     ControlAnswered,
     ControlSequenceRead,
     ResetAsked,
@@ -20,7 +19,7 @@ from services.breaker.answers import (
     unread_records,
 )
 from services.breaker.reads import Reads
-from services.breaker.state import OWN, ControlState
+from services.breaker.state import ControlState
 from services.breaker.states import Trigger
 
 
@@ -53,7 +52,7 @@ class Resets:
         self._asked, self._read_id = asked, read.read_id
         self._deadline_ns = now_ns + self._patience_ms * NS_PER_MS
         request = asked.request
-        if not self._clears_word(request.halt):
+        if not self._state.clears_word(request.halt):
             return [read]
         changed = self._state.change(
             Trigger.RESET_ASKED, now_ns, reason=request.reason, operator=request.operator
@@ -68,7 +67,8 @@ class Resets:
         request, state = asked.request, self._state
         if found := unread_records(read, state) or self._complaints(request):
             return self.fail(found, now_ns)
-        named, tripped = state.restriction(request.halt), tuple(state.tripped)
+        named, undone = state.restriction(request.halt), state.undone_by(request.halt)
+        tripped = dict.fromkeys(name for name, response in state.tripped if response in undone)
         self._asked = None
         said: list[Event] = []
         if state.is_resetting:
@@ -77,7 +77,7 @@ class Resets:
                     Trigger.RESET_DONE, now_ns, reason=request.reason, operator=request.operator
                 )
             )
-        anew = f"; measured anew from now on: {', '.join(tripped)}" if tripped and said else ""
+        anew = f"; measured anew from now on: {', '.join(tripped)}" if tripped else ""
         what = f"halt {request.halt} is cleared{anew}. Nothing was started: `sluice start`"
         if named is not None:
             said.append(self._without(named, request, now_ns))
@@ -113,18 +113,11 @@ class Resets:
         return changed
 
     def _lifted(self, named: Restriction, anew: str) -> str:
-        what = f"restriction {named.number} ({named.level} of {named.scope}) is cleared{anew}"
+        what = f"restriction {named.number} ({named.level} of {named.scope}) is cleared"
         if self._state.epoch is None:
-            return f"{what}. Nothing was started: `sluice start`"
-        return f"{what} from the next start on; until then it stands. Start again: `sluice start`"
-
-    def _clears_word(self, number: int) -> bool:
-        """Whether this reset ends a halt, or the last that a breaker of ours had restricted."""
-        state = self._state
-        if state.open_halt is not None:
-            return state.open_halt.number == number
-        own = [each.number for each in state.in_force if each.operator.startswith(OWN)]
-        return own == [number] and state.word is BreakerState.TRIPPED
+            return f"{what}{anew}. Nothing was started: `sluice start`"
+        until = "from the next start on; until then it stands"
+        return f"{what} {until}{anew}. Start again: `sluice start`"
 
     def _under_way(self) -> list[FieldError]:
         if self._asked is None:

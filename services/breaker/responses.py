@@ -25,15 +25,20 @@ def warn(fact: BreakerWarned, now_ns: int) -> list[Event]:
     return [fact, alert]
 
 
-def respond(fact: BreakerTripped, arbiter: Arbiter, now_ns: int) -> list[Event]:
-    """Return what goes out with a trip: the halt or restriction first, the flatten last.
+def possible(fact: BreakerTripped, arbiter: Arbiter) -> BreakerTripped:
+    """Return the trip with what can be done now.
 
     A flatten needs an epoch to trade in: where none is in force, it is a halt.
     """
+    if fact.response is not Response.FLATTEN or arbiter.state.epoch is not None:
+        return fact
+    return msgspec.structs.replace(fact, response=Response.HALT)
+
+
+def respond(fact: BreakerTripped, arbiter: Arbiter, now_ns: int) -> list[Event]:
+    """Return what goes out with a trip: the halt or restriction first, the flatten last."""
     if fact.response is not Response.FLATTEN:
         return arbiter.trip(fact, now_ns)
-    if arbiter.state.epoch is None:
-        return arbiter.trip(msgspec.structs.replace(fact, response=Response.HALT), now_ns)
     operator = OWN + fact.breaker
     asked = FlattenAsked(
         at_ns=now_ns,

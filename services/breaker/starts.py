@@ -19,6 +19,7 @@ from schemas.errors import FieldError
 from services.breaker.answers import locked, no_answer, open_halt, refused, unread_records
 from services.breaker.approvals import Approvals
 from services.breaker.config import BreakerConfig
+from services.breaker.people import unnamed
 from services.breaker.preparations import Preparations
 from services.breaker.reads import Reads
 from services.breaker.state import ControlState
@@ -182,9 +183,7 @@ class Starts:
         return self.fail([*silent, *start.answers.complaints()], now_ns)
 
     def _complaints(self, asked: StartAsked, now_ns: int) -> list[FieldError]:
-        found: list[FieldError] = []
-        if not asked.request.operator.strip():
-            found.append(FieldError(path="$.operator", found="nobody", wanted="who asks"))
+        found = unnamed("$.operator", asked.request.operator, "who asks")
         if self._pending is not None:
             by, what = self._pending.asked.request.operator, self._pending.phase.value
             waits = f"a start by {by} waits for {what}"

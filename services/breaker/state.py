@@ -13,6 +13,7 @@ from schemas.control import (
     EpochProposed,
     EpochStarted,
     HaltRequested,
+    Response,
 )
 from schemas.reconciliation import FenceRaised
 from schemas.restrictions import (
@@ -26,6 +27,7 @@ from schemas.restrictions import (
     RestrictionsChanged,
     known_scope,
 )
+from services.breaker.levels import REDUCING
 from services.breaker.states import TRANSITIONS, Trigger
 
 OWN = "breaker."
@@ -33,6 +35,9 @@ OWN = "breaker."
 
 SAME_HALT_NS = 2 * NS_PER_S
 """A halt heard and a record stored with the same words within this time are one halt."""
+
+REDUCE_ALL = (ALL, Level.REDUCE)
+"""What a breaker asks for whose level is to reduce or to flatten."""
 
 _Fact = HaltRequested | RestrictionRequested | LockRequested
 _Key = tuple[str, ...]
@@ -67,7 +72,7 @@ class ControlState:
         ending: restrictions that were reset, and stay in force until the epoch's end.
         told: scope and level of all that was restricted since the newest epoch began, reset or not.
         locks: what no person has taken away, oldest first.
-        tripped: breakers that have tripped since the last reset.
+        tripped: of each breaker and response the newest trip that no reset has undone.
         epoch: the epoch in force, or None.
         epoch_last: number of the epoch announced last.
         epoch_max: highest epoch ever seen anywhere (I12).
@@ -86,7 +91,7 @@ class ControlState:
         self.ending: tuple[Restriction, ...] = ()
         self.told: frozenset[tuple[str, Level]] = frozenset()
         self.locks: tuple[Lock, ...] = ()
-        self.tripped: dict[str, BreakerTripped] = {}
+        self.tripped: dict[tuple[str, Response], BreakerTripped] = {}
         self.epoch: EpochStarted | None = None
         self.epoch_last = 0
         self.epoch_max = 0
@@ -104,8 +109,8 @@ class ControlState:
                 self._hear(event)
             case ControlRecordRead():
                 self._read(event)
-            case BreakerTripped(breaker=name):
-                self.tripped[name] = event
+            case BreakerTripped(breaker=name, response=response):
+                self.tripped[name, response] = event
             case BreakerStateChanged(state=BreakerState.NORMAL):
                 self._clear()
             case BreakerStateChanged(state=word):
@@ -151,6 +156,33 @@ class ControlState:
     def in_force(self) -> tuple[Restriction, ...]:
         """What an epoch and a lease carry: all that is restricted and not reset."""
         return tuple(self.restrictions.values())
+
+    @property
+    def open_numbers(self) -> tuple[int, ...]:
+        """The numbers that a reset could name: of the newest halt, and of each restriction."""
+        halts = () if self.open_halt is None else (self.open_halt.number,)
+        return (*halts, *(each.number for each in self.in_force))
+
+    def undone_by(self, number: int) -> tuple[Response, ...]:
+        """Return with which responses a trip is undone by the reset of this number."""
+        if self.open_halt is not None and self.open_halt.number == number:
+            return (Response.HALT,)
+        named = self.restriction(number)
+        is_of_all = named is not None and (named.scope, named.level) == REDUCE_ALL
+        return REDUCING if is_of_all else ()
+
+    def clears_word(self, number: int) -> bool:
+        """Return whether the reset of this number leaves nothing that the state word stands for.
+
+        A trip that reduces holds as long as the REDUCE of all does, whoever asked for it last.
+        """
+        if self.open_halt is not None:
+            return self.open_halt.number == number
+        left = {key: each for key, each in self.restrictions.items() if each.number != number}
+        is_held = any(each.operator.startswith(OWN) for each in left.values())
+        if REDUCE_ALL in left and any(response in REDUCING for _, response in self.tripped):
+            is_held = True
+        return self.word is BreakerState.TRIPPED and not is_held
 
     def restriction(self, number: int) -> Restriction | None:
         """Return the restriction with this number; None if there is none, or it was reset."""
@@ -262,6 +294,8 @@ class ControlState:
         again = (each for each in self.ending if (each.scope, each.level) not in known)
         self.ending = (*again, *gone) if self.epoch is not None else ()
         self.restrictions = known
+        if REDUCE_ALL not in known:
+            self._undo(*REDUCING)
         self.told |= known.keys()
 
     def _lock(self, changed: LocksChanged) -> None:
@@ -273,9 +307,12 @@ class ControlState:
     def _clear(self) -> None:
         self.word = BreakerState.NORMAL
         self.open_halt, self.is_manual = None, False
-        self.tripped.clear()
+        self._undo(Response.HALT)
         self._heard.clear()
         self._stored.clear()
+
+    def _undo(self, *responses: Response) -> None:
+        self.tripped = {key: t for key, t in self.tripped.items() if t.response not in responses}
 
 
 def _full(fact: _Fact) -> _Fact:

@@ -92,7 +92,8 @@ def banner_of(arbiter: ArbiterReported | None) -> str:
             f"LOCKED since {time_of(newest.at_ns)} by {newest.component}: {newest.code} "
             f"{typed(newest.reason)} (lock {newest.number}). Next: sluice unlock, once looked into"
         )
-    if arbiter.breaker_state is not BreakerState.NORMAL:
+    is_tripped = arbiter.breaker_state is not BreakerState.NORMAL
+    if is_tripped and (arbiter.halt_at_ns or not arbiter.restrictions):
         since = time_of(arbiter.halt_at_ns) if arbiter.halt_at_ns else "an unknown time"
         who = arbiter.halt_operator or "somebody"
         why = typed(arbiter.halt_reason) or "no reason given"

@@ -293,7 +293,7 @@ def test_only_a_reset_and_a_start_lead_back_from_a_halt(
         ({"strateggy": "ema_cross"}, "$", "unknown field `strateggy`"),
         ({"symbols": "ALPHA"}, "$.symbols", "Expected `array`, got `str`"),
         ({"operator": 7}, "$.operator", "Expected `str`, got `int`"),
-        ({"operator": ""}, "$.operator", "nobody"),
+        ({"operator": ""}, "$.operator", "nothing"),
     ],
     ids=["an unknown field", "a bad value", "no name", "nobody"],
 )

@@ -174,7 +174,7 @@ def test_a_halt_without_words_is_shown_as_such() -> None:
 def test_a_start_by_nobody_is_refused() -> None:
     [error] = ControlRig().ready().tell(start(operator=" "))[-1:]
     assert isinstance(error, ControlAnswered)
-    assert error.errors == (FieldError(path="$.operator", found="nobody", wanted="who asks"),)
+    assert error.errors == (FieldError(path="$.operator", found="nothing", wanted="who asks"),)
 
 
 def test_a_start_while_another_is_under_way_is_refused() -> None:

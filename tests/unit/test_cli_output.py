@@ -86,6 +86,26 @@ def test_restrictions_are_said_first_while_the_rest_trades() -> None:
     )
 
 
+@pytest.mark.req("B-08", "O-05")
+def test_a_breaker_that_only_reduces_is_no_halt_in_the_first_line() -> None:
+    reduced = Restriction(
+        scope="all",
+        level=Level.REDUCE,
+        number=5,
+        reason="drawdown",
+        operator="breaker.drawdown",
+        at_ns=HALT_NS,
+    )
+    tripped = arbiter(BreakerState.TRIPPED, restrictions=(reduced,), is_leasing=True)
+    assert banner_of(tripped) == (
+        "REDUCE ONLY all since 2026-01-02 03:04:05 UTC by breaker.drawdown: drawdown (5)"
+    )
+    halted = msgspec.structs.replace(HALTED, restrictions=(reduced,))
+    assert banner_of(halted) == banner_of(HALTED), "a halt comes first"
+    silent = msgspec.structs.replace(tripped, is_leasing=False, detail="no epoch is in force")
+    assert banner_of(silent) == "HALTED: no epoch is in force. Next: sluice start"
+
+
 def test_silence_is_never_taken_for_well_being() -> None:
     assert banner_of(None).startswith("STATE UNKNOWN")
 
