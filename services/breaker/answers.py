@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from schemas.control import ControlAnswered, ControlSequenceRead
 from schemas.errors import FieldError
-from services.breaker.people import unnamed
 from services.breaker.state import ControlState
+from services.people import unnamed
 
 
 def reset_command(number: int) -> str:

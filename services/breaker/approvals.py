@@ -5,7 +5,7 @@ import msgspec
 from schemas.base import NS_PER_S
 from schemas.control import StartRequest
 from schemas.errors import FieldError
-from services.breaker.people import person
+from services.people import person
 
 
 class Approvals:

@@ -19,11 +19,11 @@ from schemas.errors import FieldError
 from services.breaker.answers import locked, no_answer, open_halt, refused, unread_records
 from services.breaker.approvals import Approvals
 from services.breaker.config import BreakerConfig
-from services.breaker.people import unnamed
 from services.breaker.preparations import Preparations
 from services.breaker.reads import Reads
 from services.breaker.state import ControlState
 from services.breaker.watch import Watch
+from services.people import unnamed
 
 
 class _Phase(enum.Enum):

@@ -21,6 +21,7 @@ from services.gate.dynamic_limits_paths import (
     with_values,
 )
 from services.gate.limits import Limits
+from services.people import unnamed
 
 Values = dict[Limit, Number | None]
 GROUPS = ("sectors", "asset_classes", "venues", "strategies")
@@ -111,14 +112,12 @@ class LimitChanges:
 
     def _judge(self, request: LimitsRequest) -> tuple[list[FieldError], Values]:
         errors = [
-            FieldError(path=f"$.{name}", found="nothing", wanted=wanted)
-            for name, wanted in (
-                ("operator", "who asks"),
-                ("reason", "why"),
-                ("changes", "at least one limit, by its path"),
-            )
-            if not getattr(request, name)
+            *unnamed("$.operator", request.operator, "who asks"),
+            *unnamed("$.reason", request.reason, "why"),
         ]
+        if not request.changes:
+            wanted = "at least one limit, by its path"
+            errors.append(FieldError(path="$.changes", found="nothing", wanted=wanted))
         values: Values = {}
         for path, given in request.changes.items():
             limit = limit_at(path, self.static, self._instruments)

@@ -12,6 +12,7 @@ from schemas.confirmations import (
 )
 from schemas.control import ControlAnswered
 from schemas.errors import FieldError
+from services.people import unnamed
 from services.strategy.confirmations import SIGNAL, Ended
 from services.strategy.parameters import meant
 from services.strategy.session import Session
@@ -68,8 +69,7 @@ def _answered(
 ) -> tuple[list[Event], Session | None]:
     request = asked.request
     session, found = _found(asked, sessions)
-    if not request.operator.strip():
-        wrong = FieldError(path=OPERATOR, found="nothing", wanted="who confirms, for the record")
+    for wrong in unnamed(OPERATOR, request.operator, "who confirms, for the record"):
         return [_refused(asked, wrong, now_ns)], None
     if session is None or found is None:
         return [_refused(asked, _unknown(request.signal, sessions), now_ns)], None

@@ -8,7 +8,7 @@ from schemas.breakers import BreakerAsked, BreakerRequest
 from schemas.control import ControlAnswered
 from schemas.errors import FieldError
 from services.breaker.config import BreakerConfig
-from services.breaker.people import person
+from services.people import person
 from tests.breaker_rig import levels
 from tests.control_rig import ControlRig, breaker_core, halt, lock, start
 
