@@ -45,3 +45,17 @@ class MarginDeficitEnded(Event, frozen=True, kw_only=True):
 
     frozen_until_ns: int = 0
     """0: it was satisfied. Else it was not, and until then the account may only close."""
+
+
+class OpeningEquityNoted(Event, frozen=True, kw_only=True):
+    """What an account was worth by a day's first valuation; in the gate's journal.
+
+    Pattern day traders are measured by it all day: a restart must not forget it.
+    """
+
+    account: AccountId
+    day_ns: int
+    """Open of the trading day, in ns since the epoch."""
+
+    equity: Decimal
+    """In the account's currency."""

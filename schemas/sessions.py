@@ -158,15 +158,19 @@ class PositionsAdopted(Event, frozen=True, kw_only=True):
     """
 
     session: SessionId
+    account: AccountId = AccountId("")
+    """Empty in records of before it was told."""
+
     positions: tuple[PositionView, ...]
     """What is added to the session's own fold: signed quantity, at an average price."""
 
     reason: str = ""
-    closed_by: SessionId | None = None
-    """What the execution was told as, where a flatten closed it; None where none did."""
+    taken_from: SessionId | None = None
+    """Whose it was before: an ended session's; or a flatten's, whose execution closed it. None:
+    nobody's."""
 
     execution_id: ExecutionId | None = None
-    """Of that execution: each is taken over once."""
+    """Of a flatten's execution: each is taken over once."""
 
     is_told: bool = False
     """Whether the executions were told, and only the strategy service had missed them."""

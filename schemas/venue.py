@@ -96,7 +96,7 @@ class VenueHealth(VenueMessage, frozen=True, kw_only=True):
 
     venue: str
     health_factor: Decimal | None = None
-    """Collateral x liquidation threshold / debt; `Infinity` without debt. None: it lends nothing."""
+    """Collateral x liquidation threshold / debt; `Infinity` without debt. None: not a lender."""
 
     margin_ratio: Decimal | None = None
     """Equity / gross exposure of margined positions; None where it tells none."""

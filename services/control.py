@@ -65,6 +65,7 @@ class ControlGuard:
         restriction_count: restrictions heard since this process started.
         executors: whose word on orders and positions counts.
         is_locked: whether the arbiter said last that a person must unlock; for people to see.
+        anothers_until_ns: until when another process of this component has a lease, as was heard.
     """
 
     hears: frozenset[type[Event]] = frozenset(
@@ -94,6 +95,7 @@ class ControlGuard:
         self.gate_token = 0
         self.is_link_up = True
         self.lease_until_ns = 0
+        self.anothers_until_ns = 0
         self.restrictions: Mapping[tuple[str, Level], Restriction] = {}
         self.restriction_count = 0
         self.is_locked = False
@@ -119,6 +121,10 @@ class ControlGuard:
         if now_ns >= self.lease_until_ns:
             return "no lease"
         return ""
+
+    def is_anothers(self, now_ns: int) -> bool:
+        """Return whether another process has this component's lease, as far as was heard."""
+        return now_ns < self.anothers_until_ns
 
     def is_stranger(self, teller: str, now_ns: int) -> bool:
         """Return whether it is another executor than the one whose word counts.
@@ -147,6 +153,15 @@ class ControlGuard:
                 if (found := known.get((scope, level))) is not None:
                     return found
         return None
+
+    def restrictions_on(
+        self, account: AccountId, session: SessionId, instrument: InstrumentId
+    ) -> list[Restriction]:
+        """Return every restriction that an order of these is under: halts first, widest first."""
+        known = self.restrictions  # once: another thread changes it
+        scopes = scopes_over(account, session, instrument)
+        keys = [(scope, level) for level in (Level.HALT, Level.REDUCE) for scope in scopes]
+        return [known[key] for key in keys if key in known]
 
     def session_reduced(self, session: SessionId) -> Restriction | None:
         """Return the REDUCE of the session alone, which a wider one does not take the place of."""
@@ -211,6 +226,7 @@ class ControlGuard:
             case EpochEnded(epoch=epoch) if epoch == self.epoch:
                 self._end_epoch(epoch)
             case LeaseAnswered():
+                self._note_holder(event, now_ns)
                 self._on_lease(event)
             case LinkChanged(is_up=is_up):
                 self._on_link(is_up, now_ns)
@@ -320,6 +336,12 @@ class ControlGuard:
             self._linked_at_ns = now_ns
         else:
             self.lease_until_ns = 0
+
+    def _note_holder(self, answer: LeaseAnswered, now_ns: int) -> None:
+        """Note that another process has this component's lease: one has it at a time."""
+        is_here = answer.component == self.component
+        if is_here and answer.is_granted and answer.boot_id != self.boot_id:
+            self.anothers_until_ns = now_ns + self._lease_ns
 
     def _on_lease(self, answer: LeaseAnswered) -> None:
         is_mine = answer.boot_id == self.boot_id and answer.component == self.component

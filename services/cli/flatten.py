@@ -27,7 +27,7 @@ class FlattenResult(msgspec.Struct, frozen=True, kw_only=True):
     is_begun: bool
     message: str
     report: FlattenReported | None
-    """The newest one; null when none came."""
+    """The newest one of this very flatten; null when none came."""
 
 
 def flatten(
@@ -58,27 +58,28 @@ async def _flatten(place: Place, request: FlattenRequest, is_sure: bool) -> Exit
         if not is_confirmed(f"Close {what}, at the market?", is_sure, output):
             output.line("nothing was done")
             return Exit.REFUSED
-        reports: list[FlattenReported] = []
+        newest: dict[str, FlattenReported] = {}  # by request: whose is ours the answer says
 
         def note(event: Event) -> None:
             if isinstance(event, FlattenReported):
-                reports.append(event)
+                newest[event.request_id] = event
 
         listening = Listening(desk, note)
         await listening.begin(FlattenReported)
         answer = await desk.request(subjects.FLATTEN, request, "executor")
+        name = answer.request_id
         if answer.is_ok:
-            await listening.until(lambda: bool(reports) and reports[-1].is_ended, FLAT_TIMEOUT_S)
-    newest = reports[-1] if reports else None
+            await listening.until(lambda: name in newest and newest[name].is_ended, FLAT_TIMEOUT_S)
+    report = newest.get(name)
     if place.as_json:
-        output.data(FlattenResult(is_begun=answer.is_ok, message=answer.message, report=newest))
+        output.data(FlattenResult(is_begun=answer.is_ok, message=answer.message, report=report))
     else:
         print_answer(answer, output)
     if not answer.is_ok:
         output.next_step("sluice status", "for what rests at the venue: sluice venue-kill")
         return Exit.REFUSED
-    _print(newest, output)
-    return Exit.OK if newest is not None and newest.is_flat else Exit.NOT_FLAT
+    _print(report, output)
+    return Exit.OK if report is not None and report.is_flat else Exit.NOT_FLAT
 
 
 def _print(report: FlattenReported | None, output: Output) -> None:

@@ -12,6 +12,7 @@ from schemas.restrictions import ALL, Level, RestrictionCleared, known_scope, sc
 from schemas.venue import VenueBook, VenueOpenOrder
 from services.executor.facts import COMPONENT
 from services.executor.orders import Orders, Record
+from services.executor.shares import part_of
 
 ZERO = Decimal(0)
 LISTED_MAX = 5
@@ -27,6 +28,9 @@ class Clearing(msgspec.Struct, kw_only=True):
     scope: str = ALL
     level: Level | None = None
     """None: a full halt."""
+
+    is_asked: bool = True
+    """Whether somebody waits to be told that it is done."""
 
     cancelled: dict[OrderId, None] = {}
     """Orders asked to be cancelled since it began, in order of asking."""
@@ -44,7 +48,7 @@ class Scopes:
 
     def covers(self, scope: str, session: SessionId, instrument: InstrumentId) -> bool:
         """Return whether something of this account is in the scope; an unknown scope is all."""
-        session = self._orders.credited.get(session, session)
+        session = self._orders.shares.owner(session)
         return known_scope(scope) in scopes_over(self._account, session, instrument)
 
     def covers_order(self, scope: str, order: VenueOpenOrder) -> bool:
@@ -68,7 +72,7 @@ class Clearings:
     """All halts and restrictions that are not yet confirmed by the venue's word.
 
     Attributes:
-        halting: the full halt, if there is one.
+        halting: the full halt, or what a start clears away like one, if there is any.
         restricting: the others, by scope and level.
     """
 
@@ -90,16 +94,34 @@ class Clearings:
         self._count += 1
         self.halting = Clearing(request_id=f"halt-{self._count}")
 
+    def begin_unasked(self, book: VenueBook) -> bool:
+        """Start clearing away what a halt would, if this book or ours has any of it.
+
+        Returns:
+            Whether it was begun: a halt that is being cleared covers it.
+        """
+        if self.halting is not None:
+            return False
+        self._count += 1
+        found = Clearing(
+            request_id=f"unasked-{self._count}", is_asked=False, listed=book.open_orders
+        )
+        resting = self._scopes.resting(ALL, found.listed)
+        if not self._forbidden(found, resting, self._orders.held()):
+            return False
+        self.halting = found
+        return True
+
     def begin(self, scope: str, level: Level) -> None:
         """Start clearing away what a restriction forbids; one under way begins again."""
         self._count += 1
         request_id = f"{level}-{self._count}"
         self.restricting[(scope, level)] = Clearing(request_id=request_id, scope=scope, level=level)
 
-    def to_cancel(self) -> list[OrderId]:
+    def to_cancel(self, due: Iterable[Clearing]) -> list[OrderId]:
         """Return what must be cancelled: of our open orders, and of what the venue showed."""
         chosen: dict[OrderId, None] = {}
-        for each in self.under_way:
+        for each in due:
             resting = self._scopes.resting(ALL, each.listed)
             ids = dict.fromkeys(self._forbidden(each, resting, self._orders.held()))
             each.cancelled |= ids
@@ -119,6 +141,8 @@ class Clearings:
             return []
         if each.level is None:
             self.halting = None
+            if not each.is_asked:
+                return []
             left = [order.order_id for order in book.open_orders]
             confirmed = HaltConfirmed(
                 at_ns=now_ns,
@@ -148,8 +172,15 @@ class Clearings:
         resting: Iterable[VenueOpenOrder],
         held: Mapping[InstrumentId, Decimal],
     ) -> list[OrderId]:
-        """Return which orders in its scope could make a position larger, all orders counted."""
+        """Return which orders in its scope could make a position larger, all orders counted.
+
+        A session's position is our own count: no venue knows it.
+        """
         known = {order.order_id: order for order in resting}
+        session = part_of(each.scope)
+        if session is not None:
+            held = self._orders.shares.held.get(session, {})
+            known = {k: o for k, o in known.items() if self._scopes.covers_order(each.scope, o)}
         chosen = exposing(known.values(), held, self._reducing())
         return [name for name in chosen if self._scopes.covers_order(each.scope, known[name])]
 

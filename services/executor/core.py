@@ -29,13 +29,11 @@ from schemas.orders import CancelApproved, Order, OrderApproved
 from schemas.reconciliation import FenceRaised, ReconcileAsked, ReconciliationReported
 from schemas.repeats import FactsTold
 from schemas.restrictions import (
-    ALL,
     FlattenAsked,
     FlattenReported,
-    Level,
     RestrictionRequested,
-    known_scope,
 )
+from schemas.sessions import PositionsAdopted
 from schemas.venue import (
     CancelPlaced,
     OrderPlaced,
@@ -49,6 +47,7 @@ from services.control import ControlGuard
 from services.core import NOTHING
 from services.executor import facts
 from services.executor.alarms import Alarm, Alarms
+from services.executor.cancelling import Cancelling
 from services.executor.clearing import Clearings, Scopes
 from services.executor.config import ExecutorConfig
 from services.executor.contradictions import Contradictions
@@ -89,6 +88,7 @@ class ExecutorCore:
             FlattenAsked,
             ReconcileAsked,
             PrepareAsked,
+            PositionsAdopted,
             GapSeen,
             LinkChanged,
             *facts.NEWS,
@@ -96,6 +96,7 @@ class ExecutorCore:
         }
     )
     keeps: frozenset[type[Event]] = Orders.keeps | {
+        PositionsAdopted,
         FlattenReported,
         ReconciliationReported,
         FactsTold,
@@ -113,7 +114,7 @@ class ExecutorCore:
         is_linked: bool = False,
     ) -> None:
         self.wake_at_ns: int | None = None
-        self._config, self._guard = config, guard
+        self._config, self._guard, self._account = config, guard, account
         self._alarms = alarms = Alarms()
         kept = config.recent_orders_max, config.closed_orders_max
         self.orders = orders = Orders(instruments, initial_cash, *kept)
@@ -130,19 +131,13 @@ class ExecutorCore:
         self.flattener = Flattener(
             config, account, instruments, scopes, orders, rounds, guard, alarms
         )
+        self._cancelling = Cancelling(
+            config, self.clearings, rounds, self.flattener, guard, alarms, is_linked
+        )
         self._settling = Settling(account, instruments, orders, rounds, teller, self.flattener)
         self._wishes: dict[OrderId, CancelApproved] = {}  # cancels not yet answered
         self._hears = self._handlers()
-        self._rings: dict[Alarm, Callable[[int], Sequence[Event]]] = {
-            Alarm.ANSWER: self._fates.are_late,
-            Alarm.QUERY: self._fates.ask_again,
-            Alarm.CANCEL: self._cancel_again,
-            Alarm.PREPARE: self._prepare_late,
-            Alarm.FLATTEN: self.flattener.go_on,
-            Alarm.RECONCILE: self._reconcile,
-            Alarm.REPORT: self._report_due,
-            Alarm.RETELL: self._untold.ring,
-        }
+        self._rings = self._deadlines()
 
     def _handlers(self) -> dict[type[Event], Handler]:
         return {
@@ -151,17 +146,30 @@ class ExecutorCore:
             OrderApproved: self._on_approved,
             CancelApproved: self._on_cancel,
             OutcomeRecorded: self._on_outcome,
-            HaltRequested: self._on_halt,
-            RestrictionRequested: self._on_restriction,
+            HaltRequested: self._cancelling.halt,
+            RestrictionRequested: self._cancelling.restrict,
             EpochStarted: self._on_epoch,
             FlattenAsked: self.flattener.ask,
             ReconcileAsked: self._settling.decide,
             PrepareAsked: self._on_prepare,
+            PositionsAdopted: self._on_takeover,
             GapSeen: self._on_gap,
             LinkChanged: self._on_gap,
             VenueLinkChanged: self._on_link,
             VenueBook: self._on_book,
             VenueOrderStatus: self._fates.learn,
+        }
+
+    def _deadlines(self) -> dict[Alarm, Callable[[int], Sequence[Event]]]:
+        return {
+            Alarm.ANSWER: self._fates.are_late,
+            Alarm.QUERY: self._fates.ask_again,
+            Alarm.CANCEL: self._cancelling.again,
+            Alarm.PREPARE: self._prepare_late,
+            Alarm.FLATTEN: self.flattener.go_on,
+            Alarm.RECONCILE: self._reconcile,
+            Alarm.REPORT: self._report_due,
+            Alarm.RETELL: self._untold.ring,
         }
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
@@ -192,6 +200,8 @@ class ExecutorCore:
                 self.flattener.apply(event)
             case FactsTold():
                 pass
+            case PositionsAdopted():
+                self.orders.shares.take_over(event, self._account)
             case _:
                 self.orders.restore(event)
 
@@ -298,6 +308,7 @@ class ExecutorCore:
         was_compared = self.rounds.is_compared
         said += self.rounds.conclude(differences, now_ns)
         self._settling.hear(book)
+        said += self._cancelling.compared(book, now_ns)
         said += self._answered_by(book, now_ns)
         if was_compared is not self.rounds.is_compared:
             self._teller.changed(now_ns)
@@ -310,9 +321,7 @@ class ExecutorCore:
         if preparing is not None and book.request_id == preparing.start_id:
             said += self.rounds.answer(now_ns)
             self._alarms.disarm(Alarm.PREPARE)
-        said += self.clearings.hear(book, now_ns)
-        if not self.clearings.under_way:
-            self._alarms.disarm(Alarm.CANCEL)
+        said += self._cancelling.heard(book, now_ns)
         return [*said, *self.flattener.hear(book, now_ns)]
 
     def _on_link(self, event: VenueLinkChanged, now_ns: int) -> Sequence[Event]:
@@ -323,7 +332,7 @@ class ExecutorCore:
             self._alarms.disarm(Alarm.RECONCILE)
             return [*said, facts.alert("SLU-130", f"venue link lost: {event.detail}", now_ns)]
         said += [CancelPlaced(at_ns=now_ns, order_id=order_id) for order_id in self._wishes]
-        return [*said, *self._reconcile(now_ns), *self._cancel_again(now_ns)]
+        return [*said, *self._reconcile(now_ns), *self._cancelling.again(now_ns)]
 
     # starts, halts and restrictions
 
@@ -342,19 +351,6 @@ class ExecutorCore:
         self.orders.apply(raised)
         return (raised,)
 
-    def _on_halt(self, event: HaltRequested | RestrictionRequested, now_ns: int) -> Sequence[Event]:
-        self.clearings.begin_halt()
-        return [*self.flattener.halted(now_ns), *self._cancel_again(now_ns)]
-
-    def _on_restriction(self, event: RestrictionRequested, now_ns: int) -> Sequence[Event]:
-        """Clear away what it forbids. That it is in force already is the guard's doing."""
-        scope = known_scope(event.scope)
-        if (scope, event.level) == (ALL, Level.HALT):
-            return self._on_halt(event, now_ns)
-        self.clearings.begin(scope, event.level)
-        self.flattener.hurry(now_ns)
-        return self._cancel_again(now_ns)
-
     def _on_gap(self, event: GapSeen | LinkChanged, now_ns: int) -> Sequence[Event]:
         """Tell the whole book: somebody may have missed a part of it; the record, facts too."""
         again = NOTHING
@@ -364,19 +360,12 @@ class ExecutorCore:
                 return NOTHING
         return [*self._report_due(now_ns), *again]
 
-    # what is due
+    def _on_takeover(self, event: PositionsAdopted, now_ns: int) -> Sequence[Event]:
+        """Count for a session of this account what it took over."""
+        self.orders.shares.take_over(event, self._account)
+        return NOTHING
 
-    def _cancel_again(self, now_ns: int) -> Sequence[Event]:
-        """Cancel what halts and restrictions forbid, and look, until the venue shows none."""
-        under_way = self.clearings.under_way
-        if not under_way or not self.rounds.is_linked:
-            return NOTHING
-        self._alarms.arm(Alarm.CANCEL, now_ns + self._config.cancel_every_ms * NS_PER_MS)
-        chosen = self.clearings.to_cancel()
-        cancels = [CancelPlaced(at_ns=now_ns, order_id=order_id) for order_id in chosen]
-        names = [each.request_id for each in under_way]
-        looks = [self.rounds.question(name, now_ns, is_thorough=False) for name in names]
-        return [*cancels, *looks]
+    # what is due
 
     def _prepare_late(self, now_ns: int) -> Sequence[Event]:
         if self.rounds.preparing is None:

@@ -16,7 +16,7 @@ from schemas.control import ControlAnswered
 from schemas.errors import FieldError
 from schemas.executions import PositionView
 from schemas.health import Severity
-from schemas.ids import order_id_of
+from schemas.ids import flatten_session, order_id_of
 from schemas.instruments import Instrument
 from schemas.orders import OrderType, Side, SignalRaised, TimeInForce
 from schemas.restrictions import (
@@ -34,8 +34,9 @@ from services.executor.alarms import Alarm, Alarms
 from services.executor.clearing import Scopes
 from services.executor.config import ExecutorConfig
 from services.executor.facts import alert
-from services.executor.orders import FLATTEN_PREFIX, Orders, Record
+from services.executor.orders import Orders, Record
 from services.executor.rounds import Rounds
+from services.executor.shares import part_of
 
 ZERO = Decimal(0)
 HALTED = (
@@ -80,7 +81,7 @@ class Task(msgspec.Struct, kw_only=True):
     @property
     def session(self) -> SessionId:
         """What its closing orders are signed with."""
-        return SessionId(f"{FLATTEN_PREFIX}{self.number}")
+        return flatten_session(self.number, part_of(self.scope))
 
 
 class Flattener:
@@ -124,12 +125,12 @@ class Flattener:
         if self.task is not None and self.task.asked.request_id == event.request_id:
             return []  # our own word, come back to us
         self._orders.apply(event)
-        if errors := self._errors(event, may_wait=may_wait):
+        if errors := self.objections(event, may_wait=may_wait):
             return [_answer(event, errors[0].found, now_ns, errors)]
         said: list[Event] = []
         if self.task is not None:
             said += self._end(f"overtaken by one of {event.request.scope}", now_ns)
-        number = self._orders.flatten_count
+        number = self._orders.shares.flatten_count
         self.task = Task(number=number, asked=event, is_waiting=may_wait)
         resting = self._scopes.resting(event.request.scope, ())
         self.task.cancelled |= {each.order_id: None for each in resting}
@@ -206,7 +207,8 @@ class Flattener:
         else:
             self._unended[report.request_id] = report
 
-    def _errors(self, event: FlattenAsked, *, may_wait: bool) -> tuple[FieldError, ...]:
+    def objections(self, event: FlattenAsked, *, may_wait: bool) -> tuple[FieldError, ...]:
+        """Return what stands against a request; empty when nothing does. See `ask`."""
         request = event.request
         kind, _, name = request.scope.partition(".")
         is_known = request.scope == ALL or known_scope(request.scope) != ALL
@@ -244,9 +246,9 @@ class Flattener:
         self, scope: str, positions: Mapping[InstrumentId, Decimal]
     ) -> dict[InstrumentId, Decimal]:
         """Return what is to be closed; a session's part is our own count, no venue knows it."""
-        kind, _, name = scope.partition(".")
-        if kind == "session":
-            return dict(self._orders.session_held.get(SessionId(name), {}))
+        part = part_of(scope)
+        if part is not None:
+            return dict(self._orders.shares.held.get(part, {}))
         nobody = SessionId("")
         covers = self._scopes.covers
         return {key: q for key, q in positions.items() if q and covers(scope, nobody, key)}

@@ -1,14 +1,16 @@
 """The last check before an order is written to the venue. Pure."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 from schemas.base import AccountId, InstrumentId
 from schemas.executions import OrderStatus
+from schemas.ids import is_flatten
 from schemas.instruments import Instrument
 from schemas.orders import Order
-from schemas.restrictions import Level
+from schemas.restrictions import Level, Restriction
 from services.control import ControlGuard
-from services.executor.orders import FLATTEN_PREFIX, Orders, Record
+from services.executor.orders import ZERO, Orders, Record
 from services.executor.rounds import Rounds
 
 
@@ -52,9 +54,7 @@ class LastCheck:
             return f"scope: {order.account} and {order.instrument} are not traded here"
         if order.quantity <= 0:
             return f"quantity: {order.quantity} is not positive"
-        if (guard.restrictions or order.session.startswith(FLATTEN_PREFIX)) and (
-            why := self._restricted(order)
-        ):
+        if (guard.restrictions or is_flatten(order.session)) and (why := self._restricted(order)):
             return why
         if not self._rounds.is_linked:
             return "venue link down"
@@ -73,21 +73,37 @@ class LastCheck:
         return ""
 
     def _restricted(self, order: Order) -> str:
-        """Return which restriction forbids it; REDUCE goes by quantity, open orders counted."""
-        found = self._guard.restriction_on(order.account, order.session, order.instrument)
-        if found is not None and found.level is Level.HALT:
-            return f"restricted: {found.scope} is halted{_because(found.reason)}"
-        if found is None and not order.session.startswith(FLATTEN_PREFIX):
+        """Return which restriction forbids it: any halt, else a REDUCE with too little room.
+
+        REDUCE goes by quantity, open orders counted: of the account, and of the session too where
+        that is restricted: only both together are sure, for who holds what is told by another
+        service. A flatten is of no session, and only ever reduces.
+        """
+        found = self._guard.restrictions_on(order.account, order.session, order.instrument)
+        if found and found[0].level is Level.HALT:
+            return f"restricted: {found[0].scope} is halted{_because(found[0].reason)}"
+        is_closing = is_flatten(order.session)
+        if not found and not is_closing:
             return ""
-        room = self._orders.reducible(order)
-        if order.quantity <= room:
+        widest = found[0] if found else None
+        if why := _exceeded(order, self._orders.reducible(order), widest):
+            return why
+        own = f"session.{order.session}"
+        narrow = next((each for each in found if each.scope == own), None)
+        if narrow is None or is_closing:
             return ""
-        scope = order.session if found is None else found.scope
-        because = "" if found is None else _because(found.reason)
-        return (
-            f"restricted: {scope} may only reduce{because}: {order.side} {order.quantity}, and "
-            f"{max(room, 0)} is held that no open order closes yet"
-        )
+        return _exceeded(order, self._orders.reducible_by_session(order), narrow)
+
+
+def _exceeded(order: Order, room: Decimal, by: Restriction | None) -> str:
+    """Return that the order is larger than the room there is; empty where it is not."""
+    if order.quantity <= room:
+        return ""
+    scope, reason = (order.session, "") if by is None else (by.scope, by.reason)
+    return (
+        f"restricted: {scope} may only reduce{_because(reason)}: {order.side} {order.quantity}, and"
+        f" {max(room, ZERO)} is held that no open order closes yet"
+    )
 
 
 def _because(reason: str) -> str:

@@ -1,11 +1,11 @@
 """Every order this executor was ever given and what became of it: a fold of kept events. Pure."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from schemas.base import Event, InstrumentId, OrderId, SessionId
+from schemas.base import Event, InstrumentId, OrderId
 from schemas.executions import (
     CLOSED,
     IntentRecorded,
@@ -28,14 +28,12 @@ from schemas.reconciliation import BookAdjusted, FenceRaised
 from schemas.restrictions import FlattenAsked
 from schemas.settlement import PositionSettled
 from services.distinct import Distinct
+from services.executor.shares import Shares
 from services.portfolio import Portfolio
 
 ZERO = Decimal(0)
 AWAITING = frozenset({OrderStatus.PENDING, OrderStatus.SUBMITTED, OrderStatus.UNKNOWN})
 """Not yet answered by the venue."""
-
-FLATTEN_PREFIX = "flatten-"
-"""Sessions so named are flattens of our own: their orders may only ever reduce."""
 
 
 class Record:
@@ -108,9 +106,7 @@ class Orders:
         last_fill_ns: venue time of the newest execution folded, 0 before the first.
         gate_token_max: highest fencing token of a gate ever seen (I5).
         venue_ids: whose order each of the venue's own ids is, of open orders.
-        session_held: signed quantity by session and instrument, as that session's orders filled.
-        credited: sessions whose executions count for another one.
-        flatten_count: flattens ever asked for; numbers their sessions.
+        shares: which session holds what of it.
     """
 
     keeps: frozenset[type[Event]] = frozenset(
@@ -147,9 +143,7 @@ class Orders:
         self.last_fill_ns = 0
         self.gate_token_max = 0
         self.venue_ids: dict[str, OrderId] = {}
-        self.session_held: dict[SessionId, dict[InstrumentId, Decimal]] = {}
-        self.credited: dict[SessionId, SessionId] = {}
-        self.flatten_count = 0
+        self.shares = Shares()
         self._closed_orders_max = closed_orders_max
         self._closed: deque[OrderId] = deque()  # of `records`, in the order of their end
         self._forgotten = Distinct()
@@ -157,7 +151,7 @@ class Orders:
             IntentRecorded: self._intended,
             BookAdjusted: self._adjusted,
             FenceRaised: self._fenced,
-            FlattenAsked: self._flattened,
+            FlattenAsked: self.shares.flatten,
         }
         self._folds: dict[type[Event], Callable[[Record, Any], None]] = {
             OutcomeRecorded: self._outcome,
@@ -203,7 +197,7 @@ class Orders:
         if isinstance(event, OrderFilled):
             if not self.portfolio.apply(event):
                 return False
-            self._count_for_session(event)
+            self.shares.fill(event)
             self.last_fill_ns = max(self.last_fill_ns, event.venue_ns)
         if record is None:  # an execution that was adopted is the account's all the same
             return True
@@ -236,8 +230,19 @@ class Orders:
         What is held, less what every open order of its side, sent or in line before it, may
         still take of that, orders of unknown fate included.
         """
-        held = self.portfolio.quantity(order.instrument)
-        room = max(-held if order.side is Side.BUY else held, ZERO)
+        room = _closes(self.portfolio.quantity(order.instrument), order.side)
+        return room - sum((each.leaves for each in self._ahead_of(order)), ZERO)
+
+    def reducible_by_session(self, order: Order) -> Decimal:
+        """Return the same of what its session alone holds, by its own fills and open orders."""
+        owner = self.shares.owner
+        session = owner(order.session)
+        held = self.shares.quantity(session, order.instrument)
+        ahead = (each for each in self._ahead_of(order) if owner(each.order.session) == session)
+        return _closes(held, order.side) - sum((each.leaves for each in ahead), ZERO)
+
+    def _ahead_of(self, order: Order) -> Iterator[Record]:
+        """Yield the open orders of its instrument and side, sent or in line before it."""
         is_before = True
         for order_id, record in self.open.items():
             if order_id == order.order_id:
@@ -246,8 +251,7 @@ class Orders:
             is_counted = is_before or record.status is not OrderStatus.PENDING
             other = record.order
             if is_counted and other.instrument == order.instrument and other.side is order.side:
-                room -= record.leaves
-        return room
+                yield record
 
     def _intended(self, event: IntentRecorded) -> None:
         self.gate_token_max = max(self.gate_token_max, event.gate_token)
@@ -257,23 +261,12 @@ class Orders:
     def _fenced(self, event: FenceRaised) -> None:
         self.gate_token_max = max(self.gate_token_max, event.gate_token)
 
-    def _flattened(self, event: FlattenAsked) -> None:
-        """Number a flatten; what it trades to close a session's part counts for that session."""
-        self.flatten_count += 1
-        kind, _, name = event.request.scope.partition(".")
-        if kind == "session":
-            session = SessionId(f"{FLATTEN_PREFIX}{self.flatten_count}")
-            self.credited[session] = SessionId(name)
-
     def _settled(self, event: PositionSettled) -> bool:
         """Settle what is held; what was closed is held by no session any more."""
         if not self.portfolio.settle(event):
             return False
         if event.closes_at is not None:
-            for session in list(self.session_held):
-                self.session_held[session].pop(event.instrument, None)
-                if not self.session_held[session]:
-                    del self.session_held[session]
+            self.shares.close(event.instrument)
         return True
 
     def _adjusted(self, event: BookAdjusted) -> None:
@@ -341,14 +334,7 @@ class Orders:
                 self._forgotten.add(oldest)
                 self.records.pop(oldest, None)
 
-    def _count_for_session(self, fill: OrderFilled) -> None:
-        session = self.credited.get(fill.session, fill.session)
-        by_instrument = self.session_held.setdefault(session, {})
-        signed = fill.quantity if fill.side is Side.BUY else -fill.quantity
-        total = by_instrument.get(fill.instrument, ZERO) + signed
-        if total:
-            by_instrument[fill.instrument] = total
-            return
-        by_instrument.pop(fill.instrument, None)
-        if not by_instrument:
-            del self.session_held[session]
+
+def _closes(held: Decimal, side: Side) -> Decimal:
+    """Return how much an order of this side may trade before what is held is closed."""
+    return max(-held if side is Side.BUY else held, ZERO)

@@ -37,6 +37,7 @@ Changes = dict[str, Any]
 NO_MONEY = "cash is no position: adopt or ignore it"
 NO_ADOPTING = "an order of ours that has ended never comes back: flatten cancels it at the venue"
 NO_TWINS = "two orders with one id cannot be adopted: flatten cancels both at the venue"
+ADOPTED_ALREADY = "it was adopted just now: the look at the venue that proves it is still to come"
 NOT_TRADED = "the instrument is not configured here: close it at the venue, or configure it"
 
 
@@ -72,6 +73,7 @@ class Settling:
         self._teller = teller
         self._flattener = flattener
         self._book: VenueBook | None = None
+        self._adopted: dict[str, None] = {}  # differences, since the books were compared last
         self._adopts: dict[DifferenceKind, Callable[[Difference], Changes]] = {
             DifferenceKind.POSITION: self._position,
             DifferenceKind.CASH: self._money,
@@ -83,6 +85,7 @@ class Settling:
 
     def hear(self, book: VenueBook) -> None:
         """Note the venue's book that the differences were found in."""
+        self._adopted.clear()
         self._book = book if self._rounds.differences else None
 
     def decide(self, event: ReconcileAsked, now_ns: int) -> list[Event]:
@@ -105,6 +108,8 @@ class Settling:
 
     def _decided(self, event: ReconcileAsked, found: Difference, now_ns: int) -> list[Event]:
         request = event.request
+        if found.id in self._adopted:  # the same command may come twice before a look
+            raise RefusedError(ADOPTED_ALREADY)
         match request.action:
             case ReconcileAction.IGNORE:
                 by, why = request.operator, request.reason
@@ -125,6 +130,7 @@ class Settling:
         said = list(self._teller.say(adjusted, now_ns))
         if found.kind is DifferenceKind.EXECUTION:
             said += self._teller.say(self._fact(self._fill(found), now_ns), now_ns)
+        self._adopted[found.id] = None
         return said
 
     def _flatten(self, event: ReconcileAsked, found: Difference, now_ns: int) -> list[Event]:
@@ -135,13 +141,27 @@ class Settling:
             case DifferenceKind.ORDER | DifferenceKind.DUPLICATE:
                 ids = [each.order_id for each in self._there(found)]
                 return [CancelPlaced(at_ns=now_ns, order_id=each) for each in dict.fromkeys(ids)]
-        said = self._adopt(event, found, now_ns)
         is_position = found.kind is DifferenceKind.POSITION
         instrument = InstrumentId(found.what) if is_position else self._fill(found).instrument
         scope = f"symbol.{venue_of(instrument)}.{symbol_of(instrument)}"
         wish = FlattenRequest(operator=request.operator, reason=request.reason, scope=scope)
         asked = FlattenAsked(at_ns=now_ns, request_id=f"{event.request_id}-flatten", request=wish)
+        self._check_flattener(asked)
+        said = self._adopt(event, found, now_ns)
         return [*said, asked, *self._flattener.ask(asked, now_ns, may_wait=True)]
+
+    def _check_flattener(self, asked: FlattenAsked) -> None:
+        """Refuse what would not be closed once it is adopted, or what would end another's closing.
+
+        Raises:
+            RefusedError: a flatten goes on, or this one cannot be.
+        """
+        task = self._flattener.task
+        if task is not None:
+            goes_on = f"{task.session} of {task.scope} goes on, and there is one at a time"
+            raise RefusedError(f"{goes_on}: adopt this, and `sluice flatten` it after the other")
+        for error in self._flattener.objections(asked, may_wait=True):
+            raise RefusedError(f"no flatten: {error.path} is {error.found}, wanted {error.wanted}")
 
     def _position(self, found: Difference) -> Changes:
         instrument = InstrumentId(found.what)

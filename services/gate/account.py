@@ -220,6 +220,7 @@ class Account:
             lane.close_orders()
             lane.hold(self.portfolio.quantity(lane.instrument.id))
             self.holders.settle(lane)
+        self.holders.forget_told()
         for order, leaves in _open_in(book):
             self._open(order, leaves, is_heard=True)
             ids.approve(order.order_id, order.expires_at_ns)

@@ -1,14 +1,19 @@
 """Compliance, as the gate follows it: day trading, wash sales, locates, restrictions, own orders.
 
 All of it is a fold of kept events by their own times, so that a restart brings it back; only
-valuations of an account are not kept: the newest is unknown until the next one, and the one that a
-day began with is for the rest of that day.
+valuations of an account are not kept: the newest is unknown until the next one. The one that a day
+began with is noted; where it was not, it is unknown for the rest of that day.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from schemas.base import NS_PER_S, AccountId, Event, InstrumentId
-from schemas.compliance import LocateGranted, MarginDeficitEnded, MarginDeficitNoted
+from schemas.compliance import (
+    LocateGranted,
+    MarginDeficitEnded,
+    MarginDeficitNoted,
+    OpeningEquityNoted,
+)
 from schemas.control import AccountMarked
 from schemas.executions import (
     BookAdopted,
@@ -65,6 +70,7 @@ class Compliance:
         LocateGranted,
         MarginDeficitNoted,
         MarginDeficitEnded,
+        OpeningEquityNoted,
     }
 
     def __init__(
@@ -83,7 +89,7 @@ class Compliance:
         if not rules:
             self.keeps = frozenset()
         self.hears = self.keeps | _heard_for(rules)
-        self._alerts: list[AlertRaised] = []
+        self._unsaid: list[AlertRaised | OpeningEquityNoted] = []
         is_margined = any(DayTrading.INTRADAY_MARGIN in each.regimes for each in rules)
         self._values_at_ns: int | None = 0 if is_margined else None
         self._restart = Restart()
@@ -111,7 +117,12 @@ class Compliance:
             case BookAdopted():
                 account.adopt(event)
             case AccountMarked():
-                account.mark(event)
+                noted = account.mark(event)
+                if noted is not None:
+                    self._unsaid.append(noted)
+                    self.wake_at_ns = now_ns
+            case OpeningEquityNoted():
+                account.opened(event)
             case LocateGranted():
                 account.grant(event)
             case MarginDeficitNoted() | MarginDeficitEnded():
@@ -122,8 +133,8 @@ class Compliance:
         if self._restart.begins(now_ns):
             for account in self.accounts.values():
                 account.restarted(now_ns)
-        said: list[Event] = [*self._alerts]
-        self._alerts.clear()
+        said: list[Event] = [*self._unsaid]
+        self._unsaid.clear()
         if self._values_at_ns is not None and self._values_at_ns <= now_ns:
             for account in self.accounts.values():
                 said += self._value(account, now_ns)
@@ -150,7 +161,7 @@ class Compliance:
             return
         for reading in event.readings:
             if reading.check == WASH_RULE and reading.is_ok and reading.value:
-                self._alerts.append(_wash_alert(event, reading.value, now_ns))
+                self._unsaid.append(_wash_alert(event, reading.value, now_ns))
                 self.wake_at_ns = now_ns
 
 
@@ -172,7 +183,7 @@ def _account_of(event: Event) -> AccountId:
             return book.account
         case ExecutionEvent() | AccountMarked() | LocateGranted():
             return event.account
-        case MarginDeficitNoted() | MarginDeficitEnded():
+        case MarginDeficitNoted() | MarginDeficitEnded() | OpeningEquityNoted():
             return event.account
     raise AssertionError(f"{type(event).__name__} is of no account")
 

@@ -6,7 +6,12 @@ from decimal import Decimal
 import msgspec
 
 from schemas.base import NS_PER_S, OrderId
-from schemas.compliance import LocateGranted, MarginDeficitEnded, MarginDeficitNoted
+from schemas.compliance import (
+    LocateGranted,
+    MarginDeficitEnded,
+    MarginDeficitNoted,
+    OpeningEquityNoted,
+)
 from schemas.control import AccountMarked
 from schemas.executions import BookAdopted, ExecutionEvent, OrderFilled
 from schemas.orders import Order, OrderApproved, Side
@@ -32,6 +37,7 @@ from services.gate.exposure import Lane
 MARK_SILENCE_NS = 10 * NS_PER_S
 """Oldest valuation of an account that its equity is taken from."""
 
+_PATTERN = DayTrading.PATTERN_DAY_TRADER
 EVERYTHING = "*"
 PAIR = 2
 """Executions of which one closes what the other opened, whichever was first."""
@@ -126,9 +132,11 @@ class AccountCompliance:
         return "unknown" if equity is None else str(equity)
 
     def restarted(self, now_ns: int) -> None:
-        """Forget what the day began with, where it began before this process did."""
+        """Know what the day began with only if it was noted, where it began before this process."""
         day_ns = self.days.day_of(now_ns)
-        self._forgotten_ns = day_ns if day_ns is not None and day_ns < now_ns else None
+        is_noted = self._opening is not None and self._opening[0] == day_ns
+        is_begun = day_ns is not None and day_ns < now_ns
+        self._forgotten_ns = day_ns if is_begun and not is_noted else None
 
     def is_marked(self, now_ns: int) -> Decimal | None:
         """Return the equity by the newest valuation; None where it is too old or not complete."""
@@ -176,13 +184,23 @@ class AccountCompliance:
             if order_id not in self.watched:
                 self._watch(entry.order, self.account.lanes[entry.order.instrument], event.at_ns)
 
-    def mark(self, event: AccountMarked) -> None:
-        """Take a valuation."""
+    def mark(self, event: AccountMarked) -> OpeningEquityNoted | None:
+        """Take a valuation; return the day's first one, where that is to be remembered."""
         self._mark = event
         day_ns = self.days.day_of(event.at_ns)
         is_new = self._opening is None or self._opening[0] != day_ns
-        if day_ns is not None and is_new and not event.unmarked:
-            self._opening = (day_ns, event.equity)
+        if day_ns is None or event.unmarked or not is_new:
+            return None
+        self._opening = (day_ns, event.equity)
+        if day_ns == self._forgotten_ns or self.regime(event.at_ns) is not _PATTERN:
+            return None  # what came after the begin of the day is no opening
+        return OpeningEquityNoted(
+            at_ns=event.at_ns, account=self.account.id, day_ns=day_ns, equity=event.equity
+        )
+
+    def opened(self, event: OpeningEquityNoted) -> None:
+        """Take what a day began with, as it was noted before a restart."""
+        self._opening = (event.day_ns, event.equity)
 
     def grant(self, event: LocateGranted) -> None:
         """Take a locate."""

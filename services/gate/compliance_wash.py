@@ -89,7 +89,8 @@ class WashSales:
     def found(self, asked: SignalRaised, date: int, *, is_opening: bool) -> str:
         """Return the wash sale that an order makes; empty where it makes none.
 
-        Open orders count as if they filled, in whatever order makes one.
+        Open orders count as if they filled, in whatever order makes one; but a reduce-only order is
+        let out beside them: what rests can be cancelled, and it must be possible to get out.
         """
         found = self._after_loss(asked, date) if is_opening else ""
         return found or self._before_loss(asked, date)
@@ -112,9 +113,9 @@ class WashSales:
         What was opened in the last 30 days and is still held once the order has filled, and what
         open orders may open: after it, or before it where that is what it loses on.
         """
-        if not self.open.may_lose(asked):
-            return ""
         is_now = self.open.loses(asked)
+        if not is_now and (asked.is_reduce_only or not self.open.may_lose(asked)):
+            return ""
         is_long, lanes = asked.side is Side.SELL, self._lanes_of(asked)
         days = self.opened.get((self._group(asked.instrument), is_long), ())
         recent = sum((each for day, each in days if day >= date - DAYS), ZERO)
@@ -124,6 +125,8 @@ class WashSales:
         replacing = min(recent, held - asked.quantity)
         if is_now and replacing > 0:
             return f"{replacing} opened within {DAYS} days stay held"
+        if asked.is_reduce_only:
+            return ""
         opening = self.open.opening(lanes, Side.BUY if is_long else Side.SELL)
         replacing = max(replacing, ZERO) + opening if is_now else replacing + opening
         return f"open orders may open {replacing} within {DAYS} days" if replacing > 0 else ""

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from schemas.base import InstrumentId, OrderId, SessionId
-from schemas.executions import OrderView, PositionView
+from schemas.executions import OrderView
 from schemas.ids import is_flatten
 from schemas.orders import Side
-from schemas.sessions import HELD_BY_GATE, SessionCreated, SessionLimits
+from schemas.sessions import HELD_BY_GATE, PositionsAdopted, SessionCreated, SessionLimits
+from services.distinct import Distinct
 from services.gate.config import AccountLimits
 from services.gate.exposure import ZERO, Lane, OpenOrder, Totals
 from services.gate.groups import Group, Groups
@@ -87,6 +88,8 @@ class Holders:
         self._strategies: dict[str, Holder] = {}
         self._filled: dict[OrderId, Decimal] = {}
         self._claims: dict[InstrumentId, dict[SessionId, Decimal]] = {}
+        self._taken = Distinct()
+        self._told: list[tuple[InstrumentId, SessionId]] = []
 
     def session(self, session: SessionId) -> Holder:
         """Return a session's part, made when it is met first."""
@@ -148,14 +151,46 @@ class Holders:
             signed = missed if order.side is _BUY else -missed
             self.fill(order.session, whole, signed)
 
-    def claim(self, session: SessionId, positions: Iterable[PositionView]) -> None:
-        """Let a session take over what no session accounts for, now or once it is known."""
-        for view in positions:
+    def take_over(self, event: PositionsAdopted, *, may_wait: bool) -> None:
+        """Let a session take over what it says, once: from whose it was, or what is nobody's.
+
+        What is nobody's may come to be known later. Executions that were told are known here, or
+        will be with the book that is waited for: then only may such a claim wait.
+
+        Args:
+            event: the strategy service's word; it owns the sessions.
+            may_wait: whether executions may have been missed here.
+        """
+        giver = event.taken_from
+        if giver is not None and not self._taken.add(
+            f"{event.session} {giver} {event.execution_id}"
+        ):
+            return  # told again
+        for view in event.positions:
             whole = self._whole.get(view.instrument)
-            if whole is not None and view.quantity:
-                claims = self._claims.setdefault(view.instrument, {})
-                claims[session] = claims.get(session, ZERO) + view.quantity
-                self.settle(whole)
+            if whole is None or not view.quantity:
+                continue
+            if giver is None:
+                self._claim(event.session, whole, view.quantity)
+                if event.is_told:
+                    self._told.append((view.instrument, event.session))
+                continue
+            self._add(self.session(event.session), whole, view.quantity)
+            if not is_flatten(giver):  # a flatten's executions are nobody's from the start
+                self._add(self.session(giver), whole, -view.quantity)
+        if not may_wait:
+            self.forget_told()
+
+    def forget_told(self) -> None:
+        """Let go of what was claimed of executions that were told: all of them are known now."""
+        for instrument, session in self._told:
+            self._claims.get(instrument, {}).pop(session, None)
+        self._told.clear()
+
+    def _claim(self, session: SessionId, whole: Lane, quantity: Decimal) -> None:
+        claims = self._claims.setdefault(whole.instrument.id, {})
+        claims[session] = claims.get(session, ZERO) + quantity
+        self.settle(whole)
 
     def settle(self, whole: Lane) -> None:
         """Give sessions what they claim, as far as no session accounts for it."""

@@ -196,7 +196,7 @@ class GateState:
     def _on_takeover(self, event: PositionsAdopted) -> None:
         for account in self.accounts.values():
             if event.session in account.holders.strategy_of:
-                account.holders.claim(event.session, event.positions)
+                account.holders.take_over(event, may_wait=bool(account.doubt))
 
     def _on_gap(self, event: GapSeen) -> None:
         if event.subject.startswith(("exec.", "order.")):

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.base import AccountId, BootId, Event, InstrumentId
+from schemas.base import AccountId, BootId, Event, InstrumentId, SessionId
 from schemas.confirmations import (
     ConfirmAsked,
     ConfirmRequest,
@@ -107,14 +107,16 @@ class _AsThen(Holdings):
         super().__init__(account)
         self._adopted = adopted
 
-    def adopted_by(self, session: Session, now_ns: int) -> list[PositionsAdopted]:
+    def adopted_by(
+        self, session: Session, sessions: Mapping[SessionId, Session], now_ns: int
+    ) -> list[PositionsAdopted]:
         """Return what the record says, folded in already."""
         for each in self._adopted:
             session.book.apply(each)
         return [*self._adopted]
 
     def compare(
-        self, report: BookReported, active: Sequence[Session], now_ns: int
+        self, report: BookReported, sessions: Mapping[SessionId, Session], now_ns: int
     ) -> tuple[list[PositionsAdopted], list[Session]]:
         """Return nothing: a book is of the whole account."""
         return [], []

@@ -226,26 +226,23 @@ class Fold:
             self._pay_in(event.initial_capital)
 
     def _adopted(self, event: PositionsAdopted) -> None:
-        created = self.sessions.get(event.session)
-        if created is None:
+        """Move a holding to the session that took it over, from whose it was.
+
+        An account holds as much after it as before: there what was nobody's has a line of its own.
+        """
+        is_account = self.terms.session is None and self.terms.initial_capital is not None
+        giver = event.taken_from or (ADOPTED if is_account else None)
+        known = self.sessions.get(event.session) or self.sessions.get(event.taken_from or ADOPTED)
+        if known is None:
             return
-        giver = self._giver(event, created.account)
         for view in event.positions:
             for session, quantity in ((event.session, view.quantity), (giver, -view.quantity)):
-                line = None if session is None else self._line(session, view.instrument)
+                if session is None or not self._is_ours(known.account, session):
+                    continue
+                line = self._line(session, view.instrument)
                 if line is not None:
                     line.adopt(quantity, view.average_price, self.now_ns)
         self._hold()
-
-    def _giver(self, event: PositionsAdopted, account: AccountId) -> SessionId | None:
-        """Return whose line it comes from; None where that is no part of what is folded here.
-
-        An account holds as much after it as before.
-        """
-        if event.closed_by is not None:
-            return event.closed_by if self._is_ours(account, event.closed_by) else None
-        is_account = self.terms.session is None and self.terms.initial_capital is not None
-        return ADOPTED if is_account else None
 
     def _raised(self, signal: SignalRaised) -> None:
         if not self._is_ours(signal.account, signal.session):

@@ -22,12 +22,12 @@ def moves(event: PositionsAdopted) -> Iterator[Move]:
     """Yield what changes hands by it.
 
     Nothing where the session's own executions were told, and only the strategy service had missed
-    them: whoever has heard all has them already. What a flatten closed comes from the flatten, so
-    that both together hold what the account does.
+    them: whoever has heard all has them already. What an ended session held, or a flatten closed,
+    comes from there, so that all together hold what the account does.
     """
     if event.is_told:
         return
     for view in event.positions:
         yield Move(event.session, view.instrument, view.quantity, view.average_price)
-        if event.closed_by is not None:
-            yield Move(event.closed_by, view.instrument, -view.quantity, view.average_price)
+        if event.taken_from is not None:
+            yield Move(event.taken_from, view.instrument, -view.quantity, view.average_price)

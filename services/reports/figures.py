@@ -59,7 +59,7 @@ class _Strategy(Performance):
             is_ours = event.instrument in self._traded
         else:
             session = getattr(event, "session", None)
-            is_ours = session is None or session in self._members
+            is_ours = session is None or not self._members.isdisjoint(_concerned(event, session))
         if is_ours:
             super().update(event)
 
@@ -260,8 +260,11 @@ class FiguresFold:
             if getattr(event, "account", None) == self.account and session != ADOPTED:
                 self._untold[session] = None
             return  # it began before what is there: a part of it would be none of its figures
+        if isinstance(event, PositionsAdopted) and not self._is_held_by(event.taken_from):
+            event = msgspec.structs.replace(event, taken_from=None)  # nor is that one here
+        concerned = (None,) if session is None else (None, *_concerned(event, session))
         for fold in self._parts_of():
-            if session is None or fold.terms.session in (None, session):
+            if session is None or fold.terms.session in concerned:
                 fold.update(event)
 
     def _create(self, event: SessionCreated) -> None:
@@ -345,7 +348,7 @@ class FiguresFold:
         if self._is_in_book(fill):
             yield ""
 
-    def _is_held_by(self, session: SessionId) -> bool:
+    def _is_held_by(self, session: SessionId | None) -> bool:
         """Return whether it is known what is held as this session."""
         return not self.is_headless or session in self.sessions
 
@@ -355,6 +358,12 @@ class FiguresFold:
             cash = ZERO if session or self.terms is None else self.terms.initial_cash
             found = self.holdings[session] = Portfolio(self._instruments, cash)
         return found
+
+
+def _concerned(event: Event, session: SessionId) -> tuple[SessionId, ...]:
+    """Return whose figures an event is part of: a takeover has two sides."""
+    giver = event.taken_from if isinstance(event, PositionsAdopted) else None
+    return (session,) if giver is None else (session, giver)
 
 
 def _view(move: Move) -> PositionView:

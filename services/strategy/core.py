@@ -166,7 +166,7 @@ class StrategyCore:
         elif (session := self.sessions.get(kept.session)) is not None:
             session.fold(event)
             if isinstance(event, PositionsAdopted):
-                self._holdings.restore(event)
+                self._holdings.restore(event, self.sessions)
         self._are_restored = self._holdings.is_behind = bool(self.sessions)
         self.wake_at_ns = 0 if self.sessions else None
 
@@ -220,7 +220,7 @@ class StrategyCore:
         """Fold what became of an order in, then tell its strategy; a repeat is no news."""
         session = self.sessions.get(event.session)
         if session is None and isinstance(event, OrderFilled):
-            adopted = self._holdings.flattened(event, self.sessions.values(), now_ns)
+            adopted = self._holdings.flattened(event, self.sessions, now_ns)
             return adoptions_told(adopted, self.sessions, self._tell, now_ns)
         if session is None or not session.book.apply(event) or not session.is_active:
             return NOTHING
@@ -265,7 +265,7 @@ class StrategyCore:
         if created is None or created.session != event.session:
             return [*said, not_made(event, errors, now_ns)]
         session = self._add(created)
-        adopted = self._holdings.adopted_by(session, now_ns)
+        adopted = self._holdings.adopted_by(session, self.sessions, now_ns)
         running = session.change(
             SessionState.RUNNING, now_ns, event.request.reason, event.request.operator
         )
@@ -322,7 +322,7 @@ class StrategyCore:
     def _on_book(self, report: BookReported, now_ns: int) -> Sequence[Event]:
         if not report.request_id and self._is_stranger(report):  # a start asks whom it will name
             return NOTHING
-        adopted, contested = self._holdings.compare(report, [*self.sessions.values()], now_ns)
+        adopted, contested = self._holdings.compare(report, self.sessions, now_ns)
         said = adoptions_told(adopted, self.sessions, self._tell, now_ns)
         for session in contested:
             reason = "its share of what the account holds is not known"

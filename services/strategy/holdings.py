@@ -4,15 +4,15 @@ A session's position is the fold of its own executions. Two things are not in th
 held before the session began (S-02), and executions missed while this service was away. Both show
 in the executor's book, which is complete: the difference is taken over by the session it belongs
 to, or, where several trade that instrument and nobody can tell, they are paused. What an ended
-session left behind is nobody's until a new one takes it over.
+session left behind is its own until a new one takes it over.
 
 What a flatten closes is no session's order either: whoever held it takes the execution over.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from schemas.base import AccountId, InstrumentId
+from schemas.base import AccountId, InstrumentId, SessionId
 from schemas.executions import BookReported, OrderFilled, PositionView
 from schemas.ids import closed_part, is_flatten
 from schemas.orders import Side
@@ -24,6 +24,8 @@ from services.strategy.session import Session
 ZERO = Decimal(0)
 MISSED = "executed while this service was away"
 """Why a session takes over what the executor's book shows and its own fold does not."""
+
+CLOSED = "closed by a flatten"
 
 
 class Holdings:
@@ -38,15 +40,17 @@ class Holdings:
         self._account = account
         self._executor = ""
         self._unowned: dict[InstrumentId, PositionView] = {}
-        self._closed = Distinct()
+        self._seen = Distinct()
+        self._closed: dict[tuple[SessionId, InstrumentId], Decimal] = {}  # by which flatten
 
-    def restore(self, event: PositionsAdopted) -> None:
-        """Know which execution of a flatten has been taken over already."""
+    def restore(self, event: PositionsAdopted, sessions: Mapping[SessionId, Session]) -> None:
+        """Fold a takeover into the session that it was taken from, and know that it was one."""
         if event.execution_id is not None:
-            self._closed.add(event.execution_id)
+            self._seen.add(event.execution_id)
+        self._give(event, sessions)
 
     def flattened(
-        self, fill: OrderFilled, sessions: Iterable[Session], now_ns: int
+        self, fill: OrderFilled, sessions: Mapping[SessionId, Session], now_ns: int
     ) -> list[PositionsAdopted]:
         """Return what a flatten closed of each session's holdings, folded in already.
 
@@ -54,25 +58,31 @@ class Holdings:
         hold, oldest first. More than they hold was nobody's.
         """
         is_ours = fill.account == self._account and is_flatten(fill.session)
-        if not is_ours or not self._closed.add(fill.execution_id):
+        if not is_ours or not self._seen.add(fill.execution_id):
             return []
-        part = closed_part(fill.session)
+        part, key = closed_part(fill.session), fill.instrument
         left = fill.quantity if fill.side is Side.BUY else -fill.quantity
         adopted: list[PositionsAdopted] = []
-        for session in sessions:
-            held = session.book.portfolio.quantity(fill.instrument)
+        for session, held in _holders(sessions.values(), key):
             if part not in (None, session.terms.session) or held * left >= 0:
                 continue
             taken = min(abs(left), abs(held)).copy_sign(left)
             left -= taken
-            view = PositionView(
-                instrument=fill.instrument, quantity=taken, average_price=fill.price
+            view = PositionView(instrument=key, quantity=taken, average_price=fill.price)
+            event = PositionsAdopted(
+                at_ns=now_ns,
+                session=session.terms.session,
+                account=session.terms.account,
+                positions=(view,),
+                reason=CLOSED,
+                taken_from=fill.session,
+                execution_id=fill.execution_id,
             )
-            adopted.append(_adopted(session, (view,), "closed by a flatten", now_ns, fill))
+            adopted.append(self._taken(event, sessions))
         return adopted
 
     def compare(
-        self, report: BookReported, sessions: Sequence[Session], now_ns: int
+        self, report: BookReported, sessions: Mapping[SessionId, Session], now_ns: int
     ) -> tuple[list[PositionsAdopted], list[Session]]:
         """Return what sessions take over, folded in already, and those whose share is unknown.
 
@@ -85,78 +95,189 @@ class Holdings:
         self.is_behind |= bool(self._executor) and report.src != self._executor
         self._executor = report.src
         adopted: list[PositionsAdopted] = []
-        contested: list[Session] = []
-        active = [session for session in sessions if session.is_active]
+        contested: dict[SessionId, Session] = {}
+        active = [session for session in sessions.values() if session.is_active]
         if self.is_behind:
             self.is_behind = False
             open_orders = frozenset(each.order.order_id for each in report.open_orders)
             for session in active:
                 session.book.forget_closed(open_orders)
-            adopted, contested = _settle(report, active, _left_behind(sessions), now_ns)
+            for key in dict.fromkeys(key for each in active for key in each.context.instruments):
+                shares = _shares(_view(report, key), sessions.values())
+                if shares is None:
+                    contested |= {
+                        each.terms.session: each
+                        for each in active
+                        if key in each.context.instruments
+                    }
+                for session, view in shares or ():
+                    adopted += self._missed(session, view, report, sessions, now_ns)
         if report.request_id:
             owned = {key for session in active for key in session.context.instruments}
-            held = {each.instrument: each for each in report.positions if each.quantity}
-            self._unowned = {key: view for key, view in held.items() if key not in owned}
-        return adopted, contested
+            known = {key for each in sessions.values() for key in each.context.instruments}
+            known |= {each.instrument for each in report.positions}
+            self._unowned = {key: _view(report, key) for key in sorted(known - owned)}
+        return adopted, [*contested.values()]
 
-    def adopted_by(self, session: Session, now_ns: int) -> list[PositionsAdopted]:
-        """Return what a new session takes over, folded in already: what nobody accounts for."""
-        mine = [self._unowned.pop(key, None) for key in session.context.instruments]
-        views = tuple(_bare(view, view.quantity) for view in mine if view is not None)
-        return [_adopted(session, views, HELD_BEFORE, now_ns)] if views else []
+    def adopted_by(
+        self, session: Session, sessions: Mapping[SessionId, Session], now_ns: int
+    ) -> list[PositionsAdopted]:
+        """Return what a new session takes over, folded in already.
 
+        That is all that ended sessions hold of what it trades, at their own prices, and what of the
+        account's holding is nobody's.
+        """
+        given: dict[SessionId, list[PositionView]] = {}
+        nobodys: list[PositionView] = []
+        for key in session.context.instruments:
+            view = self._unowned.pop(key, None)
+            if view is None:
+                continue
+            rest = view.quantity
+            for giver, held in _holders(sessions.values(), key):
+                rest -= held
+                price = giver.book.portfolio.positions[key].average_price
+                own = PositionView(instrument=key, quantity=held, average_price=price)
+                given.setdefault(giver.terms.session, []).append(own)
+            if rest:
+                nobodys.append(_bare(view, rest))
+        adopted = [
+            self._before(session, name, views, sessions, now_ns) for name, views in given.items()
+        ]
+        if nobodys:
+            views = [_priced(view, session) for view in nobodys]
+            adopted.append(self._before(session, None, views, sessions, now_ns))
+        return adopted
 
-def _left_behind(sessions: Sequence[Session]) -> dict[InstrumentId, Decimal]:
-    """Return what ended sessions hold and no session since has taken over, by instrument."""
-    taken_ns: dict[InstrumentId, int] = {}
-    for session in sessions:
-        for key, at_ns in session.book.taken_ns.items():
-            taken_ns[key] = max(at_ns, taken_ns.get(key, 0))
-    left: dict[InstrumentId, Decimal] = {}
-    for session in sessions:
-        for key in () if session.is_active else session.context.instruments:
-            if session.changed_ns > taken_ns.get(key, -1):
-                left[key] = left.get(key, ZERO) + session.book.portfolio.quantity(key)
-    return left
+    def _before(
+        self,
+        session: Session,
+        giver: SessionId | None,
+        views: Sequence[PositionView],
+        sessions: Mapping[SessionId, Session],
+        now_ns: int,
+    ) -> PositionsAdopted:
+        event = PositionsAdopted(
+            at_ns=now_ns,
+            session=session.terms.session,
+            account=session.terms.account,
+            positions=tuple(views),
+            reason=HELD_BEFORE,
+            taken_from=giver,
+        )
+        return self._taken(event, sessions)
 
-
-def _settle(
-    report: BookReported,
-    active: Sequence[Session],
-    left: Mapping[InstrumentId, Decimal],
-    now_ns: int,
-) -> tuple[list[PositionsAdopted], list[Session]]:
-    views = {each.instrument: each for each in report.positions}
-    missed: dict[int, list[PositionView]] = {}
-    contested: dict[int, Session] = {}
-    for instrument in dict.fromkeys(key for each in active for key in each.context.instruments):
-        owners = [n for n, each in enumerate(active) if instrument in each.context.instruments]
-        held = (active[n].book.portfolio.quantity(instrument) for n in owners)
-        known = sum(held, left.get(instrument, ZERO))
-        view = views.get(instrument, PositionView(instrument=instrument, quantity=ZERO))
-        if view.quantity == known:
-            continue
-        if len(owners) == 1:
-            missed.setdefault(owners[0], []).append(
-                _missed(view, view.quantity - known, active[owners[0]])
+    def _missed(
+        self,
+        session: Session,
+        view: PositionView,
+        report: BookReported,
+        sessions: Mapping[SessionId, Session],
+        now_ns: int,
+    ) -> Iterator[PositionsAdopted]:
+        """Yield what a session missed: what a flatten closed of it, and what was its own."""
+        rest, key = view.quantity, view.instrument
+        for flatten, unseen in self._unseen(report, key):
+            if unseen * rest > 0 and closed_part(flatten) in (None, session.terms.session):
+                taken = min(abs(unseen), abs(rest)).copy_sign(rest)
+                rest -= taken
+                event = PositionsAdopted(
+                    at_ns=now_ns,
+                    session=session.terms.session,
+                    account=session.terms.account,
+                    positions=(_priced(_bare(view, taken), session),),
+                    reason=CLOSED,
+                    taken_from=flatten,
+                )
+                yield self._taken(event, sessions)
+        if rest:
+            event = PositionsAdopted(
+                at_ns=now_ns,
+                session=session.terms.session,
+                account=session.terms.account,
+                positions=(_priced(_bare(view, rest), session),),
+                reason=MISSED,
+                is_told=True,
             )
-        else:
-            contested |= {n: active[n] for n in owners}
-    adopted = [_adopted(active[n], tuple(found), MISSED, now_ns) for n, found in missed.items()]
-    return adopted, list(contested.values())
+            yield self._taken(event, sessions)
+
+    def _unseen(self, report: BookReported, key: InstrumentId) -> list[tuple[SessionId, Decimal]]:
+        """Return what flattens closed by the executor's book, and no session has taken over."""
+        filled: dict[SessionId, Decimal] = {}
+        for each in (*report.recent_orders, *report.open_orders):
+            order = each.order
+            if is_flatten(order.session) and order.instrument == key:
+                signed = each.filled if order.side is Side.BUY else -each.filled
+                filled[order.session] = filled.get(order.session, ZERO) + signed
+        known = self._closed
+        return [(name, q - known.get((name, key), ZERO)) for name, q in filled.items()]
+
+    def _taken(
+        self, event: PositionsAdopted, sessions: Mapping[SessionId, Session]
+    ) -> PositionsAdopted:
+        sessions[event.session].book.apply(event)
+        self._give(event, sessions)
+        return event
+
+    def _give(self, event: PositionsAdopted, sessions: Mapping[SessionId, Session]) -> None:
+        giver = event.taken_from
+        if giver is None:
+            return
+        for view in event.positions:
+            if giver in sessions:
+                sessions[giver].book.portfolio.adopt(_bare(view, -view.quantity))
+            else:
+                closed = self._closed.get((giver, view.instrument), ZERO)
+                self._closed[giver, view.instrument] = closed + view.quantity
 
 
-def _missed(view: PositionView, quantity: Decimal, session: Session) -> PositionView:
+def _holders(sessions: Iterable[Session], key: InstrumentId) -> list[tuple[Session, Decimal]]:
+    """Return who holds an instrument, and how much, oldest first.
+
+    A version before this one did not take from an ended session what a newer one took over.
+    """
+    known = [each for each in sessions if key in each.context.instruments]
+    taken_ns = max((each.book.taken_ns.get(key, -1) for each in known), default=-1)
+    return [
+        (each, held)
+        for each in known
+        if (held := each.book.portfolio.quantity(key))
+        and (each.is_active or each.changed_ns > taken_ns)
+    ]
+
+
+def _shares(
+    view: PositionView, sessions: Iterable[Session]
+) -> list[tuple[Session, PositionView]] | None:
+    """Return by how much each session differs from the account's holding; None: nobody can tell."""
+    key, known = view.instrument, [*sessions]
+    holders = _holders(known, key)
+    difference = view.quantity - sum((held for _, held in holders), ZERO)
+    if not difference:
+        return []
+    owners = [each for each in known if each.is_active and key in each.context.instruments]
+    is_one_side = all(held * difference < 0 for _, held in holders)
+    if not view.quantity and is_one_side:  # all of it is closed, whoever held it
+        return [(session, _bare(view, -held)) for session, held in holders]
+    return [(owners[0], _bare(view, difference))] if len(owners) == 1 else None
+
+
+def _view(report: BookReported, key: InstrumentId) -> PositionView:
+    found = (each for each in report.positions if each.instrument == key)
+    return next(found, PositionView(instrument=key, quantity=ZERO))
+
+
+def _priced(view: PositionView, session: Session) -> PositionView:
     """Return a difference at what is known of its price.
 
     What closed a part of what the session holds was traded at a price that the book does not show:
     then at the session's own average, so that it is neither a profit nor a loss.
     """
     held = session.book.portfolio.positions.get(view.instrument)
-    if held is None or held.quantity * quantity >= 0:
-        return _bare(view, quantity)
+    if held is None or held.quantity * view.quantity >= 0:
+        return view
     return PositionView(
-        instrument=view.instrument, quantity=quantity, average_price=held.average_price
+        instrument=view.instrument, quantity=view.quantity, average_price=held.average_price
     )
 
 
@@ -164,23 +285,3 @@ def _bare(view: PositionView, quantity: Decimal) -> PositionView:
     return PositionView(
         instrument=view.instrument, quantity=quantity, average_price=view.average_price
     )
-
-
-def _adopted(
-    session: Session,
-    views: tuple[PositionView, ...],
-    reason: str,
-    now_ns: int,
-    closed_by: OrderFilled | None = None,
-) -> PositionsAdopted:
-    adopted = PositionsAdopted(
-        at_ns=now_ns,
-        session=session.terms.session,
-        positions=views,
-        reason=reason,
-        closed_by=None if closed_by is None else closed_by.session,
-        execution_id=None if closed_by is None else closed_by.execution_id,
-        is_told=reason == MISSED,
-    )
-    session.book.apply(adopted)
-    return adopted

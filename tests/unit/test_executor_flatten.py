@@ -10,6 +10,7 @@ from schemas.base import Event, InstrumentId, OrderId, SessionId
 from schemas.control import ControlAnswered
 from schemas.executions import OrderFilled, OrderRefused
 from schemas.health import AlertRaised
+from schemas.ids import closed_part
 from schemas.orders import Order, OrderType, Side, SignalRaised
 from schemas.restrictions import (
     FlattenAsked,
@@ -223,9 +224,22 @@ def test_a_session_is_made_flat_by_what_its_own_orders_hold() -> None:
     said = flattened(pair, "session.s1")
     assert ends(said)[-1].is_flat
     assert held(pair) == {ALPHA: Decimal(6)}
-    assert pair.executor.orders.session_held == {SessionId("s2"): {ALPHA: Decimal(6)}}
+    assert pair.executor.orders.shares.held == {SessionId("s2"): {ALPHA: Decimal(6)}}
     pair.restart_executor()
-    assert pair.executor.orders.session_held == {SessionId("s2"): {ALPHA: Decimal(6)}}
+    assert pair.executor.orders.shares.held == {SessionId("s2"): {ALPHA: Decimal(6)}}
+
+
+@pytest.mark.parametrize(
+    ("scope", "signed"),
+    [("session.s1", "flatten-1-s1"), ("symbol.sim.ALPHA", "flatten-1"), ("all", "flatten-1")],
+)
+def test_the_orders_of_a_flatten_of_one_session_name_that_session(scope: str, signed: str) -> None:
+    """ADR 26: it is taken from that one, and else from whoever holds it."""
+    pair = trading(order("mine", quantity="4"), _of_session(order("theirs", quantity="6"), "s2"))
+    said = flattened(pair, scope)
+    sessions = {each.session for each in said if isinstance(each, OrderFilled)}
+    assert sessions == {SessionId(signed)}
+    assert closed_part(SessionId(signed)) == (SessionId("s1") if scope == "session.s1" else None)
 
 
 def _of_session(one: Order, session: str) -> Order:
@@ -286,7 +300,7 @@ def test_a_restart_in_the_middle_ends_it_not_flat_with_what_the_venue_shows() ->
     pair.gate = order_of
     [last] = ends([*pair.tell(wish(request_id="r2")), *pair.wait(pair.now_ns + 20 * S_NS)])
     assert last.is_flat
-    assert pair.executor.orders.flatten_count == 2
+    assert pair.executor.orders.shares.flatten_count == 2
     assert len(set(pair.sent)) == len(pair.sent)
 
 

@@ -70,7 +70,8 @@ def test_a_restart_knows_every_order_position_and_id_again() -> None:
     assert not after.is_reconciled
     assert (after.cash, after.fees, after.positions) == (before.cash, before.fees, before.positions)
     assert (after.open_orders, after.recent_orders) == (before.open_orders, before.recent_orders)
-    assert pair.link(is_up=True) == []
+    said = pair.link(is_up=True)
+    assert [getattr(each, "order_id", "") for each in said] == ["bid"], "halted: it would buy"
     assert pair.executor.describe(1).is_reconciled
     start(pair.guard, EPOCH + 1)
     assert pair.approve(order(), bid()) == []

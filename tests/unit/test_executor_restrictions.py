@@ -1,14 +1,17 @@
 """Halts of a part, and REDUCE: what the last check lets pass, and what is cleared away."""
 
 from decimal import Decimal
+from typing import Any
 
+import msgspec
 import pytest
 
-from schemas.base import Event, OrderId
+from schemas.base import AccountId, Event, OrderId, SessionId
 from schemas.control import HaltConfirmed
-from schemas.executions import OrderCanceled, OrderRefused, OrderStatus
+from schemas.executions import OrderCanceled, OrderRefused, OrderStatus, PositionView
 from schemas.orders import CancelApproved, Order, Side
 from schemas.restrictions import Level, RestrictionCleared, RestrictionRequested
+from schemas.sessions import PositionsAdopted
 from schemas.venue import CancelPlaced
 from services.executor.last_check import LastCheck
 from services.executor.orders import Orders, Record
@@ -95,6 +98,108 @@ def test_long_one_with_a_sell_of_one_resting_lets_no_second_sell_pass() -> None:
     pair.tell(CancelApproved(at_ns=1, account=ACCOUNT, instrument=ALPHA, order_id=OrderId("first")))
     assert refusals(pair.approve(sell("third"))) == {}
     assert pair.executor.orders.portfolio.quantity(ALPHA) == 0
+
+
+def of(session: str, one: Order) -> Order:
+    return msgspec.structs.replace(one, session=SessionId(session))
+
+
+def two_sessions(s1: str = "2", s2: str = "10") -> Staffed:
+    """Two sessions that hold so much of the same instrument; below zero is short."""
+    sides = [(name, dec(held)) for name, held in (("s1", s1), ("s2", s2)) if dec(held)]
+    return trading(
+        *(
+            of(name, order(name, side=Side.BUY if q > 0 else Side.SELL, quantity=str(abs(q))))
+            for name, q in sides
+        )
+    )
+
+
+@pytest.mark.req("G-09")
+@pytest.mark.parametrize(
+    ("scopes", "quantity", "why"),
+    [
+        (["session.s1"], "2", ""),
+        (["session.s1"], "3", "session.s1 may only reduce: sell 3, and 2 is held"),
+        (["all", "session.s1"], "2", ""),
+        (["all", "session.s1"], "3", "session.s1 may only reduce: sell 3, and 2 is held"),
+        (["symbol.sim.ALPHA", "session.s1"], "3", "session.s1 may only reduce"),
+        (["account.paper", "session.s1"], "3", "session.s1 may only reduce"),
+        (["venue.sim", "session.s1"], "3", "session.s1 may only reduce"),
+        (["venue.sim", "session.s1"], "13", "venue.sim may only reduce: sell 13, and 12 is held"),
+        (["all", "session.s2"], "12", ""),
+        (["all", "session.s2"], "13", "all may only reduce: sell 13, and 12 is held"),
+    ],
+)
+def test_every_restriction_that_an_order_is_under_must_leave_it_room(
+    scopes: list[str], quantity: str, why: str
+) -> None:
+    pair = two_sessions()
+    for scope in scopes:
+        pair.restrict(scope, Level.REDUCE)
+    said = refusals(pair.approve(sell("out", quantity)))
+    assert list(said) == (["out"] if why else [])
+    assert said.get("out", "").startswith(f"restricted: {why}" if why else "")
+
+
+@pytest.mark.req("G-09")
+@pytest.mark.parametrize(
+    ("s1", "s2", "room"),
+    [("0", "10", 0), ("2", "10", 2), ("2", "-1", 1), ("2", "-2", 0), ("11", "-3", 8)],
+)
+def test_a_session_reduces_what_it_holds_and_the_account_with_it(
+    s1: str, s2: str, room: int
+) -> None:
+    pair = two_sessions(s1, s2)
+    pair.restrict("session.s1", Level.REDUCE)
+    said = refusals(pair.approve(sell("more", str(room + 1))))
+    wanted = f"session.s1 may only reduce: sell {room + 1}, and {room} is held"
+    assert said["more"].startswith(f"restricted: {wanted}")
+    if room:
+        assert refusals(pair.approve(sell("all", str(room)))) == {}
+
+
+@pytest.mark.req("G-09")
+def test_only_its_own_open_orders_take_a_sessions_room() -> None:
+    pair = two_sessions()
+    pair.approve(of("s2", offer("theirs", "9")), offer("mine", "1"))
+    pair.restrict("session.s1", Level.REDUCE)
+    assert list(refusals(pair.approve(sell("both", "2")))) == ["both"]
+    assert refusals(pair.approve(sell("rest", "1"))) == {}
+
+
+@pytest.mark.req("G-09", "O-05")
+def test_a_halt_counts_however_wide_the_reduce_beside_it_is() -> None:
+    pair = two_sessions()
+    pair.restrict("all", Level.REDUCE)
+    pair.restrict("session.s1", Level.REDUCE)
+    pair.restrict("symbol.sim.ALPHA", Level.HALT)
+    said = refusals(pair.approve(sell("out")))
+    assert said["out"].startswith("restricted: symbol.sim.ALPHA is halted")
+
+
+@pytest.mark.req("G-09")
+@pytest.mark.parametrize("session", ["flatten-1", "flatten-2"])
+def test_a_flatten_is_of_no_session_and_has_the_accounts_room(session: str) -> None:
+    pair = two_sessions()
+    pair.restrict("session.s1", Level.REDUCE)
+    pair.restrict("session.flatten-2", Level.REDUCE)
+    said = pair.approve(of(session, sell("much", "13")), of(session, sell("all", "12")))
+    assert list(refusals(said)) == ["much"]
+    assert pair.executor.orders.portfolio.quantity(ALPHA) == 0
+
+
+@pytest.mark.req("G-09")
+def test_what_a_flatten_closed_is_held_by_no_session_any_more() -> None:
+    pair = two_sessions()
+    pair.approve(of("flatten-1", sell("part", "5")))
+    assert pair.executor.orders.shares.held == {SessionId("s2"): {ALPHA: dec(7)}}
+    pair.approve(of("flatten-1", sell("rest", "7")))
+    assert pair.executor.orders.shares.held == {}
+    pair.restrict("session.s1", Level.REDUCE)
+    assert list(refusals(pair.approve(sell("short", "2")))) == ["short"]
+    pair.restart_executor()
+    assert pair.executor.orders.shares.held == {}
 
 
 class SideOnly(Orders):
@@ -227,3 +332,44 @@ def test_a_halt_of_all_that_comes_as_a_restriction_is_a_full_halt() -> None:
     said = pair.restrict("nobody.knows", Level.HALT)
     assert [type(each) for each in said] == [OrderCanceled, HaltConfirmed]
     assert list(refusals(pair.approve(order("b")))) == ["b"]
+
+
+def taken_over(
+    session: str, quantity: str, taken_from: str | None = None, **more: Any
+) -> PositionsAdopted:
+    view = PositionView(instrument=ALPHA, quantity=dec(quantity), average_price=dec(100))
+    return PositionsAdopted(
+        at_ns=7,
+        session=SessionId(session),
+        positions=(view,),
+        taken_from=None if taken_from is None else SessionId(taken_from),
+        **more,
+    )
+
+
+@pytest.mark.req("S-02", "G-09", "G-11")
+def test_what_a_session_took_over_is_its_own_under_its_reduce_and_for_its_flatten() -> None:
+    pair = trading(of("s1", order("in")))
+    core = pair.executor
+    core.handle(taken_over("s2", "10", "s1"), 7)
+    core.handle(taken_over("s2", "10", "s1"), 7)  # told again, it counts once
+    assert core.orders.shares.held == {SessionId("s2"): {ALPHA: dec(10)}}
+    core.handle(taken_over("s2", "3", account=AccountId("another")), 7)
+    core.handle(taken_over("s2", "2", is_told=True), 7)
+    core.handle(taken_over("s2", "-1", "flatten-1"), 7)
+    assert core.orders.shares.held == {SessionId("s2"): {ALPHA: dec(10)}}, "each counted already"
+    pair.restrict("session.s2", Level.REDUCE)
+    assert refusals(pair.approve(of("s2", sell("out", "10")))) == {}
+    assert core.orders.portfolio.quantity(ALPHA) == 0
+
+
+@pytest.mark.req("G-09", "G-11")
+def test_under_a_sessions_reduce_its_orders_are_measured_by_what_it_holds() -> None:
+    """Another's holding is no cover for what rests of it; nor is it cleared away for another."""
+    pair = trading(of("s2", order("in")))
+    pair.approve(
+        of("s1", offer("s1 rests", "5")),
+        of("s2", offer("s2 rests", "5")),
+    )
+    pair.restrict("session.s1", Level.REDUCE)
+    assert [each.order_id for each in pair.venue_book().open_orders] == ["s2 rests"]

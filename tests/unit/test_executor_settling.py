@@ -7,6 +7,7 @@ import pytest
 
 from schemas.base import Event, ExecutionId, InstrumentId, OrderId, SessionId
 from schemas.control import ControlAnswered, HaltRequested
+from schemas.errors import FieldError
 from schemas.executions import BookReported, OrderCanceled, OrderFilled
 from schemas.health import AlertRaised, Severity
 from schemas.orders import Order
@@ -261,6 +262,81 @@ def test_a_position_is_adopted_and_then_flattened_once_an_epoch_is_in_force() ->
     assert pair.agrees()
 
 
+def wish(one: Difference, action: ReconcileAction, request_id: str) -> ReconcileAsked:
+    request = ReconcileRequest(operator="kim", reason="seen", difference=one.id, action=action)
+    return ReconcileAsked(at_ns=1, request_id=request_id, request=request)
+
+
+def answers(said: Sequence[Event]) -> dict[str, tuple[bool, str]]:
+    """Return whether each request about a difference was done, and what was said to it."""
+    found = [each for each in said if isinstance(each, ControlAnswered)]
+    return {e.request_id: (e.is_ok, e.message) for e in found if e.request == "reconcile"}
+
+
+@pytest.mark.req("S-16", "O-05")
+@pytest.mark.parametrize("first", [ADOPT, FLATTEN])
+@pytest.mark.parametrize("second", [ADOPT, FLATTEN])
+def test_a_decision_that_comes_twice_before_the_look_adjusts_the_book_once(
+    first: ReconcileAction, second: ReconcileAction
+) -> None:
+    pair = trading(order())
+    pair.venue.ledger.portfolio.positions[ALPHA].quantity += 5
+    one = found(pair)["position sim:ALPHA"]
+    said = pair.tell(wish(one, first, "q1"), wish(one, second, "q2"))
+    why = "it was adopted just now: the look at the venue that proves it is still to come"
+    assert answers(said) == {
+        "q1": (True, f"{first}: position sim:ALPHA, ours 10, venue's 15"),
+        "q2": (False, f"nothing was done: {why}"),
+    }
+    assert len(only(said, BookAdjusted)) == 1
+    assert pair.executor.orders.portfolio.quantity(ALPHA) == 15
+    assert pair.executor.describe(1).is_reconciled
+    start(pair.guard, EPOCH + 1)
+    ended = [e for e in pair.wait(pair.now_ns + 10 * S_NS) if isinstance(e, FlattenReported)][-1:]
+    assert [(e.request_id, e.is_flat) for e in ended] == (
+        [("q1-flatten", True)] if first is FLATTEN else []
+    )
+
+
+@pytest.mark.req("S-16", "O-05")
+def test_no_decision_ends_a_flatten_that_goes_on_and_the_answer_says_so() -> None:
+    pair = trading(order())
+    pair.venue.ledger.portfolio.positions[ALPHA].quantity += 5
+    pair.venue.ledger.portfolio.positions[BETA] = Position()
+    pair.venue.ledger.portfolio.positions[BETA].quantity += 3
+    there = found(pair)
+    pair.tell(wish(there["position sim:ALPHA"], FLATTEN, "q1"))
+    beta = there["position sim:BETA"]
+    said = pair.tell(wish(beta, FLATTEN, "q2"))
+    why = (
+        "flatten-1 of symbol.sim.ALPHA goes on, and there is one at a time: adopt this, and"
+        " `sluice flatten` it after the other"
+    )
+    assert answers(said) == {"q2": (False, f"nothing was done: {why}")}
+    assert only(said, BookAdjusted) == only(said, FlattenReported) == []
+    assert answers(pair.tell(wish(beta, ADOPT, "q3")))["q3"][0]
+    start(pair.guard, EPOCH + 1)
+    ended = [e for e in pair.wait(pair.now_ns + 10 * S_NS) if isinstance(e, FlattenReported)][-1]
+    assert (ended.request_id, ended.is_flat) == ("q1-flatten", True)
+    assert pair.venue_book().positions == {BETA: dec(3)}
+
+
+@pytest.mark.req("S-16")
+def test_what_the_flattener_would_refuse_is_refused_before_anything_is_adopted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pair = trading(order())
+    pair.venue.ledger.portfolio.positions[ALPHA].quantity += 5
+    one = found(pair)["position sim:ALPHA"]
+    error = FieldError(path="$.scope", found="that", wanted="this")
+    monkeypatch.setattr(pair.executor.flattener, "objections", lambda event, may_wait: (error,))
+    said = pair.tell(wish(one, FLATTEN, "q1"))
+    why = "no flatten: $.scope is that, wanted this"
+    assert answers(said) == {"q1": (False, f"nothing was done: {why}")}
+    assert only(said, BookAdjusted) == []
+    assert pair.executor.orders.shares.flatten_count == 0
+
+
 def test_an_instrument_that_is_not_configured_cannot_be_adopted() -> None:
     pair = trading()
     pair.venue.ledger.portfolio.positions[GAMMA] = stranger = Position()
@@ -322,5 +398,5 @@ def test_executions_of_a_session_count_for_it_whoever_adopted_others() -> None:
     pair = trading(order())
     behind_our_back(pair, order("theirs", quantity="3"))
     decided(pair, found(pair)["execution theirs-1"], ADOPT)
-    assert pair.executor.orders.session_held[SessionId("s1")] == {ALPHA: dec(10)}
+    assert pair.executor.orders.shares.held[SessionId("s1")] == {ALPHA: dec(10)}
     assert pair.executor.orders.portfolio.has_seen(ExecutionId("theirs-1"))

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.base import InstrumentId, OrderId, SessionId
+from schemas.base import ExecutionId, InstrumentId, OrderId, SessionId
 from schemas.executions import OrderStatus, PositionView
 from schemas.orders import Outcome, Side, SignalDecided
 from schemas.sessions import PositionsAdopted, SessionCreated, SessionLimits
@@ -269,7 +269,15 @@ def test_what_a_flatten_closes_is_theirs_whose_the_strategy_service_says(
         assert rig.gate.state.accounts[ACCOUNT].lanes[ALPHA].owned == 50, "nobody's, for now"
     for session, quantity in ((SESSION, "-20"), (S2, "-20")):
         closed = PositionView(instrument=ALPHA, quantity=dec(quantity), average_price=dec(100))
-        rig.tell(PositionsAdopted(at_ns=NOW_NS, session=session, positions=(closed,)))
+        taken = PositionsAdopted(
+            at_ns=NOW_NS,
+            session=session,
+            positions=(closed,),
+            taken_from=closing.session,
+            execution_id=ExecutionId("e3"),
+        )
+        rig.tell(taken)
+        rig.tell(taken)  # told again, it counts once
     if is_taken_first:  # they are two publishers: each may be heard first
         rig.fill(closing, "40", "e3")
     if is_restarted:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from schemas.base import Event
+from schemas.compliance import OpeningEquityNoted
 from schemas.limits import AccountHealthReported
 from schemas.orders import Side
 from services.gate.config_compliance import DayTrading
@@ -30,6 +31,7 @@ def traded(equity: str = "30000") -> RulesRig:
         rig.sell(f"out {number}")
     rig.on("2026-05-05")
     rig.mark(equity)
+    rig.kept += rig.gate.wake(rig.now_ns)  # due at once: what the day began with is noted
     return rig
 
 
@@ -53,6 +55,29 @@ def test_equity_that_came_up_since_the_day_began_does_not_count_after_a_restart_
     rig = traded("20000")
     restarted(rig)
     rig.mark("30000")
+    assert fourth(rig) == ("pattern_day_trader", "3 day trades and 1 pending, equity 20000")
+
+
+@pytest.mark.req("G-06", "G-01")
+def test_who_had_enough_when_the_day_began_may_close_what_was_bought_before_a_restart() -> None:
+    rig = traded()
+    for _ in range(2):
+        restarted(rig)
+        rig.mark("30000")
+    assert fourth(rig) == ("all", "3 day trades, equity 30000")
+
+
+@pytest.mark.req("G-06")
+@pytest.mark.parametrize("is_marked_again", [False, True])
+def test_without_the_note_what_the_day_began_with_is_not_known(is_marked_again: bool) -> None:
+    rig = traded("20000")
+    rig.kept = [event for event in rig.kept if not isinstance(event, OpeningEquityNoted)]
+    restarted(rig)
+    rig.mark("30000")
+    if is_marked_again:  # what came later than the begin is no opening, after another restart too
+        rig.kept += rig.gate.wake(rig.now_ns)
+        restarted(rig)
+        rig.mark("30000")
     assert fourth(rig) == (
         "pattern_day_trader",
         "3 day trades and 1 pending, equity of the day's start not known since the restart",

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
+from schemas.base import SessionId
 from schemas.health import AlertRaised
 from schemas.orders import OrderType, Side, TimeInForce
 from services.gate.compliance_wash_open import OpenOrders
 from services.gate.config_compliance import WashSale
-from tests.builders import ALPHA, BETA, dec
+from tests.builders import ALPHA, BETA, SESSION, dec
 from tests.gate_rig import book as reported
 from tests.gate_rig import only, reading, resting, view
 from tests.rules_rig import RulesRig, known
@@ -64,6 +65,23 @@ def test_a_loss_is_not_taken_while_an_order_rests_that_would_buy_again() -> None
     assert found(rig, "gain", **limit("111.00", SELL)) == ("all", "")
     rig.cancelled(bid, "4")
     assert found(rig, "after", side=SELL, quantity="5") == ("all", "")
+
+
+@pytest.mark.req("G-06", "G-01")
+def test_what_only_gets_out_passes_beside_what_rests_and_a_flatten_always() -> None:
+    rig = holding("110")
+    rig.session(SESSION)
+    rig.approve("bid", **limit("95.00", quantity="4"))
+    out: dict[str, Any] = {"side": SELL, "quantity": "5", "is_reduce_only": True}
+    assert found(rig, "exit", **out) == ("all", "")
+    rig = holding("110")
+    rig.session(SESSION)
+    rig.buy("new", quantity="3", price="110")
+    said = "3 opened within 30 days stay held"
+    assert found(rig, "loss", **(out | {"quantity": "1"})) == ("wash_sale", said)
+    assert (
+        found(rig, "all", session=SessionId("flatten-1"), **(out | {"quantity": "1"}))[0] == "all"
+    )
 
 
 @pytest.mark.req("G-06")

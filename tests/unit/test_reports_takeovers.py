@@ -33,7 +33,7 @@ def closing(price: str = "110") -> tuple[Event, ...]:
         at_ns=NOON_NS + 61 * S_NS,
         session=SESSION,
         positions=(PositionView(instrument=ALPHA, quantity=dec(-10), average_price=dec(price)),),
-        closed_by=FLATTEN,
+        taken_from=FLATTEN,
         execution_id=fill.execution_id,
     )
     return fill, taken

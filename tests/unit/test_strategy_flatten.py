@@ -7,15 +7,15 @@ import msgspec
 import pytest
 
 from schemas.base import Event, OrderId, SessionId
-from schemas.executions import OrderFilled, PositionView
+from schemas.executions import OrderFilled, OrderStatus, OrderView, PositionView
 from schemas.health import LinkChanged
 from schemas.ids import closed_part, flatten_session, is_flatten
 from schemas.orders import Side, SignalRaised
-from schemas.sessions import PositionsAdopted
+from schemas.sessions import PositionsAdopted, SessionStateChanged
 from services.strategy.catalogue import slug_of
 from services.strategy.interface import Parameters, Strategy
-from tests.builders import ALPHA, dec, quote
-from tests.strategy_rig import StrategyRig, config, every, only
+from tests.builders import ACCOUNT, ALPHA, dec, order, quote
+from tests.strategy_rig import StrategyRig, config, every, only, request
 from tests.unit.test_strategy_restart import book
 
 
@@ -74,9 +74,10 @@ def test_what_a_flatten_closes_is_off_the_sessions_position_and_its_strategy_hea
     assert adopted == PositionsAdopted(
         at_ns=adopted.at_ns,
         session=session,
+        account=ACCOUNT,
         positions=(PositionView(instrument=ALPHA, quantity=dec(-10), average_price=dec(90)),),
         reason="closed by a flatten",
-        closed_by=SessionId("flatten-3"),
+        taken_from=SessionId("flatten-3"),
         execution_id=fill.execution_id,
     )
     if is_restarted:
@@ -138,3 +139,51 @@ def test_the_names_of_flattens_are_no_sessions() -> None:
     assert slugs == ["own_flatten", "own_flatten", "own_flatten-3", "flattened"]
     assert not any(is_flatten(SessionId(f"{each}-1")) for each in slugs)
     assert closed_part(SessionId("ema_cross-2")) is None
+
+
+@pytest.mark.req("S-02", "G-11")
+def test_what_was_taken_over_from_an_ended_session_is_closed_where_it_is_now() -> None:
+    rig, [ended] = rig_with()
+    rig.ask("stop", ended)
+    asked = request("sells")
+    answer = rig.prepare(asked, "second")
+    rig.tell(book(request_id="second", ALPHA="10"))
+    given = only(PositionsAdopted, rig.tell(rig.epoch_of(answer, asked)))
+    assert (given.taken_from, given.positions[0].quantity) == (ended, dec(10))
+    assert taken(rig.tell(closing(rig, "10"))) == [(given.session, dec(-10))]
+    books = [each.book.portfolio for each in rig.core.sessions.values()]
+    assert [(each.quantity(ALPHA), each.cash) for each in books] == [
+        (dec(0), dec(10_000)),
+        (dec(0), dec(9_900)),
+    ]
+
+
+@pytest.mark.req("S-02", "G-11", "S-16")
+def test_what_flattens_closed_while_the_service_was_away_is_theirs_who_held_it() -> None:
+    """All of it is gone, so nobody has to be asked whose it was."""
+    rig, [first, second] = rig_with(sessions=2)
+    fill = closing(rig, "20")
+    rig.restart()
+    rig.tell(None)
+    done = msgspec.structs.replace(
+        order("closes", side=Side.SELL, quantity="20"), session=fill.session
+    )
+    shown = OrderView(order=done, status=OrderStatus.FILLED, filled=dec(20))
+    report = msgspec.structs.replace(book(ALPHA="0"), recent_orders=(shown,))
+    adopted = every(PositionsAdopted, rig.tell(report))
+    assert [(e.session, e.taken_from, e.is_told) for e in adopted] == [
+        (first, fill.session, False),
+        (second, fill.session, False),
+    ]
+    assert taken(adopted) == [(first, dec(-10)), (second, dec(-10))]
+    rig.tell(LinkChanged(at_ns=0, is_up=True))
+    assert rig.tell(report) == [], "the same flatten is not taken over twice"
+
+
+@pytest.mark.req("S-16", "G-11")
+def test_a_part_of_what_two_sessions_share_that_was_closed_unheard_pauses_both() -> None:
+    rig, [first, second] = rig_with(sessions=2)
+    rig.tell(LinkChanged(at_ns=0, is_up=True))
+    said = rig.tell(book(ALPHA="15"))
+    assert taken(said) == []
+    assert {each.session for each in every(SessionStateChanged, said)} == {first, second}

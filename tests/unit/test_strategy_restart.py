@@ -288,9 +288,18 @@ def test_what_an_ended_session_left_behind_is_no_others_until_a_new_one_takes_it
     asked = request("idle")
     answer = rig.prepare(asked, "third")
     rig.tell(book(request_id="third", ALPHA="5"))
-    taken = only(PositionsAdopted, rig.tell(rig.epoch_of(answer, asked)))
-    assert (taken.reason, taken.positions[0].quantity) == (HELD_BEFORE, dec(5))
-    rig.restart()
+    taken = every(PositionsAdopted, rig.tell(rig.epoch_of(answer, asked)))
+    assert [(each.reason, each.taken_from, each.positions[0].quantity) for each in taken] == [
+        (HELD_BEFORE, ended, dec(1)),
+        (HELD_BEFORE, other, dec(4)),
+    ]
+    third = taken[0].session
+    for _ in range(2):
+        held = {name: each.book.portfolio for name, each in rig.core.sessions.items()}
+        quantities = [folio.quantity(ALPHA) for folio in held.values()]
+        assert quantities == [dec(0), dec(0), dec(5)]
+        assert all(folio.equity({}) == 10_000 for name, folio in held.items() if name != third)
+        rig.restart()
     rig.tell(None)
     assert rig.tell(book(ALPHA="5")) == [], "all of it is accounted for"
 
@@ -298,7 +307,13 @@ def test_what_an_ended_session_left_behind_is_no_others_until_a_new_one_takes_it
 def test_without_counting_what_was_left_behind_another_session_takes_it_for_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(holdings, "_left_behind", lambda sessions: {})
+    monkeypatch.setattr(
+        holdings,
+        "_holders",
+        lambda sessions, key: [
+            (each, each.book.portfolio.quantity(key)) for each in sessions if each.is_active
+        ],
+    )
     rig = StrategyRig()
     ended, other = rig.start("buyeachquote"), rig.start("buyeachquote")
     for signal in every(SignalRaised, rig.tell(quote())):

@@ -6,7 +6,7 @@ from schemas.orders import OrderType, Side, SignalRaised
 from services.gate.bands_state import BandPhase
 from services.gate.case import PASS, Case, Verdict
 from services.gate.check import Check
-from services.gate.exposure import Lane, is_plain
+from services.gate.exposure import ZERO, Lane, is_plain
 from services.gate.state import GateState
 
 _BUY, _LIMIT = Side.BUY, OrderType.LIMIT
@@ -61,10 +61,9 @@ def short_sale(case: Case) -> Verdict:
     if signal.side is _BUY:
         return PASS
     row = case.state.bands.of[signal.instrument]
-    lane = case.lane
     if not row.may_be_restricted:
         return PASS
-    if is_plain(signal.quantity) and signal.quantity <= lane.position - lane.sells:
+    if is_plain(signal.quantity) and case.reach <= ZERO:
         return PASS
     doubt = row.doubt(case.now_ns)
     if not doubt:

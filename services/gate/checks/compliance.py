@@ -8,6 +8,7 @@ from services.calendars.calendar import DAY_NS
 from services.gate.account import Account
 from services.gate.case import PASS, Case, Verdict
 from services.gate.check import Check
+from services.gate.checks.groups import is_nobodys
 from services.gate.compliance import WASH_RULE
 from services.gate.compliance_account import EVERYTHING, AccountCompliance
 from services.gate.compliance_day_trades import Makes
@@ -185,6 +186,8 @@ def wash_sale(case: Case) -> Verdict:
     day_ns = mine.days.day_of(case.now_ns)
     if day_ns is None:
         return (False, "the calendar does not reach today", "a newer calendar")
+    if is_nobodys(case):  # a person's flatten
+        return PASS
     found = mine.wash.found(signal, day_ns // DAY_NS, is_opening=case.reach > ZERO)
     return (mode is WashSale.WARN, found, mode) if found else PASS
 

@@ -34,7 +34,7 @@ def is_nobodys(case: Case) -> bool:
     """Return whether the order closes positions in nobody's name, as a flatten does.
 
     It is reduce-only, which has been checked by quantity, and its session was never created: what
-    fills is taken from the sessions that hold it, so it has no part of its own to be limited.
+    fills is taken over by the sessions that held it, so it has no part of its own to be limited.
     """
     signal = case.signal
     return signal.is_reduce_only and signal.session not in case.account.holders.strategy_of
@@ -85,7 +85,7 @@ def _strategy(case: Case) -> Group:
 
 def _reduces_strategy(case: Case) -> bool:
     """Return whether it only reduces what its own strategy holds: another's is no cover."""
-    return case.reach_of(case.route.part) <= ZERO
+    return case.signal.is_reduce_only or case.reach_of(case.route.part) <= ZERO
 
 
 def _known(group: Group | None) -> Group:
@@ -139,7 +139,8 @@ def strategy_known(case: Case) -> Verdict:
 
 def _lowers_strategy(case: Case) -> bool:
     part = case.route.part
-    return part is not None and case.reach_of(part) <= part.worst
+    is_lower = part is not None and case.reach_of(part) <= part.worst
+    return is_lower or case.signal.is_reduce_only
 
 
 @at_most(
@@ -183,7 +184,16 @@ def _gross_limit(case: Case) -> Bound[Decimal]:
 
 def _lowers_session(case: Case) -> bool:
     own = case.own
-    return own is not None and case.own_reach <= own.worst
+    is_lower = own is not None and case.own_reach <= own.worst
+    return is_lower or case.signal.is_reduce_only
+
+
+def _gets_out(case: Case) -> bool:
+    """Return whether it is reduce-only, and so within what the session holds.
+
+    What is nobody's would be counted against it here: it must be possible to get out.
+    """
+    return case.signal.is_reduce_only
 
 
 def _no_price_of_session(case: Case) -> str:
@@ -191,7 +201,7 @@ def _no_price_of_session(case: Case) -> str:
     return no_price(case.holder.totals)
 
 
-@at_most(_position_limit, unless=is_nobodys)
+@at_most(_position_limit, lets_out=_gets_out, unless=is_nobodys)
 def session_position(case: Case) -> Found:
     """Return the session's position on the order's side by value."""
     return case.own_value
@@ -356,7 +366,8 @@ ROWS: tuple[Check, ...] = (
         "position and open orders of the session, and what no session accounts for;"
         " risk_limits of the start",
         "(position + open + quantity) x multiplier x price x currency value"
-        " <= session_position_notional_max, or the session's own limit, per side",
+        " <= session_position_notional_max, or the session's own limit, per side; or the order is"
+        " reduce-only",
         _MONEY,
         ("session_position_notional_max", "currency_values"),
         "G-01, S-08, I8",
