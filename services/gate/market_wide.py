@@ -294,18 +294,19 @@ class MarketWide:
             halt.closing.take(event)
 
     def _on_trade(self, event: TradeReceived, now_ns: int) -> None:
-        halt = self._by_reference.get(event.instrument)
-        if halt is not None:
-            halt.traded(event.price, now_ns)
-            self._set_alarm()
-        else:
-            self._goes_on(event.instrument, now_ns)
+        self._traded(event.instrument, event.price, now_ns)
 
     def _on_bar(self, event: BarClosed, now_ns: int) -> None:
-        if event.volume:
-            self._goes_on(event.instrument, now_ns)
+        """Take a bar for the trade that closed it; that of an index has no volume."""
+        if event.volume or event.instrument in self._by_reference:
+            self._traded(event.instrument, event.close, now_ns)
 
-    def _goes_on(self, instrument: InstrumentId, now_ns: int) -> None:
+    def _traded(self, instrument: InstrumentId, price: Decimal, now_ns: int) -> None:
+        halt = self._by_reference.get(instrument)
+        if halt is not None:
+            halt.traded(price, now_ns)
+            self._set_alarm()
+            return
         halt = self.of.get(instrument)
         if halt is not None and halt.reference is None:
             halt.goes_on(now_ns)

@@ -29,6 +29,10 @@ TORN = msgspec.structs.replace(
 UNRULY = msgspec.structs.replace(CHAOS, report_late_probability=0.2, report_repeat_probability=0.2)
 DOUBLED = msgspec.structs.replace(CHAOS, doubles_per_s=0.05)
 HOURS_IN_CI = 20
+SCARCE = (3_266,)
+"""Seeds in which what comes about once in dozens of hours does: an approval of a gate that was
+replaced reaches an executor that heard its successor's. A change of the cores may move it."""
+
 JOBS = min(2, os.cpu_count() or 1)
 
 
@@ -36,7 +40,7 @@ JOBS = min(2, os.cpu_count() or 1)
 @pytest.mark.timeout(900)
 def test_every_invariant_holds_through_twenty_hours_in_which_every_fault_came_about() -> None:
     tally = Tally()
-    for run in campaign(seeds_for(HOURS_IN_CI), JOBS):
+    for run in campaign([*seeds_for(HOURS_IN_CI), *SCARCE], JOBS):
         tally.add(check(run))
     assert tally.never() == [], "what never came about was not tested: the campaign is void"
     assert tally.hours >= HOURS_IN_CI

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from schemas.base import Event
+from schemas.base import Event, InstrumentId
 from schemas.instruments import AssetClass
 from schemas.market import BarClosed
 from schemas.market_rules import (
@@ -36,16 +36,17 @@ def restarted(found: MarketRig, now_ns: int) -> None:
     found.restart()
 
 
-def minute_bar(close_ns: int) -> BarClosed:
-    price = dec(100)
+def minute_bar(close_ns: int, closed_at: str = "100", key: InstrumentId = IBM) -> BarClosed:
+    """Return a bar; an index has no volume."""
+    price = dec(closed_at)
     return BarClosed(
         at_ns=close_ns,
-        instrument=IBM,
+        instrument=key,
         open=price,
         high=price,
         low=price,
         close=price,
-        volume=dec(1),
+        volume=dec(0 if key == SPX else 1),
         open_ns=close_ns - MINUTE_NS,
         close_ns=close_ns,
     )
@@ -168,6 +169,18 @@ def test_after_a_restart_nothing_is_traded_before_the_reference_is_known_to_trad
     assert asked(found, "b") == (True, "")
     restarted(found, NOON_NS + 2 * MINUTE_NS)
     found.trade("800", SPX)  # it stands where level 3 has stopped it
+    halted = f"halted, level 3, until {at('2025-11-19 20:00')} ns"
+    assert asked(found, "c") == (False, halted)
+
+
+@pytest.mark.req("G-05")
+def test_a_bar_of_the_reference_is_as_good_as_a_trade_of_it() -> None:
+    found = following()
+    restarted(found, NOON_NS + MINUTE_NS)
+    assert asked(found, "a")[0] is False
+    found.tell(minute_bar(found.now_ns, "990", SPX))
+    assert asked(found, "b") == (True, "")
+    found.tell(minute_bar(found.now_ns, "800", SPX))
     halted = f"halted, level 3, until {at('2025-11-19 20:00')} ns"
     assert asked(found, "c") == (False, halted)
 
