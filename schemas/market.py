@@ -215,3 +215,10 @@ class PlaybackMarked(Event, frozen=True, kw_only=True):
 
     trading: dict[InstrumentId, Trading] = {}
     """What the venue said last of the instruments that it said anything of: a halt outlasts us."""
+
+    is_blind: bool = False
+    """Whether one that is not among them may be shut: an earlier version did not note it."""
+
+
+class PlaybackShut(PlaybackMarked, frozen=True, kw_only=True):
+    """The same mark, kept because a step says that an instrument is shut: on the disk at once."""

@@ -11,12 +11,15 @@ NAMES_MAX = 1_024
 _NAME = r"""(?: pass (?:word|wd|phrase) | (?<![a-z]) pwd (?![a-z]) | secrets? | credentials?
     | api[_-]?keys? | (?: signing | encryption | master | private ) [_-]? key
     | (?<![a-z]) private (?![a-z])
-    | (?<![a-z]) auth (?![a-z]) | nkey[_-]?seed | seed[_-]?phrase | mnemonic
+    | (?<![a-z]) auth (?![a-z]) | seed[_-]?phrase | mnemonic
+    | (?: nkey | wallet | master | user | account | operator | hd ) [_-]? seeds?
+    | (?: access | refresh | bearer | auth | session ) [_-]? tokens?
     | (?<!gate[_-]) token (?!s) )"""
 """What a secret is called: in a field, a setting, a log line and a text, all alike. The number that
-fences a gate off is none, nor is what a bucket holds."""
+fences a gate off is none, nor is what a bucket holds, nor what a simulated market begins with."""
 
 _SECRET_NAME = re.compile(_NAME + "| authorization", re.IGNORECASE | re.VERBOSE)
+_INSTRUMENT = re.compile(r"[\w-]+:[\w-]+", re.ASCII)
 
 _SECRET_FORM = re.compile(
     r"S[UANCOXPS][A-Z2-7]{40,}"  # the seed of an nkey
@@ -37,11 +40,14 @@ _SECRETS_IN_TEXT = tuple(
         # masked it up to the first. After HOST:PORT of a page there may be an @ that ends none.
         r"""(://) (?: (?<!http://)(?<!https://) [^\s"/?#:@]*: | [^\s"/?#:@]*: (?!\d{1,5}[/?#])
                 | [*]{3}@ ) (?:(?!://)[^\s"])* (?=@)""",
-        # password=..., and "password": "..." of a mapping that was printed; to the closing quote.
+        # password=..., and "password": "..." of a mapping that was printed; to the closing quote,
+        # or through a list of texts. A number of three digits at most, or yes or no, is none.
         rf"( {_NAME}"
         r""" (?: [_-]? (?:key|pem|seed|value) )?
-              (?: (?:=(?!=)|[ ]=[ ])(?:\\?["'])? | \\?["'][ ]?:[ ]?\\?["'] ) )
-            (?: (?<=") [^"]+ | (?<=') [^']+ | (?<!["']) [^\s&"']* [^\s&"'.,;:)\]}] )""",
+              (?: (?:=(?!=)|[ ]=[ ])(?:\\?["'])? | \\?["'][ ]?:[ ]? (?: \\?["'] | (?=\[) ) ) )
+            (?: (?<=") [^"]+ | (?<=') [^']+ | \[ (?: \\?" [^"]* "? | \\?' [^']* '? | [\s,] )+ \]?
+                | (?<!["']) (?! (?: \d{1,3} | true | false ) [.,;:)\]}]* (?: [\s&"'] | \Z ) )
+                  [^\s&"']* [^\s&"'.,;:)\]}] )""",
         r"""( authorization \\?["']? [ ]?[:=][ ]? (?:\\?["'])?
               (?:basic|bearer|digest|negotiate|token) [ ]+ ) [^\s"',]+""",
         # Who knows the path of a webhook may write there.
@@ -58,8 +64,11 @@ _MAY_BE_SECRET = re.compile(r"[=:/]|\S{17}|Bearer |PRIVATE KEY")
 
 @lru_cache(maxsize=NAMES_MAX)
 def is_secret(name: str) -> bool:
-    """Return whether what is called `name` is a secret, whatever it looks like."""
-    return _SECRET_NAME.search(name) is not None
+    """Return whether what is called `name` is a secret, whatever it looks like.
+
+    The id of an instrument names none, whatever its symbol is.
+    """
+    return _SECRET_NAME.search(name) is not None and _INSTRUMENT.fullmatch(name) is None
 
 
 def masked_value(name: str, value: Any) -> Any:

@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 
 from schemas import masking
 from schemas.errors import UserError
+from services.cli.config_environment import type_at
 from services.cli.config_layers import leaves
 from services.cli.config_resolve import (
     Config,
@@ -17,7 +18,8 @@ from services.cli.config_resolve import (
     instruments_of,
     load_config,
 )
-from services.cli.config_types import did_you_mean
+from services.cli.config_sections import SECTIONS
+from services.cli.config_types import did_you_mean, names_secret
 from services.cli.exits import Exit
 from services.cli.locate import Place
 from services.cli.output import Output
@@ -126,8 +128,9 @@ def shown_rows(config: Config) -> list[tuple[str, Any, str]]:
 
 def masked(path: tuple[str, ...], value: Any) -> Any:
     """Return the value without its secrets: all of it where it, or a table around it, is one."""
-    table = next((name for name in path if masking.is_secret(name)), path[-1])
-    return masking.masked_value(table, value)
+    around = (None, *(type_at(path[:depth], SECTIONS) for depth in range(1, len(path))))
+    named = (name for name, table in zip(path, around, strict=True) if names_secret(name, table))
+    return masking.masked_value(next(named, ""), value)
 
 
 def _begin(place: Place | None) -> Output:

@@ -23,22 +23,42 @@ class Complaint(msgspec.Struct, frozen=True):
     wanted: str
 
 
-def complaints(path: Path, value: Any, kind: Any) -> Iterator[Complaint]:
-    """Yield everything wrong with `value`, which should be a `kind`; all of it, at once."""
+def complaints(
+    path: Path, value: Any, kind: Any, *, is_hidden: bool = False
+) -> Iterator[Complaint]:
+    """Yield everything wrong with `value`, which should be a `kind`; all of it, at once.
+
+    Args:
+        path: where it is.
+        value: what stands there.
+        kind: its type.
+        is_hidden: whether it, or a table around it, is a secret.
+    """
     struct = struct_of(kind)
     if struct is not None:
-        yield from _struct_complaints(path, value, struct)
+        yield from _struct_complaints(path, value, struct, is_hidden)
     elif (inner := dict_value_of(kind)) is not None and isinstance(value, dict):
         for key, each in value.items():
-            yield from complaints((*path, key), each, inner)
+            hides = is_hidden or names_secret(key, kind)
+            yield from complaints((*path, key), each, inner, is_hidden=hides)
     else:
         try:
             found = msgspec.convert(value, kind)
         except msgspec.ValidationError:
-            yield Complaint(path, found_in(path, value), wanted_of(kind))
+            yield Complaint(path, _found(value, is_hidden), wanted_of(kind))
             return
         if any(out_of_bounds("", found)):
-            yield Complaint(path, found_in(path, value), WANTED_NUMBER)
+            yield Complaint(path, _found(value, is_hidden), WANTED_NUMBER)
+
+
+def names_secret(name: str, table: Any) -> bool:
+    """Return whether `name` is that of a secret, in a table that should be a `table`.
+
+    A person chooses what a row is called, an account or an instrument, and may call it anything;
+    where nothing declares what the rows are, they may be anything, too.
+    """
+    is_chosen = dict_value_of(table) not in (None, Any)
+    return not is_chosen and is_secret(name)
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
@@ -90,11 +110,6 @@ def wanted_of(kind: Any) -> str:
     return names.get(getattr(kind, "__name__", ""), str(kind))
 
 
-def found_in(path: Path, value: Any) -> str:
-    """Return the value for a complaint; a secret is masked, also where it is of a wrong kind."""
-    return MASK if any(map(is_secret, path)) else shown(value)
-
-
 def shown(value: Any) -> str:
     """Return the value as it would stand in a TOML file, near enough for a person."""
     if isinstance(value, bool):
@@ -102,14 +117,22 @@ def shown(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def _struct_complaints(path: Path, value: Any, kind: type[msgspec.Struct]) -> Iterator[Complaint]:
+def _found(value: Any, is_hidden: bool) -> str:
+    """Return the value for a complaint; a secret is masked, also where it is of a wrong kind."""
+    return MASK if is_hidden else shown(value)
+
+
+def _struct_complaints(
+    path: Path, value: Any, kind: type[msgspec.Struct], is_hidden: bool
+) -> Iterator[Complaint]:
     if not isinstance(value, dict):
-        yield Complaint(path, found_in(path, value), f"a table [{'.'.join(path)}]")
+        yield Complaint(path, _found(value, is_hidden), f"a table [{'.'.join(path)}]")
         return
     known, found = field_types(kind), False
     for name, each in value.items():
         if name in known:
-            for complaint in complaints((*path, name), each, known[name]):
+            hides = is_hidden or names_secret(name, kind)
+            for complaint in complaints((*path, name), each, known[name], is_hidden=hides):
                 found = True
                 yield complaint
         else:

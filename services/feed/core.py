@@ -16,6 +16,7 @@ from schemas.market import (
     MarketRead,
     PlaybackMarked,
     PlaybackReleased,
+    PlaybackShut,
     QuoteReceived,
     TradeReceived,
     Trading,
@@ -63,17 +64,17 @@ class FeedCore:
     An instrument is stale when nothing of it was received for `stale_after_ns` by the local
     clock. The venue's clock is never looked at: it may be seconds off.
 
-    What we say of an instrument's status is on the disk before anybody hears it, in a mark beside
-    it: one that opens an instrument again on the strength of an older mark would undo a halt.
+    That an instrument is shut is on the disk, in a mark, before anybody hears it: a restart that
+    opens it again on the strength of an older mark would undo a halt.
 
     Attributes:
         mark: where a restart of the same run goes on from; None at the beginning.
     """
 
     hears: frozenset[type[Event]] = frozenset({MarketRead, EpochStarted, LinkChanged})
-    keeps: frozenset[type[Event]] = frozenset({PlaybackMarked, InstrumentStatusChanged})
-    fsyncs: frozenset[type[Event]] = frozenset({InstrumentStatusChanged})
-    """Not every mark, of which there is one each second: those that go with a status."""
+    keeps: frozenset[type[Event]] = frozenset({PlaybackMarked, PlaybackShut})
+    fsyncs: frozenset[type[Event]] = frozenset({PlaybackShut})
+    """Not every mark, of which there is one each second: those that tell of a halt or a close."""
 
     def __init__(self, plan: FeedPlan, scanner: Scanner | None = None) -> None:
         self.wake_at_ns: int | None = None
@@ -91,6 +92,7 @@ class FeedCore:
         self._trading: dict[InstrumentId, Trading] = {}
         self._reopened: dict[InstrumentId, Trading] = {}
         self._is_shut = self._is_blind = False
+        self._unknown: dict[InstrumentId, None] = {}
         self._quotes: dict[InstrumentId, QuoteReceived] = {}
         self._books: dict[InstrumentId, CheckedBook] = {}
         self._position_count = 0
@@ -140,26 +142,28 @@ class FeedCore:
     def restore(self, event: Event) -> None:
         """Remember how far this run had come; marks of other runs do not count.
 
-        A status says nothing here: the mark that was kept with it holds it, and whose run it is.
+        A status, as earlier versions kept them, says nothing here: the mark that was kept with it
+        holds it, and whose run it is.
         """
         assert isinstance(event, PlaybackMarked | InstrumentStatusChanged), event
         if isinstance(event, PlaybackMarked) and event.run == self._plan.run:
             self.mark = event
             self._position_count = event.position_count
             self._trading = dict(event.trading)
-            self._is_blind = event.position_count > 0 and not event.trading
+            self._is_blind = event.is_blind or (event.position_count > 0 and not event.trading)
             self._is_released = True
 
     def describe(self, now_ns: int) -> FeedReported:
-        """Return what was read, how fast, and what is stale."""
+        """Return what was read, how fast, and what is stale, or not known to be open."""
         shown = list(self._quotes.items())[:REPORTED_QUOTES_MAX]
+        unknown = (each for each in self._unknown if each not in self._trading)
         return FeedReported(
             at_ns=now_ns,
             source=self._plan.source,
             counts=self._counts,
             rate_per_s=self._rate.per_s(now_ns),
             is_ended=self._is_ended,
-            stale=tuple(self._stale),
+            stale=tuple(dict.fromkeys((*self._stale, *unknown))),
             quotes={name: f"{quote.bid}/{quote.ask}" for name, quote in shown},
             top_checks_count=sum(book.checks_count for book in self._books.values()),
             top_differs_count=sum(book.differs_count for book in self._books.values()),
@@ -224,7 +228,8 @@ class FeedCore:
 
         That is done now and then, and with every status that shuts an instrument. One that this
         step opened again is shut in the mark: a restart reads the step once more, from its
-        beginning, and comes to where it opens.
+        beginning, and comes to where it opens. As long as nothing is known there is none: a restart
+        would take it for one of an earlier version.
         """
         before, self._position_count = self._position_count, read.position_count
         last_count = 0 if self.mark is None else self.mark.position_count
@@ -233,18 +238,19 @@ class FeedCore:
         self._marked_ns = self._marked_ns or now_ns
         is_time = now_ns - self._marked_ns >= MARK_EVERY_NS
         is_due = before > last_count and (is_time or before - last_count >= MARK_EVERY_COUNT)
-        if not is_shut and not is_due:
+        if not is_shut and not (is_due and (self._trading or self._is_blind)):
             return NOTHING
         self._marked_ns = now_ns
         prices: dict[InstrumentId, Decimal] = {}
         if not self._plan.is_recording:
             prices = {name: quote.bid for name, quote in self._quotes.items()}
-        self.mark = PlaybackMarked(
+        self.mark = (PlaybackShut if is_shut else PlaybackMarked)(
             at_ns=now_ns,
             run=self._plan.run,
             position_count=before,
             prices=prices,
             trading=self._trading | reopened,
+            is_blind=self._is_blind,
         )
         return [self.mark]
 
@@ -297,17 +303,27 @@ class FeedCore:
         self._unheard.pop(instrument, None)
         # A halt outlasts a silence: what the venue said last still holds. Where our mark does not
         # know what that was, others may: to say that it opens might undo a halt.
-        trading = self._trading.get(instrument)
-        if trading is None:
-            if self._is_blind:
-                return NOTHING
-            trading = self._trading[instrument] = Trading.OPEN
+        if instrument not in self._trading and self._is_blind:
+            return self._not_known(instrument, now_ns)
+        trading = self._trading.setdefault(instrument, Trading.OPEN)
         reason = "first market data" if is_first else "market data is back"
         return [
             InstrumentStatusChanged(
                 at_ns=now_ns, instrument=instrument, trading=trading, reason=reason
             )
         ]
+
+    def _not_known(self, instrument: InstrumentId, now_ns: int) -> Sequence[Event]:
+        """Say once that people must do something: until then it is shown as stale."""
+        is_told, self._unknown[instrument] = bool(self._unknown), None
+        if is_told:
+            return NOTHING
+        message = (
+            f"what the venue said last of {instrument} is not known, nor of what else is stale "
+            "though it has data, so the feed does not say that it is open: a new run says it anew"
+        )
+        fields = {"instruments": instrument, "source": self._plan.source}
+        return [self._alert("SLU-112", message, fields, now_ns)]
 
     def _end(self) -> None:
         """Nothing is expected any more, so nothing can be late."""

@@ -306,8 +306,8 @@ def time_ns(text: str) -> int:
         raise ValueError(f"{text} has no offset: wanted one like Z or -04:00 at its end")
     since = moment - EPOCH
     at_ns = ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
-    if not 0 <= at_ns < LATEST_NS:  # an old date that is written out is meant
-        raise ColumnError(text, text, "a time from 1970 to 2099", is_time=True)
+    if at_ns >= LATEST_NS:  # an old date that is written out is meant
+        raise ColumnError(text, text, "a time before 2100", is_time=True)
     return at_ns
 
 

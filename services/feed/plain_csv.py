@@ -182,7 +182,8 @@ class CsvSeries:
     def _rows(self) -> Iterator[tuple[int, int, list[str]]]:
         """Yield the number of each line, its time, and its columns, as many as the header has."""
         _, columns, _, head_lines = self._head
-        time_at, last_ns = columns.index("time"), 0
+        time_at = columns.index("time")
+        last_ns: int | None = None
         with self._opened() as lines:
             for _ in range(head_lines):
                 next(lines)
@@ -192,7 +193,7 @@ class CsvSeries:
                 if len(row) == len(columns):
                     try:
                         at_ns = time_ns(row[time_at])
-                        if at_ns < last_ns:
+                        if last_ns is not None and at_ns < last_ns:
                             raise _runs_back(row[time_at])
                     except ValueError as error:
                         raise self._bad(where, row, error) from error

@@ -1,5 +1,7 @@
 """One list of what secrets are called: `config show`, logs and texts all mask by it (A-05)."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -18,10 +20,13 @@ NAMES = (
     *("auth", "http_auth", "auth_key", "secret", "client_secret", "secret_key", "credentials"),
     *("token", "api_token", "authToken", "x-access-token", "private_key", "privateKey", "private"),
     *("signing_key", "nkey_seed", "seed_phrase", "mnemonic"),
+    *("access_tokens", "refresh_tokens", "bearer_tokens", "auth-tokens", "accessTokens"),
+    *("session_tokens", "wallet_seed", "master_seed", "user_seed", "account-seeds", "hdSeed"),
 )
 OTHERS = (
     *("gate_token", "max_tokens", "author", "authority", "authenticated", "oauthless", "privately"),
     *("seed", "key", "keys_dir", "passed", "store_key_file", "monkey", "symbols", "tick_size"),
+    *("seeds", "tokens", "random_seed", "seeded"),
 )
 
 
@@ -48,7 +53,7 @@ def test_what_only_resembles_one_is_shown(name: str) -> None:
     assert masked_value(name, 7) == 7
 
 
-def config_of(values: dict[str, object]) -> Config:
+def config_of(values: dict[str, Any]) -> Config:
     return Config(merged=merge([Layer(values, {}, Origin("file", "sluice.toml"))]), file=None)
 
 
@@ -95,3 +100,89 @@ def test_a_private_key_that_is_cut_short_is_masked_to_the_end() -> None:
     assert masked(begun) == f"read {MASK}"
     whole = f"{begun}\n-----END RSA PRIVATE KEY-----\nthe rest"
     assert masked(whole) == f"read {MASK}\nthe rest"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("access_tokens=['abc', 'def'] read", f"access_tokens={MASK} read"),
+        ("{'refresh_tokens': ['abc', 'def']}", f"{{'refresh_tokens': {MASK}}}"),
+        ('{"secrets":["abc","def"],"n":1}', f'{{"secrets":{MASK},"n":1}}'),
+        (r"{\"secrets\": [\"a]bc\",\"def\"]}", rf"{{\"secrets\": {MASK}}}"),
+        ("secrets=['abc', 'cut sh", f"secrets={MASK}"),
+        ("password=[a]b", f"password={MASK}"),
+    ],
+)
+def test_a_list_of_secrets_in_a_text_is_masked_to_its_end(text: str, shown: str) -> None:
+    assert masked(text) == shown
+    assert masked(shown) == shown
+
+
+CHOSEN = {
+    "gate": {
+        "accounts": {"private-1": {"cash_min": "7"}, "secret": {"currency_values": {"TOKEN": "2"}}},
+        "instruments": {"sim:TOKEN": {"order_quantity_max": "5"}},
+    }
+}
+
+
+def test_what_a_person_called_a_row_names_no_secret() -> None:
+    assert {name: value for name, value, _ in shown_rows(config_of(CHOSEN))} == {
+        "gate.accounts.private-1.cash_min": "7",
+        "gate.accounts.secret.currency_values.TOKEN": "2",
+        "gate.instruments.sim:TOKEN.order_quantity_max": "5",
+    }
+
+
+def test_what_a_strategy_calls_its_parameters_does() -> None:
+    values = {"strategy": {"parameters": {"token_ring": {"api_key": "hunter2", "fast": 3}}}}
+    assert {name: value for name, value, _ in shown_rows(config_of(values))} == {
+        "strategy.parameters.token_ring.api_key": MASK,
+        "strategy.parameters.token_ring.fast": 3,
+    }
+
+
+def test_a_complaint_shows_what_is_wrong_in_a_row_of_any_name() -> None:
+    class Row(msgspec.Struct):
+        order_max: int = 0
+        token: int = 0
+
+    class Rows(msgspec.Struct):
+        accounts: dict[str, Row] = {}
+
+    rows = {"private-1": {"order_max": "many", "token": "many"}}
+    assert [
+        (each.path, each.found) for each in complaints(("gate",), {"accounts": rows}, Rows)
+    ] == [
+        (("gate", "accounts", "private-1", "order_max"), '"many"'),
+        (("gate", "accounts", "private-1", "token"), MASK),
+    ]
+
+
+def test_the_id_of_an_instrument_names_no_secret() -> None:
+    line = {"event": "x", "positions": {"dex:TOKEN": "5", "sim:PRIVATE-KEY": "3"}}
+    assert mask_secrets(None, "", line) == line
+    assert is_secret("basic auth: token"), "what is no id may be a secret's name"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["fence token=17", "fencing_token=17, then", "secrets=3", "(private=True)", "auth = false."],
+)
+def test_a_small_number_or_a_yes_in_a_text_is_no_secret(text: str) -> None:
+    assert masked(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("token=1234", f"token={MASK}"),
+        ("password=17x", f"password={MASK}"),
+        ("password=17,x", f"password={MASK}"),
+        ("password=17.5.", f"password={MASK}."),
+        ("password='17'", f"password='{MASK}'"),
+        ("password=trueish", f"password={MASK}"),
+    ],
+)
+def test_what_only_begins_like_a_small_number_is_masked(text: str, shown: str) -> None:
+    assert masked(text) == shown

@@ -65,9 +65,10 @@ def test_what_a_flatten_closed_is_its_sessions_profit_and_the_accounts_once(
     fold = figures_of(*events)
     figures = fold.figures()
     fees = figures["book"][ACCOUNT].fees
-    assert figures["book"][ACCOUNT].final_value == dec(100_100) - fees
-    assert figures["session"][SESSION].final_value == dec(50_100) - fees
-    assert figures["strategy"]["ema_cross"].final_value == dec(50_100) - fees
+    assert fees == 0
+    assert figures["book"][ACCOUNT].final_value == dec(100_100)
+    assert figures["session"][SESSION].final_value == dec(50_100)
+    assert figures["strategy"]["ema_cross"].final_value == dec(50_100)
     assert held(fold) == {"": dec(0), SESSION: dec(0), FLATTEN: dec(0)}
 
 
@@ -99,7 +100,7 @@ def test_what_an_ended_session_left_and_another_took_over_counts_once_for_the_ac
         marked(NOON_NS + 70 * S_NS, "100100", "110", cash="99000"),
     )
     book = fold.figures()["book"][ACCOUNT]
-    assert book.final_value == dec(100_100) - book.fees
+    assert book.final_value == dec(100_100)
 
 
 @pytest.mark.req("R-03", "R-04", "R-05")

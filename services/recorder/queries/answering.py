@@ -2,7 +2,8 @@
 
 The reports service starts this, gives it the file for the time of a question, and kills it when the
 answer is late. By itself it ends when its memory did not come back, and at once when the one who
-started it is gone: else the file would be open for a service that begins anew.
+started it is gone: else the file would be open for a service that begins anew. On Linux the kernel
+sees to that, so that it holds for a process that somebody has stopped, too.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from schemas.reports import QueryAnswer, QueryRequest
 from services.recorder.queries.apart import GOES, STAYS
 from services.recorder.queries.asking import asked, refused, too_large
 from services.recorder.queries.opening import Limits, connected, lock_down
+from services.runtime.tether import die_with_parent
 
 SPARE_MB = 256
 """Address space beside what DuckDB counts: values that a function makes, rows as Python has them,
@@ -31,6 +33,9 @@ MIB = 1 << 20
 
 def main() -> None:
     """Answer until standard input ends."""
+    die_with_parent()
+    if _is_hung_up(timeout_ms=0):
+        return  # the one who started us was gone before the kernel knew of it
     folder, limits = Path(sys.argv[1]), Limits(int(sys.argv[2]), int(sys.argv[3]))
     threading.Thread(target=_end_with_input, daemon=True).start()
     own_bytes = _limit_memory(limits)
@@ -48,10 +53,15 @@ def main() -> None:
 
 
 def _end_with_input() -> None:
-    hung_up = select.poll()
-    hung_up.register(sys.stdin.buffer, 0)
-    hung_up.poll()
+    _is_hung_up(timeout_ms=None)
     os._exit(0)  # in the midst of whatever is asked: nobody waits for it
+
+
+def _is_hung_up(timeout_ms: int | None) -> bool:
+    """Return whether nobody holds the other end of our input; None waits until that is so."""
+    poll = select.poll()
+    poll.register(sys.stdin.buffer, 0)
+    return bool(poll.poll(timeout_ms))
 
 
 def _answer(folder: Path, limits: Limits, request: QueryRequest) -> QueryAnswer:

@@ -43,6 +43,8 @@ class Apart:
     def begin(self) -> None:
         """Start the process where there is none; returns when it waits for a question.
 
+        It ends with the thread that calls this: of a service one that lives as long as it does.
+
         Raises:
             StateError: SLU-141 it cannot be started.
         """
