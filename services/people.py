@@ -36,6 +36,11 @@ def unnamed(path: str, text: str, wanted: str) -> list[FieldError]:
     return [FieldError(path=path, found=found, wanted=wanted)]
 
 
+def blanks(operator: str, reason: str, does: str, why: str) -> list[FieldError]:
+    """Return the complaints that a person gave no name or no reason that can be read."""
+    return [*unnamed("$.operator", operator, f"who {does}"), *unnamed("$.reason", reason, why)]
+
+
 def _plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text)
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from schemas.control import ControlAnswered, ControlSequenceRead
 from schemas.errors import FieldError
 from services.breaker.state import ControlState
-from services.people import unnamed
 
 
 def reset_command(number: int) -> str:
@@ -39,11 +38,6 @@ def locked(state: ControlState) -> FieldError:
         found=f"lock {newest.number} by {newest.component}: {newest.reason}{others}",
         wanted=f"look into it, then {unlock_command(newest.number)}",
     )
-
-
-def blanks(operator: str, reason: str, does: str, why: str) -> list[FieldError]:
-    """Return the complaints that a person gave no name or no reason."""
-    return [*unnamed("$.operator", operator, f"who {does}"), *unnamed("$.reason", reason, why)]
 
 
 def unread_records(read: ControlSequenceRead, state: ControlState) -> list[FieldError]:

@@ -6,7 +6,6 @@ from schemas.errors import FieldError
 from schemas.health import AlertRaised, Severity
 from schemas.restrictions import LockRequested, LocksChanged, UnlockAsked, UnlockRequest
 from services.breaker.answers import (
-    blanks,
     locked,
     no_answer,
     refused,
@@ -16,6 +15,7 @@ from services.breaker.answers import (
 )
 from services.breaker.reads import Reads
 from services.breaker.state import ControlState
+from services.people import blanks
 
 SERVICE = "breaker"
 

@@ -7,10 +7,10 @@ from schemas.breakers import BreakerAsked, BreakerRequest
 from schemas.control import ControlAnswered
 from schemas.errors import FieldError
 from schemas.health import AlertRaised, Severity
-from services.breaker.answers import blanks
 from services.breaker.levels import complaints
 from services.breaker.panel import Panel
 from services.breaker.table import ABOUT
+from services.people import blanks
 
 
 def override(asked: BreakerAsked, panel: Panel, now_ns: int) -> tuple[list[Event], list[Event]]:

@@ -10,7 +10,6 @@ from schemas.control import (
 from schemas.errors import FieldError
 from schemas.restrictions import Restriction, RestrictionsChanged
 from services.breaker.answers import (
-    blanks,
     locked,
     no_answer,
     open_halt,
@@ -21,6 +20,7 @@ from services.breaker.answers import (
 from services.breaker.reads import Reads
 from services.breaker.state import ControlState
 from services.breaker.states import Trigger
+from services.people import blanks
 
 
 class Resets:

@@ -37,6 +37,7 @@ from services.executor.facts import alert
 from services.executor.orders import Orders, Record
 from services.executor.rounds import Rounds
 from services.executor.shares import part_of
+from services.people import blanks
 
 ZERO = Decimal(0)
 HALTED = (
@@ -217,7 +218,7 @@ class Flattener:
             return (FieldError(path="$.scope", found=request.scope, wanted=wanted),)
         if kind == "account" and name != self._account:
             return (FieldError(path="$.scope", found=name, wanted=f"account.{self._account}"),)
-        if not request.operator.strip() or not request.reason.strip():
+        if blanks(request.operator, request.reason, "asks", "why"):
             found = f"operator {request.operator!r}, reason {request.reason!r}"
             return (FieldError(path="$", found=found, wanted="who asks, and why"),)
         if self.task is not None and self.task.scope == ALL and request.scope != ALL:

@@ -27,6 +27,7 @@ from services.executor.flatten import Flattener
 from services.executor.orders import Orders
 from services.executor.rounds import Rounds
 from services.executor.teller import Teller
+from services.people import blanks
 
 ADOPTED = SessionId("adopted")
 """Session of orders and executions that nobody here had ordered."""
@@ -95,7 +96,7 @@ class Settling:
         try:
             if found is None:
                 raise RefusedError(self._no_such())
-            if not request.operator.strip() or not request.reason.strip():
+            if blanks(request.operator, request.reason, "decides", "why"):
                 raise RefusedError("who decides, and why, is wanted")
             said = self._decided(event, found, now_ns)
         except RefusedError as why:

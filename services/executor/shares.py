@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from schemas.base import AccountId, InstrumentId, SessionId
 from schemas.executions import OrderFilled
-from schemas.ids import flatten_session, is_flatten
+from schemas.ids import closed_part, is_flatten
 from schemas.orders import Side
 from schemas.restrictions import FlattenAsked
 from schemas.sessions import PositionsAdopted
@@ -28,23 +28,19 @@ class Shares:
     def __init__(self) -> None:
         self.held: dict[SessionId, dict[InstrumentId, Decimal]] = {}
         self.flatten_count = 0
-        self._credited: dict[SessionId, SessionId] = {}
         self._takeovers = Distinct()
 
     def owner(self, session: SessionId) -> SessionId:
         """Return whose part an order of this session opens or closes."""
-        return self._credited.get(session, session)
+        return closed_part(session) or session
 
     def quantity(self, session: SessionId, instrument: InstrumentId) -> Decimal:
         """Return what a session holds, signed."""
         return self.held.get(session, {}).get(instrument, ZERO)
 
     def flatten(self, event: FlattenAsked) -> None:
-        """Number a flatten; what it trades to close a session's part counts for that session."""
+        """Number a flatten."""
         self.flatten_count += 1
-        part = part_of(event.request.scope)
-        if part is not None:
-            self._credited[flatten_session(self.flatten_count, part)] = part
 
     def fill(self, fill: OrderFilled) -> None:
         """Count an execution; what a flatten of more closed is taken from those who held it."""

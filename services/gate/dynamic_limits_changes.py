@@ -21,7 +21,7 @@ from services.gate.dynamic_limits_paths import (
     with_values,
 )
 from services.gate.limits import Limits
-from services.people import unnamed
+from services.people import blanks
 
 Values = dict[Limit, Number | None]
 GROUPS = ("sectors", "asset_classes", "venues", "strategies")
@@ -111,10 +111,7 @@ class LimitChanges:
         return tuple(values)
 
     def _judge(self, request: LimitsRequest) -> tuple[list[FieldError], Values]:
-        errors = [
-            *unnamed("$.operator", request.operator, "who asks"),
-            *unnamed("$.reason", request.reason, "why"),
-        ]
+        errors = blanks(request.operator, request.reason, "asks", "why")
         if not request.changes:
             wanted = "at least one limit, by its path"
             errors.append(FieldError(path="$.changes", found="nothing", wanted=wanted))

@@ -161,10 +161,9 @@ class Holders:
             event: the strategy service's word; it owns the sessions.
             may_wait: whether executions may have been missed here.
         """
-        giver = event.taken_from
-        if giver is not None and not self._taken.add(
-            f"{event.session} {giver} {event.execution_id}"
-        ):
+        giver, what = event.taken_from, [view.instrument for view in event.positions]
+        name = f"{event.session} {giver} {event.execution_id} {event.at_ns} {what}"
+        if not self._taken.add(name):
             return  # told again
         for view in event.positions:
             whole = self._whole.get(view.instrument)

@@ -69,16 +69,9 @@ class Holdings:
             taken = min(abs(left), abs(held)).copy_sign(left)
             left -= taken
             view = PositionView(instrument=key, quantity=taken, average_price=fill.price)
-            event = PositionsAdopted(
-                at_ns=now_ns,
-                session=session.terms.session,
-                account=session.terms.account,
-                positions=(view,),
-                reason=CLOSED,
-                taken_from=fill.session,
-                execution_id=fill.execution_id,
+            adopted.append(
+                self._take(session, [view], CLOSED, sessions, now_ns, fill.session, fill)
             )
-            adopted.append(self._taken(event, sessions))
         return adopted
 
     def compare(
@@ -142,30 +135,13 @@ class Holdings:
             if rest:
                 nobodys.append(_bare(view, rest))
         adopted = [
-            self._before(session, name, views, sessions, now_ns) for name, views in given.items()
+            self._take(session, views, HELD_BEFORE, sessions, now_ns, giver)
+            for giver, views in given.items()
         ]
         if nobodys:
             views = [_priced(view, session) for view in nobodys]
-            adopted.append(self._before(session, None, views, sessions, now_ns))
+            adopted.append(self._take(session, views, HELD_BEFORE, sessions, now_ns))
         return adopted
-
-    def _before(
-        self,
-        session: Session,
-        giver: SessionId | None,
-        views: Sequence[PositionView],
-        sessions: Mapping[SessionId, Session],
-        now_ns: int,
-    ) -> PositionsAdopted:
-        event = PositionsAdopted(
-            at_ns=now_ns,
-            session=session.terms.session,
-            account=session.terms.account,
-            positions=tuple(views),
-            reason=HELD_BEFORE,
-            taken_from=giver,
-        )
-        return self._taken(event, sessions)
 
     def _missed(
         self,
@@ -181,25 +157,11 @@ class Holdings:
             if unseen * rest > 0 and closed_part(flatten) in (None, session.terms.session):
                 taken = min(abs(unseen), abs(rest)).copy_sign(rest)
                 rest -= taken
-                event = PositionsAdopted(
-                    at_ns=now_ns,
-                    session=session.terms.session,
-                    account=session.terms.account,
-                    positions=(_priced(_bare(view, taken), session),),
-                    reason=CLOSED,
-                    taken_from=flatten,
-                )
-                yield self._taken(event, sessions)
+                views = [_priced(_bare(view, taken), session)]
+                yield self._take(session, views, CLOSED, sessions, now_ns, flatten)
         if rest:
-            event = PositionsAdopted(
-                at_ns=now_ns,
-                session=session.terms.session,
-                account=session.terms.account,
-                positions=(_priced(_bare(view, rest), session),),
-                reason=MISSED,
-                is_told=True,
-            )
-            yield self._taken(event, sessions)
+            views = [_priced(_bare(view, rest), session)]
+            yield self._take(session, views, MISSED, sessions, now_ns)
 
     def _unseen(self, report: BookReported, key: InstrumentId) -> list[tuple[SessionId, Decimal]]:
         """Return what flattens closed by the executor's book, and no session has taken over."""
@@ -212,10 +174,28 @@ class Holdings:
         known = self._closed
         return [(name, q - known.get((name, key), ZERO)) for name, q in filled.items()]
 
-    def _taken(
-        self, event: PositionsAdopted, sessions: Mapping[SessionId, Session]
+    def _take(
+        self,
+        session: Session,
+        views: Sequence[PositionView],
+        reason: str,
+        sessions: Mapping[SessionId, Session],
+        now_ns: int,
+        taken_from: SessionId | None = None,
+        fill: OrderFilled | None = None,
     ) -> PositionsAdopted:
-        sessions[event.session].book.apply(event)
+        """Return that a session takes over, folded in; `fill` is of a flatten that was heard."""
+        event = PositionsAdopted(
+            at_ns=now_ns,
+            session=session.terms.session,
+            account=session.terms.account,
+            positions=tuple(views),
+            reason=reason,
+            taken_from=taken_from,
+            execution_id=None if fill is None else fill.execution_id,
+            is_told=reason == MISSED,
+        )
+        session.book.apply(event)
         self._give(event, sessions)
         return event
 

@@ -195,14 +195,21 @@ def wait_gone(pids: list[int]) -> None:
         time.sleep(0.01)  # the end of somebody else's child cannot be awaited
 
 
-def killed_system(folder: Path, how: str) -> dict[str, int]:
-    """Start a supervisor, kill it without a word, and return the processes it had."""
+def killed_system(
+    folder: Path, how: str, first: Callable[[int], None] = lambda pid: None
+) -> dict[str, int]:
+    """Start a supervisor, kill it without a word, and return the processes it had.
+
+    Before that `first` is done to each of them.
+    """
     script = Path(__file__).with_name("fake_system.py")
     with subprocess.Popen(
         [sys.executable, str(script), str(folder), how], stdout=subprocess.PIPE
     ) as system:
         assert system.stdout is not None
         pids: dict[str, int] = json.loads(system.stdout.readline())
+        for pid in pids.values():
+            first(pid)
         system.kill()
     return pids
 

@@ -1,10 +1,8 @@
 """A process that somebody stopped (SIGSTOP) ends with its supervisor all the same."""
 
 import asyncio
-import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import pytest
 
 from services.runtime import supervisor_process
 from services.runtime.supervisor_process import ProcessSpec
-from tests.integration.test_supervisor import is_gone, wait_gone
+from tests.integration.test_supervisor import is_gone, killed_system, wait_gone
 
 pytestmark = [
     pytest.mark.req("O-04"),
@@ -30,28 +28,14 @@ def stop(pid: int) -> None:
         os.sched_yield()
 
 
-def killed_over_stopped(folder: Path, how: str) -> dict[str, int]:
-    """Start a supervisor, stop its processes, kill it, and return them."""
-    script = Path(__file__).with_name("fake_system.py")
-    with subprocess.Popen(
-        [sys.executable, str(script), str(folder), how], stdout=subprocess.PIPE
-    ) as system:
-        assert system.stdout is not None
-        pids: dict[str, int] = json.loads(system.stdout.readline())
-        for pid in pids.values():
-            stop(pid)
-        system.kill()
-    return pids
-
-
 def test_a_killed_supervisor_takes_stopped_processes_with_it(tmp_path: Path) -> None:
-    pids = killed_over_stopped(tmp_path, "tethered")
+    pids = killed_system(tmp_path, "tethered", stop)
     assert set(pids) == {"nats", "sleeper"}
     wait_gone(list(pids.values()))
 
 
 def test_without_the_kernel_they_would_be_orphans(tmp_path: Path) -> None:
-    pids = killed_over_stopped(tmp_path, "loose")
+    pids = killed_system(tmp_path, "loose", stop)
     try:
         assert [is_gone(pid) for pid in pids.values()] == [False, False]
         for pid in pids.values():

@@ -1,6 +1,7 @@
 """Commands that need no system: their answers, and what they make of a user's mistake."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,20 @@ class Said:
         self.code, self.out, self.err = code, out, err
 
 
-@pytest.fixture
-def sluice(capsys: pytest.CaptureFixture[str]) -> Any:
+def runner(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Return what runs one command in this process."""
+
     def run(*arguments: str) -> Said:
         code = cli.run(list(arguments))
         said = capsys.readouterr()
         return Said(code, said.out, said.err)
 
     return run
+
+
+@pytest.fixture
+def sluice(capsys: pytest.CaptureFixture[str]) -> Any:
+    return runner(capsys)
 
 
 def test_every_command_promised_is_there(sluice: Any) -> None:

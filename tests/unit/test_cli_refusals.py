@@ -9,10 +9,9 @@ import pytest
 
 from schemas.bounds import WANTED_NUMBER
 from schemas.instruments import AssetClass, Instrument
-from services.cli import __main__ as cli
 from services.cli import backtest_plan
 from services.cli.config_resolve import ConfigError, load_config
-from tests.unit.test_cli_commands import Said
+from tests.unit.test_cli_commands import runner
 
 pytestmark = pytest.mark.req("S-14")
 
@@ -27,12 +26,7 @@ def _nobody_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def sluice(capsys: pytest.CaptureFixture[str]) -> Any:
-    def run(*arguments: str) -> Said:
-        code = cli.run(list(arguments))
-        said = capsys.readouterr()
-        return Said(code, said.out, said.err)
-
-    return run
+    return runner(capsys)
 
 
 @pytest.mark.parametrize("url", ["nats://[::1", "nats://[::1:4222", "nats://]", "//", "nats://h:x"])

@@ -252,6 +252,7 @@ def _of_session(one: Order, session: str) -> Order:
         ("everything", "kim", "everything"),
         ("account.other", "kim", "other"),
         ("all", "  ", "operator '  ', reason 'enough'"),
+        ("all", "\u200b", "operator '\\u200b', reason 'enough'"),
     ],
 )
 def test_a_request_that_cannot_be_meant_is_refused_whole(

@@ -224,6 +224,7 @@ def test_what_is_ignored_stays_so_until_it_changes_and_over_a_restart() -> None:
     [
         ("kim", "", None, "who decides, and why, is wanted"),
         (" ", "seen", None, "who decides, and why, is wanted"),
+        ("\u200b", "seen", None, "who decides, and why, is wanted"),
         ("kim", "seen", "00000000", "it changed, or is gone; now there are: {} (cash)"),
     ],
 )

@@ -19,6 +19,16 @@ AMOUNT = "a number of 0 or more"
 UNIT = "ns since the epoch, from 1990 to 2099"
 
 
+def refused_in(path: Path, row: str, column: str, found: str, wanted: str) -> dict[str, str]:
+    """Return the error of a column of the first row."""
+    return {
+        "code": "SLU-110",
+        "path": f"{path}:2",
+        "found": f"{column} of {found} ({row})",
+        "wanted": f"{column}: {wanted}",
+    }
+
+
 @pytest.mark.parametrize(
     ("header", "row", "column", "found", "wanted"),
     [
@@ -56,12 +66,7 @@ def test_an_amount_below_nothing_is_refused_by_row_and_column(
     tmp_path: Path, header: str, row: str, column: str, found: str, wanted: str
 ) -> None:
     path = sheet(tmp_path, header, row)
-    assert error_of(path) == {
-        "code": "SLU-110",
-        "path": f"{path}:2",
-        "found": f"{column} of {found} ({row})",
-        "wanted": f"{column}: {wanted}",
-    }
+    assert error_of(path) == refused_in(path, row, column, found, wanted)
 
 
 @pytest.mark.parametrize("header", [TRADES, QUOTES + ",x", BARS])
@@ -117,12 +122,7 @@ def test_a_time_in_another_unit_is_refused_and_the_unit_is_named(
     times = (time, f"{T}00") if column == "time" else (f"{T}07", time)
     row = f"{times[0]},x:Y,{times[1]},1,2,1,2,9"
     path = sheet(tmp_path, BARS, row)
-    assert error_of(path) == {
-        "code": "SLU-110",
-        "path": f"{path}:2",
-        "found": f"{column} of {found} ({row})",
-        "wanted": f"{column}: {wanted}",
-    }
+    assert error_of(path) == refused_in(path, row, column, found, wanted)
 
 
 def test_an_old_date_that_is_written_out_is_meant(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from schemas.base import ExecutionId, SessionId
@@ -10,7 +11,7 @@ from schemas.ids import is_flatten
 from schemas.orders import Order, Side
 from schemas.sessions import PositionsAdopted
 from services.gate.exposure import ZERO
-from tests.builders import ACCOUNT, ALPHA, SESSION, dec
+from tests.builders import ACCOUNT, ALPHA, BETA, SESSION, dec
 from tests.gate_rig import NOW_NS, Rig, book, config
 from tests.unit.test_gate_groups import S2, created
 
@@ -135,3 +136,18 @@ def test_in_whatever_order_executions_and_takeovers_come_each_holds_its_own(
         steps[number]()
     assert held(rig) == {SESSION: dec(6), S2: ZERO}
     assert rig.gate.state.accounts[ACCOUNT].lanes[ALPHA].owned == dec(6)
+
+
+@pytest.mark.req("G-11", "S-16")
+def test_what_one_flatten_closed_unheard_of_two_instruments_counts_for_both() -> None:
+    """Neither takeover names an execution: the strategy service was away, and read the book."""
+    rig = bought(s1="10")
+    rig.quote(instrument=BETA)
+    rig.fill(rig.approve("other", quantity="5", instrument=BETA), "5", "e-other")
+    for instrument, quantity in ((ALPHA, "-10"), (BETA, "-5")):
+        view = PositionView(instrument=instrument, quantity=dec(quantity), average_price=dec(100))
+        taken = adopted(SESSION, "0", SessionId("flatten-1"))
+        for _ in range(2):  # told again, it counts once
+            rig.tell(msgspec.structs.replace(taken, positions=(view,)))
+    lanes = rig.gate.state.accounts[ACCOUNT].holders.session(SESSION).lanes
+    assert [lanes[key].position for key in (ALPHA, BETA)] == [ZERO, ZERO]
