@@ -32,6 +32,9 @@ from services.runtime.supervisor import Supervisor
 SETTLE_TRIES, SETTLE_EVERY_S = 30, 0.1
 """After the end of a recording: how long the last orders may take to close."""
 
+KNOWS_THE_END = "executor"
+"""Asked for the account when all that could still order has ended: what it holds then, it holds."""
+
 REFRESH_S = 1.0
 DRAWS_PER_S = 4
 
@@ -87,6 +90,7 @@ class _Up:
         self._began_s = self._ready_s = time.monotonic()
         self._asked = asyncio.Event()
         self._code = Exit.OK
+        self._is_stopping = False
         self._watch: UpWatch | None = None
         self._supervisor = Supervisor(run.plan, self._note, run.announce, self._mend)
 
@@ -104,7 +108,7 @@ class _Up:
             async with at_desk(Place(), self._run.plan.bus) as desk:
                 await self._trade(desk)
         finally:
-            self._output.line("stopping: feed first, bus last")
+            self._say_stopping()
             await self._supervisor.stop()
             self._run.retire()
         self._say_goodbye()
@@ -133,7 +137,10 @@ class _Up:
             self._output.line(line)
         watch.notes.extend(said[:2])
         await self._show(watch)
+        self._say_stopping()
         await watch.refresh()
+        await self._supervisor.stop(after=KNOWS_THE_END)
+        await watch.close()
 
     async def _show(self, watch: UpWatch) -> None:
         """Draw until the end: asked for, in time, or of the recording."""
@@ -229,6 +236,12 @@ class _Up:
             f"instruments; account {run.account['id']} with "
             f"{run.account['initial_cash']} {run.account['currency']}"
         )
+
+    def _say_stopping(self) -> None:
+        """Say it once: when it begins, whatever made it."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._output.line("stopping: feed first, bus last")
 
     def _say_goodbye(self) -> None:
         if self._watch is None:

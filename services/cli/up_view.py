@@ -118,7 +118,9 @@ def summary_of(watch: UpWatch) -> list[str]:
         f"decisions {watch.decisions}, {_denied(watch)}, fills {watch.fills}",
         f"equity {_equity(watch)}",
     ]
-    if book is not None:
+    if book is None:
+        lines.append("account unknown: the executor did not answer at the end")
+    else:
         realized = sum((each.realized for each in book.positions), Decimal(0))
         lines.append(
             f"account {book.account}: orders {book.order_count}, fees {amount(book.fees)}, "

@@ -34,6 +34,7 @@ HEARD: tuple[type[Event], ...] = (
 )
 EVENTS_KEPT = 6
 NOTES_KEPT = 5
+CLOSING_TRIES, CLOSING_EVERY_S = 6, 0.05
 UNREAD_MAX = 50
 """Notes between two lines of a terminal that is none; a count."""
 
@@ -121,6 +122,18 @@ class UpWatch:
         if self.book is None:
             self.book = await self._desk.book()
         self._count()
+
+    async def close(self) -> None:
+        """Ask what the account is left with, when nothing is ordered any more.
+
+        An order that was just sent has some moments to fill; what rests then is told as open.
+        """
+        for _ in range(CLOSING_TRIES):
+            self.arbiter, self.book = await asyncio.gather(self._desk.arbiter(), self._desk.book())
+            self._mark(self.arbiter.equity if self.arbiter else None)
+            if self.book is None or self.is_settled:
+                return
+            await asyncio.sleep(CLOSING_EVERY_S)
 
     def note(self, text: str) -> None:
         """Keep something for the person to read."""

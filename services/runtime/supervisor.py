@@ -118,10 +118,16 @@ class Supervisor:
             await self._start_stage(stage)
         self._log.info("started")
 
-    async def stop(self) -> None:
-        """End everything in reverse order; what does not end in time is killed."""
+    async def stop(self, *, after: str | None = None) -> None:
+        """End everything in reverse order; what does not end in time is killed.
+
+        Args:
+            after: end only what was started after this process; it and the rest go on.
+        """
         self._log.info("stopping")
         for spec in reversed(self._plan.specs):
+            if spec.name == after:
+                return
             if spec is self._plan.server:
                 await self._leave_bus()
             await self._keeper.stop(spec.name)

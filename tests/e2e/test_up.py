@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+from decimal import Decimal
 from pathlib import Path
 
 import psutil
@@ -48,6 +49,26 @@ def test_up_boots_halted_starts_the_demo_itself_and_trades(tmp_path: Path) -> No
     assert [word in ending for word in ("sluice status", "sluice halt", "sluice start")] == [
         True
     ] * 3
+
+
+@pytest.mark.req("X-06")
+def test_the_last_words_of_up_are_what_the_venue_holds(tmp_path: Path) -> None:
+    done = System(tmp_path).run("up", "--for", "6", "--speed", "50x", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = json.loads(done.stdout.splitlines()[-1])["summary"]
+    held: dict[str, Decimal] = {}
+    fills = 0
+    for line in (tmp_path / "var" / "state" / "venue.jsonl").read_text().splitlines():
+        event = json.loads(line)["event"]
+        if event["type"] == "VenueFilled":
+            fills += 1
+            sign = 1 if event["side"] == "buy" else -1
+            before = held.get(event["instrument"], Decimal(0))
+            held[event["instrument"]] = before + sign * Decimal(event["quantity"])
+    assert fills > 0
+    assert summary["fills"] == fills
+    found = {name: Decimal(quantity) for name, quantity in summary["positions"].items()}
+    assert found == {name: quantity for name, quantity in held.items() if quantity}
 
 
 @pytest.mark.req("O-04")
