@@ -22,7 +22,8 @@ def is_bounded(number: Decimal) -> bool:
     _, digits, exponent = number.as_tuple()
     if not isinstance(exponent, int):  # no number, or an infinite one
         return False
-    return abs(number) <= NUMBER_MAX and len(digits) <= DIGITS_MAX and exponent >= -PLACES_MAX
+    is_small = -NUMBER_MAX <= number <= NUMBER_MAX  # to compare computes nothing that overflows
+    return is_small and len(digits) <= DIGITS_MAX and exponent >= -PLACES_MAX
 
 
 def out_of_bounds(path: str, value: Any) -> Iterator[tuple[str, Decimal]]:

@@ -68,11 +68,15 @@ class Portfolio:
         self._settled: dict[str, None] = {}
 
     def apply(self, fill: OrderFilled | VenueFilled) -> bool:
-        """Fold one execution in; return False, and change nothing, if it was seen before."""
+        """Fold one execution in; return False, and change nothing, if it was seen before.
+
+        Raises:
+            KeyError: nobody has said what the instrument is; nothing is changed.
+        """
+        multiplier = self._multipliers[fill.instrument]
         if not self._seen.add(fill.execution_id):
             return False
         signed = fill.quantity if fill.side is Side.BUY else -fill.quantity
-        multiplier = self._multipliers[fill.instrument]
         position = self.positions.get(fill.instrument)
         if position is None:
             position = self.positions[fill.instrument] = Position()

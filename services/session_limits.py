@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.bounds import WANTED_NUMBER, is_bounded
 from schemas.errors import FieldError
 from schemas.sessions import SessionLimits
 
@@ -48,6 +49,8 @@ def _number(name: str, value: Any) -> Decimal | FieldError:
         return FieldError(path=path, found=repr(value), wanted=_WANTED)
     if not number.is_finite() or number <= 0:
         return FieldError(path=path, found=repr(value), wanted=_WANTED)
+    if not is_bounded(number):
+        return FieldError(path=path, found=str(number), wanted=WANTED_NUMBER)
     if name == "max_positions" and number % 1:
         return FieldError(path=path, found=repr(value), wanted="a whole number above 0")
     return number

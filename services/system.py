@@ -30,6 +30,7 @@ from services.runtime.fused import Fused, Journal
 from services.strategy.catalogue import Catalogue
 from services.strategy.config import StrategyConfig
 from services.strategy.core import StrategyCore
+from services.strategy.orders import at_par
 
 Runtime = Callable[[Sequence[Core], Journal | None], Fused]
 """Makes what runs the cores."""
@@ -126,6 +127,7 @@ class FusedSystem:
             boot_id=FUSED_BOOT,
             catalogue=catalogue,
             currency_values=terms.currency_values,
+            worth_of=at_par if terms.currency_values is None else terms.currency_values.get,
         )
         self._operator = _Operator()
         # Guards before their owners: a halt is in force before anybody acts on it. The venue

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
 
+import msgspec
+
 from schemas.base import BootId, Event, SessionId
 from schemas.control import (
     ControlAnswered,
@@ -46,6 +48,7 @@ TERMS = AccountTerms(
     instruments={ALPHA: instrument(ALPHA), BETA: instrument(BETA, multiplier="2")},
 )
 _E = TypeVar("_E", bound=Event)
+_F = TypeVar("_F", HaltRequested, RestrictionRequested)
 
 
 def boot(component: str, generation: int = 1) -> BootId:
@@ -54,6 +57,11 @@ def boot(component: str, generation: int = 1) -> BootId:
 
 def halt(reason: str = "fat finger", operator: str = "kim", at_ns: int = 0) -> HaltRequested:
     return HaltRequested(at_ns=at_ns, reason=reason, operator=operator)
+
+
+def own(fact: _F) -> _F:
+    """Return a halt or restriction as the breaker service itself asks for it."""
+    return msgspec.structs.replace(fact, src="breaker")
 
 
 def health(

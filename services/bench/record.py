@@ -130,7 +130,11 @@ def appended_per_s(folder: Path, marks: Sequence[Mark]) -> float:
 
 
 def run(rounds: int = 1) -> Result:
-    """Record for a minute, once: the length is the point, not the repetition."""
+    """Record for a minute, once: the length is the point, not the repetition.
+
+    Raises:
+        BusError: SLU-123 the record is damaged, or holds others than the records that were made.
+    """
     with TemporaryDirectory(prefix="sluice-bench-record-") as name:
         marks, acks = uvloop.run(recorded(SECONDS, RATE_PER_S, Path(name)))
         folder = Path(name) / RECORD_FOLDER

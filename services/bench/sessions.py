@@ -33,8 +33,8 @@ from services.strategy.config import UNHELD, Isolation
 
 GOAL = "start to running < 200 ms; of 100 sessions at once in one runner, signals p99 < 100 ms"
 START_MS_MAX, SIGNAL_MS_MAX = 200.0, 100.0
-STARTS, SESSIONS, QUOTES = 10, 100, 20
-EVERY_S = 0.5
+STARTS, SESSIONS, QUOTES = 10, 100, 10
+EVERY_S = 0.25
 ANSWER_S = 10.0
 AGAIN_S = 0.05
 """Before a start that was refused is asked for again: orders of the others were still ending."""

@@ -5,11 +5,13 @@ import msgspec
 from schemas.base import NS_PER_S
 from schemas.control import StartRequest
 from schemas.errors import FieldError
-from services.people import person
+from services.people import are_two, mixed, unlike
 
 
 class Approvals:
     """Where two are needed, two different people must ask for the very same start.
+
+    Who they are is what they say: see `services.people` for what that is worth.
 
     A halt between the two voids the first: it was given without having seen that halt (I7).
 
@@ -34,19 +36,27 @@ class Approvals:
         if self._needed == 1:
             self.people = (request.operator,)
             return None
-        if self._first is not None:
-            first, first_ns, first_halts = self._first
-            is_in_time = now_ns - first_ns < self._window_s * NS_PER_S and first_halts == halts
-            is_second = person(request.operator) != person(first.operator)
-            if is_in_time and is_second and _what(first) == _what(request):
-                self._first, self.people = None, (first.operator, request.operator)
-                return None
+        if (unclear := mixed("$.operator", request.operator)) is not None:
+            return unclear
+        first = self._waiting(request, halts, now_ns)
+        if first is not None and are_two(first.operator, request.operator):
+            self._first, self.people = None, (first.operator, request.operator)
+            return None
         self._first = (request, now_ns, halts)
-        return FieldError(
+        unclear = None if first is None else unlike("$.operator", first.operator, request.operator)
+        return unclear or FieldError(
             path="$.operator",
             found=f"asked by {request.operator} alone",
             wanted=f"a second person who asks for the same within {self._window_s} s",
         )
+
+    def _waiting(self, request: StartRequest, halts: int, now_ns: int) -> StartRequest | None:
+        """Return who asked for the same before, in time and with nothing halted since."""
+        if self._first is None:
+            return None
+        first, first_ns, first_halts = self._first
+        is_in_time = now_ns - first_ns < self._window_s * NS_PER_S and first_halts == halts
+        return first if is_in_time and _what(first) == _what(request) else None
 
 
 def _what(request: StartRequest) -> StartRequest:

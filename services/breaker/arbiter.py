@@ -45,11 +45,11 @@ from services.breaker.answers import locked, open_halt, reset_command
 from services.breaker.config import BreakerConfig
 from services.breaker.leases import Leases
 from services.breaker.levels import REDUCING
-from services.breaker.locks import SERVICE, Unlocks, locking
+from services.breaker.locks import Unlocks, halt_for_lock, locking
 from services.breaker.reads import Reads
 from services.breaker.resets import Resets
 from services.breaker.starts import Starts
-from services.breaker.state import OWN, REDUCE_ALL, ControlState, OpenHalt
+from services.breaker.state import OWN, REDUCE_ALL, SERVICE, ControlState, OpenHalt
 from services.breaker.watch import Roster, Watch
 from services.core import NOTHING, earliest
 
@@ -160,10 +160,15 @@ class Arbiter:
         self.state.apply(trip)
         if trip.response in REDUCING:
             reduce = RestrictionRequested(
-                at_ns=now_ns, level=Level.REDUCE, scope=ALL, reason=trip.reason, operator=operator
+                at_ns=now_ns,
+                src=SERVICE,
+                level=Level.REDUCE,
+                scope=ALL,
+                reason=trip.reason,
+                operator=operator,
             )
             return [reduce, trip, *self._fold(reduce, now_ns), alert]
-        halt = HaltRequested(at_ns=now_ns, reason=trip.reason, operator=operator)
+        halt = HaltRequested(at_ns=now_ns, src=SERVICE, reason=trip.reason, operator=operator)
         return [halt, trip, *self._fold(halt, now_ns), alert]
 
     def restrictions(self) -> tuple[Restriction, ...]:
@@ -252,6 +257,7 @@ class Arbiter:
             reason = f"{answer.component} has it in force, and it was not heard here"
             asked = RestrictionRequested(
                 at_ns=now_ns,
+                src=SERVICE,
                 level=each.level,
                 scope=each.scope,
                 reason=reason,
@@ -278,13 +284,12 @@ class Arbiter:
         said += self._resets.fail([locked(self.state)], now_ns)
         if self.state.open_halt is not None:
             return said
-        reason = f"locked by {asked.component}: {asked.reason}"
-        halt = HaltRequested(at_ns=now_ns, reason=reason, operator=f"{OWN}lock")
+        halt = halt_for_lock(f"locked by {asked.component}: {asked.reason}", now_ns)
         return [halt, *self._fold(halt, now_ns), *said]
 
     def _lock(self, code: str, reason: str, now_ns: int) -> list[Event]:
         """Lock because of what the arbiter itself has found: the halt first."""
-        halt = HaltRequested(at_ns=now_ns, reason=reason, operator=f"{OWN}lock")
+        halt = halt_for_lock(reason, now_ns)
         asked = LockRequested(at_ns=now_ns, component=SERVICE, code=code, reason=reason)
         return [halt, asked, *self._fold(halt, now_ns), *self._on_lock(asked, now_ns)]
 

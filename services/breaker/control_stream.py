@@ -80,16 +80,19 @@ class ControlStream:
         self._wanted_id = 0
         self._proposals: deque[EpochProposed] = deque()
         self._something = asyncio.Event()
+        self._opened = contextlib.AsyncExitStack()
 
     async def open(self, post: Post) -> None:
         """Connect, and begin with a read: halts stored while nobody was here come first."""
         self._post = post
         await self._main.take(BOOK_INBOX, self._take_book)
         self._connection = await self._connect("control stream")
+        self._opened.push_async_callback(self._connection.close)
         self._stream = self._connection.jetstream(timeout=REQUEST_S)
         self._at, self._at_ns = self._position()
         self._something.set()
         self._task = asyncio.create_task(self._serve())
+        self._opened.push_async_callback(end, self._task)
 
     def act(self, event: Event, now_ns: int) -> None:
         """Note what the core wants; it is done in order, writes before reads."""
@@ -110,9 +113,12 @@ class ControlStream:
                     self._main.send(FLATTEN, msgspec.json.encode(request))
 
     async def close(self) -> None:
-        """Stop reading, and close the connection."""
-        await end(self._task)
-        await self._connection.close()
+        """Stop reading, and close the connection: what of it was opened, and all of that.
+
+        Raises:
+            Exception: what the reading had failed with.
+        """
+        await self._opened.aclose()
 
     async def _serve(self) -> None:
         while True:

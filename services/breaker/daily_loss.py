@@ -104,6 +104,7 @@ class TradingDay:
                 self.open_ns, self.base = event.open_ns, event.equity
                 self.due_ns = self._known(event.open_ns).next_open_ns(event.open_ns)
                 self.acknowledged.clear()
+                self.awaited.clear()  # a reset was of a loss before this open
             case EquityNoted(account=account) if account == self.valuation.account.id:
                 self._noted = event
             case LossAcknowledged(account=account) if account == self.valuation.account.id:

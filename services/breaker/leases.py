@@ -3,9 +3,8 @@
 from schemas.base import BootId, Event
 from schemas.control import ControlSequenceRead, EpochStarted, LeaseAnswered, LeaseAsked
 from services.breaker.answers import locked
-from services.breaker.locks import SERVICE
 from services.breaker.reads import Reads
-from services.breaker.state import ControlState
+from services.breaker.state import SERVICE, ControlState
 from services.breaker.watch import Watch
 from services.control import LEASE_NS
 

@@ -1,7 +1,7 @@
 """Locks: what only a person can judge. Nothing is reset or started until one has unlocked it."""
 
 from schemas.base import NS_PER_MS, Event
-from schemas.control import ControlAnswered, ControlSequenceRead
+from schemas.control import ControlAnswered, ControlSequenceRead, HaltRequested
 from schemas.errors import FieldError
 from schemas.health import AlertRaised, Severity
 from schemas.restrictions import LockRequested, LocksChanged, UnlockAsked, UnlockRequest
@@ -14,10 +14,8 @@ from services.breaker.answers import (
     unread_records,
 )
 from services.breaker.reads import Reads
-from services.breaker.state import ControlState
+from services.breaker.state import OWN, SERVICE, ControlState
 from services.people import blanks
-
-SERVICE = "breaker"
 
 
 class Unlocks:
@@ -111,6 +109,11 @@ class Unlocks:
                 )
             )
         return found_all
+
+
+def halt_for_lock(reason: str, now_ns: int) -> HaltRequested:
+    """Return the halt that this service asks for where there is a lock."""
+    return HaltRequested(at_ns=now_ns, src=SERVICE, reason=reason, operator=f"{OWN}lock")
 
 
 def locking(state: ControlState, asked: LockRequested, now_ns: int) -> list[Event]:

@@ -31,7 +31,14 @@ from services.breaker.levels import REDUCING
 from services.breaker.states import TRANSITIONS, Trigger
 
 OWN = "breaker."
-"""How the operator of a halt that a breaker of ours asked for begins."""
+"""How the operator of what this service itself asked for begins, for people to read."""
+
+SERVICE = "breaker"
+"""What this service signs what it asks for with (`Event.src`), before the runtime does.
+
+Anyone may call themselves what they like on `control.halt`, and the signature in such a message is
+not read: what is heard has none, or that of another.
+"""
 
 SAME_HALT_NS = 2 * NS_PER_S
 """A halt heard and a record stored with the same words within this time are one halt."""
@@ -72,6 +79,7 @@ class ControlState:
         ending: restrictions that were reset, and stay in force until the epoch's end.
         told: scope and level of all that was restricted since the newest epoch began, reset or not.
         locks: what no person has taken away, oldest first.
+        own: numbers of what this service itself asked for.
         tripped: of each breaker and response the newest trip that no reset has undone.
         epoch: the epoch in force, or None.
         epoch_last: number of the epoch announced last.
@@ -91,6 +99,7 @@ class ControlState:
         self.ending: tuple[Restriction, ...] = ()
         self.told: frozenset[tuple[str, Level]] = frozenset()
         self.locks: tuple[Lock, ...] = ()
+        self.own: frozenset[int] = frozenset()
         self.tripped: dict[tuple[str, Response], BreakerTripped] = {}
         self.epoch: EpochStarted | None = None
         self.epoch_last = 0
@@ -179,7 +188,7 @@ class ControlState:
         if self.open_halt is not None:
             return self.open_halt.number == number
         left = {key: each for key, each in self.restrictions.items() if each.number != number}
-        is_held = any(each.operator.startswith(OWN) for each in left.values())
+        is_held = any(each.number in self.own for each in left.values())
         if REDUCE_ALL in left and any(response in REDUCING for _, response in self.tripped):
             is_held = True
         return self.word is BreakerState.TRIPPED and not is_held
@@ -227,7 +236,7 @@ class ControlState:
 
     def _is_echo(self, fact: _Fact) -> bool:
         """Whether this is our own halt or restriction, come back: it has its number already."""
-        if isinstance(fact, LockRequested) or not fact.operator.startswith(OWN):
+        if isinstance(fact, LockRequested) or not _is_own(fact):
             return False
         newest: OpenHalt | Restriction | None = self.open_halt
         if isinstance(fact, RestrictionRequested):
@@ -253,16 +262,18 @@ class ControlState:
     def _open(self, fact: _Fact) -> None:
         """Give it the next number, and put it in force."""
         self.halts += 1
+        is_own = _is_own(fact)
+        self.own |= {self.halts} if is_own else set()
         match fact:
             case HaltRequested(reason=reason, operator=operator, at_ns=at_ns):
-                self._move(operator)
-                self.is_manual = self.is_manual or not operator.startswith(OWN)
+                self._move(is_trip=is_own)
+                self.is_manual = self.is_manual or not is_own
                 self.open_halt = OpenHalt(
                     number=self.halts, reason=reason, operator=operator, at_ns=at_ns
                 )
             case RestrictionRequested(scope=scope, level=level, operator=operator):
-                if operator.startswith(OWN):
-                    self._move(operator)
+                if is_own:
+                    self._move(is_trip=True)
                 made = Restriction(
                     scope=scope,
                     level=level,
@@ -279,9 +290,8 @@ class ControlState:
                 )
                 self.locks = (*self.locks, lock)
 
-    def _move(self, operator: str) -> None:
+    def _move(self, *, is_trip: bool) -> None:
         """Move the state word for a halt, or for a trip: that one ends a reset under way first."""
-        is_trip = operator.startswith(OWN)
         if is_trip and self.word is BreakerState.RESETTING:
             stands = Trigger.HALT_STANDS if self.is_manual else Trigger.TRIP_STANDS
             self.word = TRANSITIONS[self.word, stands]
@@ -315,6 +325,11 @@ class ControlState:
         self.tripped = {key: t for key, t in self.tripped.items() if t.response not in responses}
 
 
+def _is_own(fact: _Fact) -> bool:
+    """Whether this service itself asked for it: before it was said, or since."""
+    return fact.src.partition("-")[0] == SERVICE
+
+
 def _full(fact: _Fact) -> _Fact:
     """Return a restriction in a scope that is known; of all that there is, it is a halt."""
     if not isinstance(fact, RestrictionRequested):
@@ -322,7 +337,11 @@ def _full(fact: _Fact) -> _Fact:
     scope = known_scope(fact.scope)
     if scope == ALL and fact.level is Level.HALT:
         return HaltRequested(
-            at_ns=fact.at_ns, reason=fact.reason, operator=fact.operator, scope=fact.scope
+            at_ns=fact.at_ns,
+            src=fact.src,
+            reason=fact.reason,
+            operator=fact.operator,
+            scope=fact.scope,
         )
     return msgspec.structs.replace(fact, scope=scope)
 

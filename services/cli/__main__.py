@@ -87,9 +87,11 @@ def _halt_anyway(arguments: list[str], error: Exception) -> int:
 
 def _print_wrong(arguments: list[str], error: Exception) -> None:
     """Print that the command line makes no sense, as text or for programs."""
+    from services.cli.app import COMMANDS
     from services.cli.output import to_json
 
-    command = " ".join(["sluice", *arguments[:1]])
+    names = [name for name, _, _ in COMMANDS]
+    command = " ".join(["sluice", *(each for each in arguments[:1] if each in names)])
     said, after = f"SLU-103 {_plain(error)}", f"{command} --help"
     if "--json" in arguments:
         document = {"code": "SLU-103", "message": said, "fields": {}, "errors": ()}

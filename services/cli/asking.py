@@ -26,7 +26,7 @@ def print_answer(answer: ControlAnswered, output: Output) -> None:
     output.data(answer)
     word = "done" if answer.is_ok else "REFUSED"
     output.line(f"{answer.request} {word}: {answer.message}")
-    if answer.session:
+    if answer.session and answer.epoch:
         output.line(f"session {answer.session}, epoch {answer.epoch}")
     if not output.is_json:
         output.problems(answer.errors)

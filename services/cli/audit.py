@@ -2,7 +2,7 @@
 
 import contextlib
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -13,6 +13,7 @@ from schemas.base import NS_PER_S
 from schemas.errors import StateError, UserError
 from services.cli.exits import Exit
 from services.cli.locate import Place, data_dir_of
+from services.cli.log_lines import SHORT_ID
 from services.cli.output import Output, time_of
 from services.cli.progress import progress
 
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
     from services.recorder.search import Found, Query, Trail
 
 audit_app = App(name="audit", help="The record: is it whole, and what does it say?")
-audit_app.command("services.cli.audit_rebuild:rebuild", name="rebuild")
-audit_app.command("services.cli.audit_retention:retention", name="retention")
+audit_app.command(
+    "services.cli.audit_rebuild:rebuild", name="rebuild", help="Make the store of queries anew."
+)
+audit_app.command(
+    "services.cli.audit_retention:retention", name="retention", help="How long what is kept."
+)
 
 Record = Annotated[Path | None, Parameter(help="Folder of the record; else `record` in the data.")]
 SHOWN_CHARS = 120
@@ -69,13 +74,17 @@ def show(order: str, *, record: Record = None, place: Place | None = None) -> Ex
     """Show all that the record holds about one order: from the signal to its executions.
 
     With who started trading, who took part, and every limit that the gate read.
+
+    Raises:
+        UserError: SLU-103 the record holds no such order.
     """
     from services.recorder.reader import size_bytes
     from services.recorder.search import intents, order_trail
 
     found = place or Place()
     folder = _folder(record, found)
-    with _read(folder), progress("reading", 2 * size_bytes(folder)) as on_bytes:
+    with _read(folder), progress("reading", 3 * size_bytes(folder)) as on_bytes:
+        order = _whole_id(folder, order, on_bytes)
         trail = order_trail(folder, order, on_bytes)
         state = folder.parent / "state"  # an account that is not traded now lies below `accounts`
         journals = [state / EXECUTOR, *sorted(state.glob(f"accounts/*/{EXECUTOR}"))]
@@ -85,6 +94,25 @@ def show(order: str, *, record: Record = None, place: Place | None = None) -> Ex
         raise UserError("SLU-103", path="order", found=order, wanted=wanted)
     _say_trail(trail, intended, Output(found.as_json))
     return Exit.OK
+
+
+def _whole_id(folder: Path, order: str, on_bytes: Callable[[int], None]) -> str:
+    """Return the id that begins as one does that `sluice orders` shows short; any other as it is.
+
+    Raises:
+        UserError: SLU-103 several begin so.
+    """
+    from services.recorder.search import Query
+    from services.recorder.search import search as find
+
+    if not SHORT_ID.fullmatch(order):
+        return order
+    events = (each.event for each in find(folder, Query(texts=(order,)), on_bytes))
+    ids = {str(event.get("order_id", "")) for event in events}
+    whole = sorted(each for each in ids if each.startswith(order))
+    if len(whole) > 1:
+        raise UserError("SLU-103", path="order", found=order, wanted=f"one of {', '.join(whole)}")
+    return whole[0] if whole else order
 
 
 @audit_app.command

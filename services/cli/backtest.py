@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ from services.backtest.sweep import FIGURES, Sweep, Tried, grid
 from services.cli.backtest_plan import Wish, assumptions, parameters_of, plan_of
 from services.cli.backtest_view import document_of, show, show_sweep
 from services.cli.config_resolve import Config, ConfigError
+from services.cli.encrypting import unwritable
 from services.cli.exits import Exit
 from services.cli.locate import Place
 from services.cli.output import Output, time_of
@@ -44,6 +45,9 @@ def backtest(
 
     The same data, parameters and seed give the same bytes: the hash of the journal says so. The
     result is stored; a start with real money asks for it.
+
+    Raises:
+        ConfigError: something is wished that cannot be; it names what.
     """
     found = place or Place()
     plan, loaded = plan_of(strategy, wish or Wish(), found)
@@ -97,8 +101,11 @@ def _write_page(plan: Plan, outcome: Outcome, path: Path) -> None:
     try:
         temporary.write_text(page_of(plan, outcome), encoding="utf-8")
         temporary.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that is read only refuses even to look for it
+            temporary.unlink(missing_ok=True)
 
 
 def _combinations(plan: Plan, texts: Sequence[str]) -> list[dict[str, Any]]:

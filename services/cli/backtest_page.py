@@ -37,6 +37,7 @@ def page_of(plan: Plan, outcome: Outcome) -> str:
         begin=time_of(result.from_ns),
         end=time_of(result.to_ns),
         data=", ".join(result.data),
+        currency=plan.currency,
         failure=outcome.failure,
         figures=list(figure_rows(figures)),
         # our own numbers in plotly's own mark-up: nothing of it was typed by anybody

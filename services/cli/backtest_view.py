@@ -128,7 +128,8 @@ def show(plan: Plan, outcome: Outcome, output: Output, assumed: Sequence[str]) -
     """Print a backtest for people."""
     result = outcome.result
     begin, end = time_of(result.from_ns), time_of(result.to_ns)
-    output.line(f"{plan.strategy} on {', '.join(plan.symbols[:SHOWN_MAX])}: {begin} to {end}")
+    symbols = ", ".join(plan.symbols[:SHOWN_MAX])
+    output.line(f"{plan.strategy} on {symbols}: {begin} to {end}; amounts in {plan.currency}")
     output.table("", ("figure", "value"), figure_rows(outcome.figures))
     for title, counts in refused(outcome.figures):
         output.table(title.lower(), ("rule", "signals"), counts)

@@ -1,6 +1,7 @@
 """`sluice backup`: make one while the system runs, verify it, restore it on an empty machine."""
 
 import datetime
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,7 +38,11 @@ def create(
     encrypt_to: EncryptTo = None,
     place: Place | None = None,
 ) -> Exit:
-    """Back up record, journals, repository and configuration; the system may run on."""
+    """Back up record, journals, repository and configuration; the system may run on.
+
+    Raises:
+        UserError: SLU-103 the keys are wanted in it, and nothing encrypts them.
+    """
     from services.cli.backup_archive import KEYS, write_backup
     from services.cli.backup_leftovers import sweep
 
@@ -66,7 +71,7 @@ def create(
         f"{path}: {size_bytes} bytes, {len(manifest.members)} files, "
         f"records up to {manifest.head_n}, keys {'in it' if with_keys else 'NOT in it'}"
     )
-    output.next_step(f"sluice backup verify {path.name}")
+    output.next_step(f"sluice backup verify {shlex.quote(str(path))}")
     return Exit.OK
 
 

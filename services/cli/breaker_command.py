@@ -80,10 +80,10 @@ async def _show(place: Place) -> Exit:
         return silent(output, "breaker", {"breakers": None})
     output.data({"breakers": arbiter.breakers})
     rows = [
-        (view.name, _state(view), view.value, view.limit, view.distance or UNKNOWN, view.unit)
+        (view.name, _state(view), view.value, view.limit, _distance(view), view.unit)
         for view in arbiter.breakers
     ]
-    columns = ("breaker", "state", "value", "trips at", "distance", "unit")
+    columns = ("breaker", "state", "value", "trips at", "distance", "levels are set in")
     output.table("", columns, rows)
     output.next_step("sluice breaker explain NAME", "sluice status")
     return Exit.OK
@@ -94,6 +94,11 @@ def _state(view: BreakerView) -> str:
         return f"TRIPPED {time_of(view.since_ns)}" if view.since_ns else "TRIPPED"
     reached = [level.response for level in view.levels if level.is_reached]
     return f"past {reached[-1]}" if reached else "normal"
+
+
+def _distance(view: BreakerView) -> str:
+    """Return how far it is from tripping; a breaker without levels is at no distance from any."""
+    return view.distance or (UNKNOWN if view.levels else "no level")
 
 
 async def _explain(place: Place, name: str | None) -> Exit:
@@ -125,7 +130,9 @@ def _chosen(views: Sequence[BreakerView], name: str | None) -> list[BreakerView]
 def _print(view: BreakerView, output: Output) -> None:
     output.line(f"\n{view.name}: {_state(view)}")
     output.line(f"  formula   {view.formula}")
-    output.line(f"  value     {view.value} {view.unit}   distance {view.distance or UNKNOWN}")
+    output.line(f"  value     {view.value}   distance {_distance(view)}")
+    if view.unit:
+        output.line(f"  levels    are set in: {view.unit}")
     for name, value in view.inputs.items():
         output.line(f"    {name} = {value}")
     for level in view.levels:

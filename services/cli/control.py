@@ -18,12 +18,12 @@ from schemas.control import (
     SessionRequest,
     StartRequest,
 )
-from schemas.errors import BusError, UserError
+from schemas.errors import UserError
 from schemas.health import ArbiterReported
 from schemas.restrictions import UnlockRequest
 from services.cli.asking import exit_of_answer, is_confirmed, is_open, print_answer, put
 from services.cli.desk import at_desk
-from services.cli.exits import Exit
+from services.cli.exits import Exit, SilentError
 from services.cli.locate import Place
 from services.cli.operators import operator_name
 from services.cli.output import Output, banner_of, typed
@@ -142,7 +142,7 @@ async def _reset(place: Place, reason: str, halt: int | None, is_sure: bool, ope
         arbiter = await desk.arbiter()
         if arbiter is None:
             wanted = "the breaker service; see `sluice status`"
-            raise BusError("SLU-122", subject="query.breaker", found="no answer", wanted=wanted)
+            raise SilentError("SLU-122", subject="query.breaker", found="no answer", wanted=wanted)
         output.banner(arbiter)
         if arbiter.breaker_state is not BreakerState.NORMAL:
             output.line(f"clears halt {halt or arbiter.halts}: {banner_of(arbiter)}")

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
+from nats.errors import TimeoutError as NatsTimeoutError
 
 from schemas.base import Event
 from schemas.control import ControlAnswered
@@ -23,10 +24,18 @@ from schemas.health import (
 )
 from schemas.subjects import QUERY
 from schemas.wire import decode
+from services.cli.exits import SilentError
 from services.cli.locate import Place, locate
 from services.runtime.config import BusConfig
 from services.runtime.connect import connect
 from services.runtime.fastpath import BusConnection
+
+NOTHING_STOPPED = (
+    "nothing, as far as is known: where the bus is gone all stop by themselves within their lease "
+    "of 1 s, but who still reaches it trades on. `sluice venue-kill` cancels at the venue, "
+    "without a bus"
+)
+"""What a person needs to know whose halt did not get out: what holds, and what else there is."""
 
 USERS = ("operator", "viewer")
 """Whose key is used: the first that is there."""
@@ -98,23 +107,31 @@ class Desk:
         """Return the answer to a control request.
 
         Raises:
-            BusError: nobody is there to answer, or the answer did not come in time.
+            BusError: the bus does not let us ask.
+            SilentError: nobody is there to answer, or the answer did not come in time.
         """
         data = msgspec.json.encode(request)
         try:
             message = await self.connection.request(subject, data, timeout=timeout_s)
-        except NoRespondersError as error:
-            wanted = f"the {owner} service; see `sluice status`"
-            raise BusError(
-                "SLU-122", subject=subject, found="nobody listens", wanted=wanted
-            ) from error
         except NatsError as error:
-            refused = "; ".join(self.connection.refusals)
-            found = refused or f"no answer in {timeout_s:g} s: it may or may not have worked"
-            raise BusError("SLU-122", subject=subject, found=found, wanted="an answer") from error
+            raise unanswered(subject, owner, error, self.connection.refusals, timeout_s) from error
         [event] = decode(message.data, subject=subject)
         assert isinstance(event, ControlAnswered), event
         return event
+
+
+def unanswered(
+    subject: str, owner: str, error: NatsError, refusals: Sequence[str], timeout_s: float
+) -> BusError:
+    """Return why a request came to nothing: the bus forbids it, or its owner does not answer."""
+    wanted = f"the {owner} service; see `sluice status`"
+    if isinstance(error, NoRespondersError):
+        return SilentError("SLU-122", subject=subject, found="nobody listens", wanted=wanted)
+    if isinstance(error, NatsTimeoutError) and not refusals:
+        found = f"no answer in {timeout_s:g} s: it may or may not have worked"
+        return SilentError("SLU-122", subject=subject, found=found, wanted=wanted)
+    found = "; ".join(refusals) or str(error)
+    return BusError("SLU-122", subject=subject, found=found, wanted="an answer")
 
 
 @asynccontextmanager
@@ -132,6 +149,25 @@ async def at_desk(place: Place, bus: BusConfig | None = None) -> AsyncIterator[D
         yield Desk(connection, user, found)
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def at_desk_to_stop(place: Place) -> AsyncIterator[Desk]:
+    """Open a connection for a word that must stop trading; an error says that it did not go out.
+
+    Raises:
+        UserError: SLU-104 no system runs here; SLU-102 there is no key to use.
+        BusError: the bus cannot be reached, does not let us in, or took no word in time.
+    """
+    try:
+        async with at_desk(place) as desk:
+            try:
+                yield desk
+            except NatsError as error:
+                found = str(error) or type(error).__name__
+                raise BusError("SLU-122", found=found, wanted="a bus that takes it") from error
+    except BusError as error:
+        raise BusError(error.code, **error.fields, stopped=NOTHING_STOPPED) from error
 
 
 def _user(bus: BusConfig) -> str:

@@ -61,11 +61,16 @@ def writing(path: Path, *, encrypt_to: str | None) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise _unwritable(path, error) from error
+        _forget(draft)
+        raise unwritable(path, error) from error
     except BaseException:
-        draft.unlink(missing_ok=True)
+        _forget(draft)
         raise
+
+
+def _forget(draft: Path) -> None:
+    with contextlib.suppress(OSError):  # a disk that is read only refuses even to look for it
+        draft.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -171,7 +176,8 @@ def _opened(path: Path) -> BinaryIO:
         ) from error
 
 
-def _unwritable(path: Path, error: OSError) -> UserError:
+def unwritable(path: Path, error: OSError) -> UserError:
+    """Return what a person has to mend where a file cannot be written."""
     return UserError(
         "SLU-102", path=path, found=error.strerror or str(error), wanted="a file to write"
     )

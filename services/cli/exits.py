@@ -30,11 +30,18 @@ MEANINGS: dict[Exit, str] = {
 }
 """What each code means; also `sluice explain exit-codes`."""
 
+
+class SilentError(BusError):
+    """The bus is there, and who should have answered on it did not."""
+
+
 NOT_RUNNING = "SLU-104"
 
 
 def exit_of(error: SluiceError) -> Exit:
     """Return the exit code that an error ends a command with."""
+    if isinstance(error, SilentError):
+        return Exit.SILENT
     if isinstance(error, BusError) or error.code == NOT_RUNNING:
         return Exit.UNREACHABLE
     return Exit.BAD_INPUT if isinstance(error, UserError) else Exit.FAILED

@@ -29,7 +29,11 @@ def explain(
     *,
     place: Place | None = None,
 ) -> Exit:
-    """Explain one part of the system from the very table it works by."""
+    """Explain one part of the system from the very table it works by.
+
+    Raises:
+        UserError: SLU-103 there is no such topic.
+    """
     output = Output((place or Place()).as_json)
     quick_banner(place or Place(), output)
     if topic is None:

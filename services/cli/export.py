@@ -41,6 +41,9 @@ def export(
     """Write what the record says, a row at a time: memory does not grow with it.
 
     Reads the recorder's files; no running system is needed, and one that runs is not slowed.
+
+    Raises:
+        UserError: SLU-103 there is no such kind of rows.
     """
     from services.cli.export_parquet import as_parquet
     from services.recorder.queries.exporting import KINDS, Wanted

@@ -34,6 +34,9 @@ def figures(
 
     Always made anew from the record. Without --by: by book, strategy and session, and whether
     losses and uptime are as promised.
+
+    Raises:
+        UserError: SLU-103 figures are not made by that.
     """
     where = place or Place()
     output, data_dir = Output(where.as_json), data_dir_of(where)

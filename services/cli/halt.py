@@ -12,7 +12,7 @@ from schemas.control import HaltAcknowledged, HaltConfirmed
 from schemas.health import HealthReported
 from schemas.restrictions import ALL, Level, RestrictionRequested, known_scope
 from schemas.subjects import HALT
-from services.cli.desk import Desk, at_desk
+from services.cli.desk import Desk, at_desk_to_stop
 from services.cli.exits import Exit
 from services.cli.halt_words import readable
 from services.cli.listening import FLUSH_TIMEOUT_S, MUST_ACKNOWLEDGE, Listening, is_absent
@@ -76,7 +76,7 @@ def halt(
 
 async def _halt(place: Place, reason: str, operator: str) -> Exit:
     output = Output(place.as_json)
-    async with at_desk(place) as desk:
+    async with at_desk_to_stop(place) as desk:
         watch = _Watch(desk)
         await watch.listen()
         payload = _payload(reason, operator)

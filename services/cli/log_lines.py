@@ -29,6 +29,9 @@ _NATS_LEVELS = {"INF": "info", "DBG": "debug", "TRC": "debug", "WRN": "warning",
 _RELATIVE = re.compile(r"(\d+)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DROPPED = ("at", "at_ns", "level", "service", "type", "src", "seq", "record")
+SHORT_ID = re.compile("[0-9a-f]{8,31}")
+"""An order's id as a person copies it from a table: of a hash, eight digits tell it apart."""
+
 IDS = ("order_id", "signal_id", "parent_id", "replaces", "by")
 """Fields that name an order, or the signal it was made from."""
 
@@ -153,9 +156,14 @@ def _of_ours(fields: dict[str, Any], raw: bytes, service: str, at_ns: int) -> Lo
 def related(files: Iterable[Path], wanted: str) -> frozenset[str]:
     """Return `wanted` and the ids that stand for the same order: its signal, its order, its slices.
 
-    A decision names a signal and its order, an approval carries both, an execution the order.
+    A decision names a signal and its order, an approval carries both, an execution the order. Of an
+    order's id its beginning is enough, as `sluice orders` shows it.
     """
-    ids = {wanted}
+    files, ids = list(files), {wanted}
+    if SHORT_ID.fullmatch(wanted):
+        ids |= {
+            each for line in merged(files) for each in order_ids(line) if each.startswith(wanted)
+        }
     for line in merged(files):
         own = order_ids(line)
         if own & ids:

@@ -89,9 +89,23 @@ def logs(
 
 
 def _show(output: Output, found: Iterator[LogLine], lines: int) -> None:
-    """Print the last so many; all of them as they come, where that is 0."""
-    for line in deque(found, maxlen=lines) if lines else found:
+    """Print the last so many; all of them as they come, where that is 0.
+
+    What was left out, and that there was nothing, is said where it is in no program's way.
+    """
+    count, last = 0, deque[LogLine](maxlen=lines)
+    for line in found:
+        count += 1
+        if lines:
+            last.append(line)
+        else:
+            _print(output, line)
+    for line in last:
         _print(output, line)
+    if count == 0:
+        print("no line so far is like that", file=sys.stderr)
+    elif 0 < lines < count:
+        print(f"the last {lines:,} of {count:,} lines; --lines 0 shows all", file=sys.stderr)
 
 
 def _logs_dir(data_dir: Path) -> str:

@@ -26,7 +26,11 @@ def nats_context(
     user: Annotated[str, Parameter(help="operator or viewer.")] = "operator",
     place: Place | None = None,
 ) -> Exit:
-    """Write a context for the `nats` command line, with an operator's key."""
+    """Write a context for the `nats` command line, with an operator's key.
+
+    Raises:
+        UserError: SLU-102 the user has no key here.
+    """
     found = place or Place()
     said = Output(found.as_json)
     quick_banner(found, said)

@@ -20,6 +20,12 @@ UNKNOWN = "unknown"
 PIPE_COLUMNS = 200
 """Width of a table that goes to a file or a program: nothing needs to be folded there."""
 
+GAP_COLUMNS = 3
+"""Between two columns of a table."""
+
+PROSE_COLUMNS_MIN = 32
+"""What is longer is prose, and may be folded to this; numbers and names are shorter."""
+
 DECIMALS_MAX = Decimal("1e-8")
 """More digits than this are no use to a person; programs get all of them."""
 
@@ -51,12 +57,31 @@ class Output:
             print(text, flush=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Print a table for people; a number's column is flush right."""
-        if not self.is_json:
-            from rich.console import Console
+        """Print a table for people: what is prose is folded to fit, and nothing is ever cut.
 
-            width = None if sys.stdout.isatty() else PIPE_COLUMNS
-            Console(highlight=False, width=width).print(table_of(title, columns, rows))
+        Where that is not enough a terminal wraps the lines: half a number looks like another one.
+        """
+        if self.is_json:
+            return
+        cells = [[shown(value) for value in row] for row in rows]
+        widths = _widths(columns, cells)
+        needed = sum(min(each, PROSE_COLUMNS_MIN) + GAP_COLUMNS for each in widths)
+        _console(needed).print(table_of(title, columns, cells))
+
+    def records(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print a table for people; where no line is wide enough, each row as a list of its own."""
+        if self.is_json:
+            return
+        console = _console()
+        widths = _widths(columns, rows)
+        if sum(widths) + GAP_COLUMNS * len(widths) <= console.width:
+            console.print(table_of("", columns, rows))
+            return
+        name_width = max(map(len, columns))
+        for number, row in enumerate(rows, start=1):
+            self.line(f"row {number}")
+            for name, value in zip(columns, row, strict=True):
+                self.line(f"  {name:<{name_width}}   {value}")
 
     def next_step(self, *commands: str) -> None:
         """Say what to try next."""
@@ -68,6 +93,24 @@ class Output:
             print(f"  {error.path}: found {error.found}; wanted {error.wanted}", file=sys.stderr)
 
 
+def _widths(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[int]:
+    from rich.cells import cell_len
+
+    lines = zip(columns, *rows, strict=True)
+    return [max(cell_len(each) for cell in cells for each in cell.split("\n")) for cells in lines]
+
+
+def _console(columns_min: int = 0) -> Any:
+    """Return what draws on standard output, as wide as it is, or as this."""
+    from rich.console import Console
+
+    found = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+    if found.width >= columns_min:
+        return found
+    # A dumb terminal believes a width only together with a height.
+    return Console(highlight=False, width=columns_min, height=found.height)
+
+
 def table_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Any:
     """Return a rich table."""
     from rich import box
@@ -75,10 +118,14 @@ def table_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]
     from rich.text import Text
 
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column != columns[-1])
-    for row in rows:
-        table.add_row(*(Text(shown(value)) for value in row))
+    cells = [[shown(value) for value in row] for row in rows]
+    for column, width in zip(columns, _widths(columns, cells), strict=True):
+        if width > PROSE_COLUMNS_MIN:
+            table.add_column(column, overflow="fold")
+        else:
+            table.add_column(column, overflow="ellipsis", no_wrap=True)
+    for row in cells:
+        table.add_row(*map(Text, row))
     return table
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from schemas.control import StartRequest
-from schemas.errors import FieldError
+from schemas.errors import FieldError, UserError
 from schemas.prerequisites import Check
 from services.cli.desk import at_desk
 from services.cli.exits import Exit
@@ -39,8 +39,7 @@ async def _prerequisites(strategy: str, place: Place) -> Exit:
     sys.path[:0] = config.folders
     found = catalogue_of(config).find(strategy)
     if isinstance(found, FieldError):
-        output.problems([found])
-        return Exit.BAD_INPUT
+        raise UserError("SLU-103", path="STRATEGY", found=found.found, wanted=found.wanted)
     sources = sources_of(settings)
     version = version_of(found)
     async with at_desk(place) as desk:

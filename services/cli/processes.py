@@ -74,6 +74,9 @@ def service(
 
     What it logs goes to standard error and, for `sluice logs`, into the data folder's log too; the
     bus, which is not ours, says all on its own output only.
+
+    Raises:
+        UserError: SLU-103 there is no such service; SLU-102 there is no configuration.
     """
     data_dir = data_dir_of(place or Place())
     if name == BUS:

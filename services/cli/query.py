@@ -8,13 +8,12 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter
 from nats.errors import Error as NatsError
-from nats.errors import NoRespondersError
 
 from schemas.base import AccountId
-from schemas.errors import BusError, FieldError, UserError
+from schemas.errors import FieldError, UserError
 from schemas.reports import QueryAnswer, QueryRequest
 from schemas.subjects import QUERY_SQL
-from services.cli.desk import at_desk
+from services.cli.desk import at_desk, unanswered
 from services.cli.exits import Exit
 from services.cli.locate import Place, data_dir_of, running_system
 from services.cli.output import Output
@@ -47,7 +46,9 @@ def query(
     answer = answer_to(where, sql or "", named or "", rows, timeout_ms)
     output.data(answer)
     cells = [[_cell(each) for each in row] for row in answer.rows]
-    output.table(named or "", answer.columns, cells)
+    if named:
+        output.line(named)
+    output.records(answer.columns, cells)
     more = f", cut at {len(answer.rows)}: see --rows" if answer.is_cut else ""
     output.line(
         f"{len(answer.rows)} rows{more}; {answer.took_ms:,.1f} ms over {answer.recorded_count:,} "
@@ -61,7 +62,8 @@ def answer_to(where: Place, sql: str, named: str, rows: int, timeout_ms: int) ->
 
     Raises:
         UserError: SLU-103 the query is wrong, or asks for too much; the field says where.
-        BusError: the reports service does not answer.
+        BusError: the bus does not let us ask.
+        SilentError: the reports service does not answer.
     """
     fields = {"sql": sql, "named": named, "rows_count_max": rows, "timeout_ms": timeout_ms}
     try:
@@ -91,15 +93,9 @@ async def _from_bus(where: Place, request: QueryRequest) -> QueryAnswer:
         data = msgspec.json.encode(request)
         try:
             message = await desk.connection.request(QUERY_SQL, data, timeout=timeout_s)
-        except NoRespondersError as error:
-            wanted = "the reports service; see `sluice status`"
-            raise BusError(
-                "SLU-122", subject=QUERY_SQL, found="nobody listens", wanted=wanted
-            ) from error
         except NatsError as error:
-            refused = "; ".join(desk.connection.refusals)
-            found = refused or f"no answer in {timeout_s:g} s"
-            raise BusError("SLU-122", subject=QUERY_SQL, found=found, wanted="an answer") from error
+            refusals = desk.connection.refusals
+            raise unanswered(QUERY_SQL, "reports", error, refusals, timeout_s) from error
     return msgspec.json.decode(message.data, type=QueryAnswer)
 
 

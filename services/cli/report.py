@@ -103,6 +103,9 @@ def verify(
     """Verify a report: its hash is in the record, and the record makes the same bytes again.
 
     Of a record whose beginning retention removed, it can be that nobody knows any more.
+
+    Raises:
+        UserError: SLU-102 the file cannot be read.
     """
     where = place or Place()
     output, data_dir = Output(where.as_json), data_dir_of(where)
@@ -169,7 +172,11 @@ def show(*, place: Place | None = None) -> Exit:
 def fields(
     kind: Annotated[str, Parameter(help="orders or trades.")], *, place: Place | None = None
 ) -> Exit:
-    """Show each field of an audit report: the rules that ask for it, and why one is missing."""
+    """Show each field of an audit report: the rules that ask for it, and why one is missing.
+
+    Raises:
+        UserError: SLU-103 there is no such report.
+    """
     from services.reports.render import FIELDS
 
     output = Output((place or Place()).as_json)

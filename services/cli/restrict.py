@@ -19,7 +19,7 @@ from schemas.restrictions import (
     known_scope,
 )
 from schemas.subjects import subject_of
-from services.cli.desk import Desk, at_desk
+from services.cli.desk import Desk, at_desk_to_stop
 from services.cli.exits import Exit
 from services.cli.listening import FLUSH_TIMEOUT_S, MUST_ACKNOWLEDGE, Listening, is_absent
 from services.cli.locate import Place
@@ -90,7 +90,7 @@ def checked_scope(scope: str) -> str:
 async def restrict(place: Place, request: RestrictionRequested) -> Exit:
     """Publish a restriction, wait until gate and executor have it, and print what came of it."""
     output = Output(place.as_json)
-    async with at_desk(place) as desk:
+    async with at_desk_to_stop(place) as desk:
         heard = _Heard(request)
         listening = Listening(desk, heard.note)
         await listening.begin(RestrictionAcknowledged, RestrictionCleared, HealthReported)

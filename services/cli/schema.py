@@ -34,7 +34,11 @@ def schema(
     output: Annotated[Path | None, Parameter(help="Write it to this file.")] = None,
     place: Place | None = None,
 ) -> Exit:
-    """Print what is said on the bus, and where: always JSON."""
+    """Print what is said on the bus, and where: always JSON.
+
+    Raises:
+        UserError: SLU-102 the file cannot be written.
+    """
     found = place or Place()
     quick_banner(found, Output(is_json=True))
     document = asyncapi() if form == "asyncapi" else json_schema()

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from schemas.base import NS_PER_S
+from schemas.errors import UserError
 from schemas.health import SessionsReported
 from schemas.measures import RiskStatus, SessionMeasure, Share
 from schemas.sessions import SessionState
@@ -43,10 +44,13 @@ def running(place: Place | None = None) -> Exit:
 
 @session_app.command
 def performance(session: str | None = None, *, by: By = "", place: Place | None = None) -> Exit:
-    """Show how sessions do, live or at their end; with --by, where the profit came from."""
+    """Show how sessions do, live or at their end; with --by, where the profit came from.
+
+    Raises:
+        UserError: SLU-103 profit is not parted by that.
+    """
     if by and by not in PARTS:
-        Output(False).line(f"--by: found {by}; wanted one of {', '.join(PARTS)}")
-        return Exit.BAD_INPUT
+        raise UserError("SLU-103", path="--by", found=by, wanted=f"one of {', '.join(PARTS)}")
     return _ask(session, place, _parts(by) if by else _performance)
 
 
@@ -80,8 +84,7 @@ async def _asked(session: str | None, place: Place, shown: Shown) -> Exit:
     found = tuple(each for each in told.measures if session in (None, each.session))
     if session is not None and not found:
         known = ", ".join(each.session for each in told.measures) or "none"
-        output.line(f"session {session} is not known; wanted one of: {known}")
-        return Exit.BAD_INPUT
+        raise UserError("SLU-103", path="SESSION", found=session, wanted=f"one of {known}")
     code = shown(output, told, found)
     output.next_step("sluice session performance", "sluice session risk", "sluice awaiting")
     return code

@@ -27,9 +27,6 @@ from services.cli.output import UNKNOWN, Output, amount, detail_of, shown, state
 
 _Reasoned = TypeVar("_Reasoned", Restriction, Lock)
 
-ORDER_PATH = ("breaker", "gate", "executor")
-"""Without an answer of these nothing can be said about trading."""
-
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One process."""
@@ -116,7 +113,7 @@ async def _show(place: Place) -> Exit:
     output.data(found)
     if not place.as_json:
         _print(found, output)
-    if any(name in found.silent for name in ORDER_PATH):
+    if found.silent:
         return Exit.SILENT
     return Exit.UNHEALTHY if found.feed and found.feed["detail"] else Exit.OK
 
@@ -282,6 +279,8 @@ def _next(found: Status, is_running: bool) -> tuple[str, ...]:
         return ("sluice positions", "sluice watch", 'sluice halt "why"')
     if found.locks:
         return ("sluice reconcile", 'sluice unlock --reason "why"', "sluice doctor")
+    if found.breaker_state == UNKNOWN:  # nobody is there who would reset
+        return ("sluice doctor", 'sluice halt "why"')
     if found.breaker_state == "NORMAL":
         return ("sluice start", "sluice doctor")
     return ('sluice reset --reason "why"', "sluice start")

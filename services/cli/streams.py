@@ -100,7 +100,11 @@ async def _differences(
 
 
 def configured(data_dir: Path) -> "RecorderConfig":
-    """Return the recorder's section as the last run was told it."""
+    """Return the recorder's section as the last run was told it.
+
+    Raises:
+        UserError: SLU-102 there is no such file, or it cannot be read.
+    """
     from services.recorder.config import RecorderConfig
 
     path = config_file(data_dir)

@@ -23,8 +23,15 @@ from services.cli.open_bus import ADVICE, lets_anybody_in
 from services.cli.output import Output, to_json
 from services.cli.streams import configured, mend
 from services.cli.system import Run, prepare
-from services.cli.up_start import start_by_itself
-from services.cli.up_view import NEXT_COMMANDS, document_of, line_of, page_of, summary_of
+from services.cli.up_start import noted, start_by_itself
+from services.cli.up_view import (
+    NEXT_COMMANDS,
+    document_of,
+    line_of,
+    page_of,
+    readiness,
+    summary_of,
+)
 from services.cli.up_watch import UpWatch
 from services.runtime.fastpath import BusConnection
 from services.runtime.supervisor import Supervisor
@@ -68,6 +75,9 @@ def up(  # a parameter is an option here
     """Run the whole system here: bus, services, a market, and a session to trade it on paper.
 
     It boots HALTED; then a start is issued for the demo session, unless a halt is open.
+
+    Raises:
+        UserError: SLU-103 `--for` is no time.
     """
     if for_s is not None and not (math.isfinite(for_s) and for_s >= 0):
         raise UserError("SLU-103", path="--for", found=for_s, wanted="seconds, 0 or more")
@@ -102,8 +112,7 @@ class _Up:
             if not await self._until_asked(self._supervisor.start()):
                 return Exit.OK
             self._ready_s = time.monotonic()
-            took_s = self._ready_s - self._began_s
-            self._output.line(f"all services are ready after {took_s:.1f} s; HALTED, as always")
+            self._output.line(readiness(self._ready_s - self._began_s, self._views()))
             await self._warn_of_an_open_bus()
             async with at_desk(Place(), self._run.plan.bus) as desk:
                 await self._trade(desk)
@@ -130,12 +139,14 @@ class _Up:
         self._watch = watch = UpWatch(desk)
         await watch.open(self._began_s)
         if self._is_starting:
-            _, said = await start_by_itself(desk, self._run)
+            is_started, said = await start_by_itself(desk, self._run)
+            if not is_started and (self._for_s is not None or self._until_end):
+                self._code = Exit.REFUSED  # nobody sits there who could start it later
         else:
             said = ["not started, as asked. Next: sluice start --strategy NAME --symbols A,B ..."]
         for line in said:
             self._output.line(line)
-        watch.notes.extend(said[:2])
+        watch.notes.extend(noted(said))
         await self._show(watch)
         self._say_stopping()
         await watch.refresh()

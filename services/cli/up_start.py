@@ -53,6 +53,11 @@ async def start_by_itself(desk: Desk, run: Run) -> tuple[bool, list[str]]:
     return False, [*found, "Next: sluice status   sluice start"]
 
 
+def noted(said: Sequence[str]) -> list[str]:
+    """Return what of it stays on the page: what came of the start, and what to do now."""
+    return [*said[:1], *said[1:][-2:]]
+
+
 async def _request(desk: Desk, run: Run) -> tuple[StartRequest, str]:
     """Return the request: for the sessions there are from an earlier run, or for a new one."""
     found = await desk.sessions()

@@ -17,6 +17,13 @@ FRAME_LINES = 4
 """What a table takes beside its rows: two empty lines, the names of the columns, a rule."""
 
 
+def readiness(took_s: float, services: tuple[ServiceView, ...]) -> str:
+    """Return how far the services are when the last of them was started and waited for."""
+    if ill := unwell(services):
+        return f"NOT ready after {took_s:.1f} s: {', '.join(ill)}; HALTED, as always"
+    return f"all services are ready after {took_s:.1f} s; HALTED, as always"
+
+
 def line_of(watch: UpWatch, services: tuple[ServiceView, ...]) -> str:
     """Return the state of this second in one line."""
     held = ", ".join(f"{p.instrument} {p.quantity:+f}" for p in watch.positions) or "none"
@@ -111,9 +118,10 @@ def document_of(watch: UpWatch, services: tuple[ServiceView, ...]) -> dict[str, 
 def summary_of(watch: UpWatch) -> list[str]:
     """Return what is worth knowing at the end, line by line."""
     book, feed = watch.book, watch.feed
-    first = f"{watch.first_fill_s:.1f} s" if watch.first_fill_s is not None else "there was none"
+    first_s = watch.first_fill_s
+    first = f"first fill after {first_s:.1f} s" if first_s is not None else "no fill"
     lines = [
-        f"ran {watch.elapsed_s:.0f} s; first fill after {first}",
+        f"ran {watch.elapsed_s:.0f} s; {first}",
         f"market data {feed.counts.get('total', 0):,} events" if feed else "market data unknown",
         f"decisions {watch.decisions}, {_denied(watch)}, fills {watch.fills}",
         f"equity {_equity(watch)}",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import signal
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import msgspec
 from cyclopts import Parameter
 
 from schemas.base import Event
-from schemas.errors import WireError
+from schemas.errors import UserError, WireError
 from schemas.wire import decode, halt_from, is_halting
 from services.cli.desk import Desk, at_desk
 from services.cli.exits import Exit
@@ -27,14 +28,28 @@ _HIDDEN = frozenset({"type", "at_ns", "src", "seq"})
 
 def watch(
     subject: Annotated[
-        str | None, Parameter(help="Subject, * and > allowed: 'exec.>', 'market.*.*.quote'.")
+        str | None, Parameter(help="Subject, with wildcards: `exec.>`, `market.*.*.quote`.")
     ] = None,
     *,
     count: Annotated[int, Parameter(help="Stop after so many events; 0 never.")] = 0,
     place: Place | None = None,
 ) -> Exit:
-    """Show events as they happen, decoded; Ctrl-C ends it. With --json, one event a line."""
+    """Show events as they happen, decoded; Ctrl-C ends it. With --json, one event a line.
+
+    Raises:
+        UserError: SLU-103 the subject is none.
+    """
+    if subject is not None and not _is_subject(subject):
+        wanted = "words between single dots; * stands for one of them, > at the end for the rest"
+        raise UserError("SLU-103", path="watch", found=repr(subject), wanted=wanted)
     return asyncio.run(_watch(place or Place(), subject, count))
+
+
+def _is_subject(text: str) -> bool:
+    """Return whether the bus takes it: the client library raises over what it does not."""
+    words = text.split(".")
+    named = words[:-1] if words[-1] == ">" else words
+    return all(words) and not any(">" in each or re.search(r"\s", each) for each in named)
 
 
 async def _watch(place: Place, subject: str | None, count: int) -> Exit:

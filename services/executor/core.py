@@ -331,6 +331,10 @@ class ExecutorCore:
         if not event.is_up:
             self._alarms.disarm(Alarm.RECONCILE)
             return [*said, facts.alert("SLU-130", f"venue link lost: {event.detail}", now_ns)]
+        known = self.orders.records
+        for order_id in [each for each in self._wishes if each in known]:
+            if known[order_id].status in CLOSED:  # by an answer that came with a book, or a query
+                del self._wishes[order_id]
         said += [CancelPlaced(at_ns=now_ns, order_id=order_id) for order_id in self._wishes]
         return [*said, *self._reconcile(now_ns), *self._cancelling.again(now_ns)]
 

@@ -131,6 +131,11 @@ def refused(record: Record, why: str, now_ns: int) -> OrderRefused:
     return _about(OrderRefused, record, now_ns, rule=rule, detail=detail)
 
 
+def gone(record: Record, reason: str, now_ns: int) -> OrderCanceled:
+    """Return that an order the venue had is there no more."""
+    return _about(OrderCanceled, record, now_ns, leaves=record.leaves, reason=reason)
+
+
 def marked_unknown(record: Record, reason: str, now_ns: int) -> OrderMarkedUnknown:
     """Return that the venue's answer is missing."""
     return _about(OrderMarkedUnknown, record, now_ns, reason=reason)

@@ -20,12 +20,14 @@ from services.core import NOTHING
 from services.executor import facts
 from services.executor.alarms import Alarm, Alarms
 from services.executor.config import ExecutorConfig
+from services.executor.contradictions import DOUBT
 from services.executor.orders import Orders, Record
 from services.executor.reconcile import compare
 from services.executor.rounds import Rounds
 from services.executor.teller import Teller
 
 UNTOLD = "it has ended, and executions of it are still to be told"
+GONE = "the venue had it, knows it no more, and shows it nowhere"
 NEVER_SEEN = "never sent: the venue has never seen it, and its deadline has passed"
 
 
@@ -130,8 +132,14 @@ class Fates:
     def _never_seen(self, record: Record, report: VenueOrderStatus, now_ns: int) -> Sequence[Event]:
         """Close what the venue never saw, once it is too late for it to be seen or taken.
 
-        Too late by both clocks: the venue's decides what it takes, and it may be behind ours.
+        Too late by both clocks: the venue's decides what it takes, and it may be behind ours. What
+        it has had was sent, and may have traded before it was forgotten: the books come first.
         """
         if min(now_ns, report.at_ns) < record.order.expires_at_ns + self._answer_ns:
             return NOTHING
+        if record.is_seen:
+            said = self._teller.say(facts.gone(record, GONE, now_ns), now_ns)
+            self._rounds.is_compared = False
+            doubt = facts.alert(DOUBT, f"{report.order_id}: {GONE}", now_ns)
+            return [*said, doubt, self._rounds.question("", now_ns, since_ns=0)]
         return self._teller.say(facts.refused(record, NEVER_SEEN, now_ns), now_ns)

@@ -108,17 +108,23 @@ async def _connect(data_dir: Path) -> tuple[asyncio.StreamReader, asyncio.Stream
         reader, writer = await asyncio.open_connection(
             address.host, address.port, limit=REPORT_BYTES_MAX
         )
-        hello = Hello(token=address.token, client=VENUE_KILL)
-        writer.write(msgspec.json.encode(hello) + b"\n")
-        line = await reader.readuntil(b"\n")
+        try:
+            hello = Hello(token=address.token, client=VENUE_KILL)
+            writer.write(msgspec.json.encode(hello) + b"\n")
+            _read_welcome(await reader.readuntil(b"\n"))
+        except BaseException:
+            writer.close()
+            raise
+    return reader, writer
+
+
+def _read_welcome(line: bytes) -> None:
     try:
         welcome = msgspec.json.decode(line, type=Welcome)
     except msgspec.MsgspecError as error:
         raise VenueError("SLU-130", found=error, wanted="a welcome") from error
     if not welcome.is_ok:
-        writer.close()
         raise VenueError("SLU-130", found=welcome.detail, wanted="a welcome")
-    return reader, writer
 
 
 async def _clear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, found: _Found) -> None:

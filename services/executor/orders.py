@@ -45,6 +45,7 @@ class Record:
         filled: quantity executed so far.
         venue_order_id: the venue's own; empty until it said one.
         is_announced: whether the bus was told that its fate is unknown.
+        is_seen: whether the venue has ever shown that it has it.
     """
 
     __slots__ = (
@@ -54,6 +55,7 @@ class Record:
         "filled",
         "gate_token",
         "is_announced",
+        "is_seen",
         "order",
         "status",
         "venue_order_id",
@@ -69,11 +71,12 @@ class Record:
         self.detail = ""
         self.venue_order_id = ""
         self.is_announced = False
+        self.is_seen = False
 
     @property
     def leaves(self) -> Decimal:
-        """What may still be executed."""
-        return self.order.quantity - self.filled
+        """What may still be executed; nothing where more was than was ordered."""
+        return max(self.order.quantity - self.filled, ZERO)
 
     @property
     def is_unanswered(self) -> bool:
@@ -274,7 +277,7 @@ class Orders:
         self.portfolio.adjust(event.instrument, event.quantity, event.cash, event.fees)
         if event.order is not None and not self.is_used(event.order.order_id):
             record = Record(event.order, 0, 0)
-            record.status = OrderStatus.ACCEPTED
+            record.status, record.is_seen = OrderStatus.ACCEPTED, True
             self.add(record, event.at_ns)
         record_or_none = self.open.get(event.order_id) if event.order_id is not None else None
         if record_or_none is not None:
@@ -290,6 +293,7 @@ class Orders:
         self._close(record, OrderStatus.REFUSED, f"{event.rule}: {event.detail}")
 
     def _accepted(self, record: Record, event: OrderAccepted) -> None:
+        record.is_seen = True
         if record.status in AWAITING:
             is_partial = bool(record.filled)
             record.status = OrderStatus.PARTIALLY_FILLED if is_partial else OrderStatus.ACCEPTED
@@ -299,6 +303,7 @@ class Orders:
             self.venue_ids.setdefault(event.venue_order_id, event.order_id)
 
     def _filled(self, record: Record, event: OrderFilled) -> None:
+        record.is_seen = True
         record.filled += event.quantity
         if event.status is OrderStatus.FILLED:
             self._close(record, OrderStatus.FILLED, "")

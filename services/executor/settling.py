@@ -90,7 +90,7 @@ class Settling:
         self._book = book if self._rounds.differences else None
 
     def decide(self, event: ReconcileAsked, now_ns: int) -> list[Event]:
-        """Do what a person has decided, and answer; or answer why not."""
+        """Do what a person has decided, and answer; or answer why not: it never raises that."""
         request = event.request
         found = self._rounds.differences.get(request.difference)
         try:

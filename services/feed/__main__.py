@@ -25,16 +25,8 @@ def build(context: Context) -> Service:
     """
     config = context.settings.section("feed", FeedConfig)
     source = open_source(config.source, config)
-    instruments = source.instruments()
     core = FeedCore(
-        FeedPlan(
-            source=config.source,
-            stale_after_ns=stale_after_ns(config, source),
-            run=_run(context),
-            is_recording=source.is_recording,
-            instruments=tuple(each.id for each in instruments),
-        ),
-        Scanner(config.scanner, instruments),
+        plan_of(config, source, _run(context)), Scanner(config.scanner, source.instruments())
     )
     playback = Playback(
         source,
@@ -44,6 +36,22 @@ def build(context: Context) -> Service:
         mark=lambda: core.mark,
     )
     return Service(core=core, adapter=playback)
+
+
+def plan_of(config: FeedConfig, source: Source, run: str) -> FeedPlan:
+    """Return what the core must know of its source.
+
+    Raises:
+        UserError: a file cannot be read, or does not say what is traded in it.
+    """
+    return FeedPlan(
+        source=config.source,
+        stale_after_ns=stale_after_ns(config, source),
+        run=run,
+        is_recording=source.is_recording,
+        is_paced=config.factor is not None,
+        instruments=tuple(each.id for each in source.instruments()),
+    )
 
 
 def stale_after_ns(config: FeedConfig, source: Source) -> int:

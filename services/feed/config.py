@@ -80,7 +80,8 @@ class FeedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     stale_after_ms: Positive = 5_000
     """Silence of an instrument, by local receive time, after which it is stale, in milliseconds.
-    A recording of bars may be silent for three bars, if that is longer."""
+    A recording of bars may be silent for three bars, if that is longer. At `max` speed one
+    instrument may be silent as long as others are not."""
 
     waits_for_start: bool = True
     """Whether a recording waits for the first start of trading. The simulated market does not."""

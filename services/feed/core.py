@@ -54,6 +54,10 @@ class FeedPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     is_recording: bool = False
 
+    is_paced: bool = True
+    """Whether it is told at a pace of time. At `max` speed the local clock says nothing of how long
+    an instrument was silent: only that nothing at all comes is an error then."""
+
     instruments: tuple[InstrumentId, ...] = ()
     """What the source says it has data of: silence of these counts before their first data too."""
 
@@ -62,7 +66,8 @@ class FeedCore:
     """Say what the source read; watch for silence and for holes.
 
     An instrument is stale when nothing of it was received for `stale_after_ns` by the local
-    clock. The venue's clock is never looked at: it may be seconds off.
+    clock. The venue's clock is never looked at: it may be seconds off. Without a pace it is stale
+    when nothing of any instrument was received for so long.
 
     That an instrument is shut is on the disk, in a mark, before anybody hears it: a restart that
     opens it again on the strength of an older mark would undo a halt.
@@ -96,19 +101,30 @@ class FeedCore:
         self._quotes: dict[InstrumentId, QuoteReceived] = {}
         self._books: dict[InstrumentId, CheckedBook] = {}
         self._position_count = 0
-        self._marked_ns = self._began_ns = 0
+        self._marked_ns = self._began_ns = self._read_ns = 0
         self._rate = _Rate()
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
-        """Say what was read; release a recording when trading is started."""
+        """Say what was read; release a recording when trading is started, and what is shut then."""
         if isinstance(event, MarketRead):
             return self._on_read(event, now_ns)
         if isinstance(event, LinkChanged):
             return [event]  # the player must know, and only we are told
+        shut = self._shut_again(now_ns)
         if self._is_released:
-            return NOTHING
+            return shut
         self._is_released = True
-        return [PlaybackReleased(at_ns=now_ns)]
+        return [PlaybackReleased(at_ns=now_ns), *shut]
+
+    def _shut_again(self, now_ns: int) -> list[Event]:
+        """Say again what is not open: who was started anew may not have been there for it."""
+        return [
+            InstrumentStatusChanged(
+                at_ns=now_ns, instrument=each, trading=trading, reason="as it was told before"
+            )
+            for each, trading in self._trading.items()
+            if trading is not Trading.OPEN
+        ]
 
     def wake(self, now_ns: int) -> Sequence[Event]:
         """Look for instruments that have gone silent, and let the scanner look."""
@@ -128,6 +144,8 @@ class FeedCore:
     def _look_for_silence(self, now_ns: int) -> Sequence[Event]:
         limit_ns = self._plan.stale_after_ns
         since_ns = dict.fromkeys(self._unheard, self._began_ns) | self._heard_ns
+        if not self._plan.is_paced:
+            since_ns = dict.fromkeys(since_ns, self._read_ns)
         silent = [
             instrument
             for instrument, heard_ns in since_ns.items()
@@ -208,7 +226,7 @@ class FeedCore:
         self._rate.add(len(read.events), now_ns)
         self._scanner.take(read, now_ns)
         self._counts = read.counts or self._counts
-        self._began_ns = self._began_ns or now_ns
+        self._began_ns, self._read_ns = self._began_ns or now_ns, now_ns
         if self._stale_at_ns is None and not self._is_ended:
             self._stale_at_ns = now_ns + self._plan.stale_after_ns
         self._set_wake()

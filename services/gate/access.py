@@ -6,7 +6,8 @@ their own times, so that a restart brings it back; cancels are counted and not k
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from heapq import nsmallest
+from typing import Any, TypeVar
 
 from schemas.base import AccountId, Event, InstrumentId, SessionId
 from schemas.control import EpochStarted
@@ -35,7 +36,7 @@ from services.gate.limits import LimitMissingError, Limits
 from services.gate.memory import MessageWindow
 
 SESSIONS_MAX = 10_000
-"""Sessions of one account that are remembered; of more, the one that was met first goes."""
+"""Sessions of one account that are remembered; of more, a tenth goes: those silent for longest."""
 
 
 _ENDS: frozenset[type[Event]] = frozenset(
@@ -52,6 +53,11 @@ class Traffic:
         self.orders = MessageWindow(messages_max)
         self.cancels = MessageWindow(messages_max)
         self.has_cancels = False
+
+    @property
+    def newest_ns(self) -> int:
+        """When the last of either was; 0 when nothing counts any more."""
+        return max(self.orders.newest_ns, self.cancels.newest_ns)
 
     def cancel(self, at_ns: int) -> None:
         """Count a cancel."""
@@ -73,6 +79,11 @@ class Sent:
         self.notional = SumWindow()
         self.quantities: dict[InstrumentId, SumWindow] = {}
 
+    @property
+    def newest_ns(self) -> int:
+        """When the last approval was; 0 when nothing counts any more."""
+        return self.notional.newest_ns
+
     def add(self, order: Order, notional: Decimal, at_ns: int) -> None:
         """Count an approval."""
         self.notional.add(at_ns, notional)
@@ -80,6 +91,9 @@ class Sent:
         if window is None:
             window = self.quantities[order.instrument] = SumWindow()
         window.add(at_ns, order.quantity)
+
+
+_Kept = TypeVar("_Kept", Sent, Traffic)
 
 
 class AccountAccess:
@@ -189,19 +203,23 @@ class AccountAccess:
     def _traffic(self, by_name: dict[str, Traffic], name: str) -> Traffic:
         traffic = by_name.get(name)
         if traffic is None:
+            self._make_room(by_name)
             traffic = by_name[name] = Traffic(self._messages_max)
-            self._bound(by_name)
         return traffic
 
     def _meet(self, session: SessionId) -> Sent:
+        self._make_room(self.sessions)
         sent = self.sessions[session] = Sent()
-        self._bound(self.sessions)
         return sent
 
-    def _bound(self, memory: dict[Any, Any]) -> None:
-        if len(memory) > SESSIONS_MAX:
-            del memory[next(iter(memory))]
-            self.account.routes.clear()
+    def _make_room(self, memory: dict[Any, _Kept]) -> None:
+        """Forget who was silent for longest, where there are too many: the busy go on counting."""
+        if len(memory) < SESSIONS_MAX:
+            return
+        count = len(memory) // 10 + 1
+        for name in nsmallest(count, memory, key=lambda name: memory[name].newest_ns):
+            del memory[name]
+        self.account.routes.clear()
 
 
 class Access:

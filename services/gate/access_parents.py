@@ -32,6 +32,8 @@ class Slice(msgspec.Struct):
 
     parent: Parent
     leaves: Decimal
+    is_ended: bool = False
+    """Whether it was told how much of it will never fill."""
 
 
 class Parents:
@@ -90,9 +92,10 @@ class Parents:
             self._shrink(order_id, part, min(quantity, part.leaves))
 
     def release(self, order_id: OrderId, leaves: Decimal | None = None) -> None:
-        """Give back what will never fill: `leaves`, or all that is left."""
+        """Give back what will never fill: `leaves`, and that once, or all that is left."""
         part = self.slices.get(order_id)
-        if part is not None:
+        if part is not None and not (part.is_ended and leaves is not None):
+            part.is_ended = True
             released = part.leaves if leaves is None else min(leaves, part.leaves)
             part.parent.used -= released
             assert part.parent.used >= ZERO, "more was given back than was taken"

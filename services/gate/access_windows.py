@@ -30,6 +30,11 @@ class SumWindow:
             older, newer = entries.popleft(), entries.popleft()
             entries.appendleft((newer[0], older[1] + newer[1]))
 
+    @property
+    def newest_ns(self) -> int:
+        """When the last amount was counted that still counts; 0 when none does."""
+        return self._entries[-1][0] if self._entries else 0
+
     def total(self, now_ns: int, window_ms: int) -> Decimal:
         """Return the sum over the window that ends now; what is older is let go."""
         entries, begin_ns = self._entries, now_ns - window_ms * NS_PER_MS

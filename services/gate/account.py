@@ -162,8 +162,11 @@ class Account:
         self._shrink(event.order_id, event.quantity)
 
     def ended(self, event: OrderCanceled | OrderExpired) -> None:
-        """Take off what will never fill. Fills that are still to be told of go on counting."""
-        self._shrink(event.order_id, event.leaves)
+        """Take off what will never fill, once. Fills still to be told of go on counting."""
+        entry = self.orders.get(event.order_id)
+        if entry is not None and not entry.is_ended:
+            entry.is_ended = True
+            self._shrink(event.order_id, event.leaves)
 
     def closed(self, order_id: OrderId) -> None:
         """Take an order off that will never fill any more."""

@@ -9,7 +9,7 @@ from typing import Any
 from schemas.base import AccountId, Event, InstrumentId
 from schemas.executions import BookAdopted
 from schemas.health import GapSeen, LinkChanged
-from schemas.market import QuoteReceived, TradeReceived
+from schemas.market import BarClosed, QuoteReceived, TradeReceived
 from schemas.market_rules import (
     ClosingPriceNoted,
     ClosingPricePublished,
@@ -69,6 +69,7 @@ class Bands:
         self._folds: dict[type[Event], Callable[[Any, int], None]] = {
             QuoteReceived: self._on_quote,
             TradeReceived: self._on_trade,
+            BarClosed: self._on_bar,
             PriceBandPublished: self._on_bands,
             ClosingPricePublished: self._on_closing,
             ClosingPriceNoted: self._on_closing,
@@ -107,7 +108,7 @@ class Bands:
             LinkChanged,
         ]
         if self._watched:
-            told.append(TradeReceived)
+            told += [TradeReceived, BarClosed]
         if self._banded:
             told.append(QuoteReceived)
         return frozenset(told)
@@ -126,6 +127,12 @@ class Bands:
         row = self._watched.get(event.instrument)
         if row is not None:
             row.traded(event.price, now_ns)
+            self._wake_by(row.due_ns)
+
+    def _on_bar(self, event: BarClosed, now_ns: int) -> None:
+        row = self._watched.get(event.instrument)
+        if row is not None:
+            row.barred(event, now_ns)
             self._wake_by(row.due_ns)
 
     def _on_bands(self, event: PriceBandPublished, now_ns: int) -> None:
@@ -170,6 +177,11 @@ class Bands:
     def _on_link(self, event: LinkChanged, now_ns: int) -> None:
         for row in self._banded.values():
             row.forget_published()
+        deaf_ns = self._restart.deaf_ns(event, now_ns)
+        if deaf_ns is not None:
+            for row in self._watched.values():
+                row.missed(deaf_ns, now_ns)
+                self._wake_by(row.due_ns)
 
     def _pause_all(self, market: str, from_ns: int, until_ns: int) -> None:
         """Begin anew after a halt of the whole market: each instrument reopens at a new price.

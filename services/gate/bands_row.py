@@ -4,9 +4,10 @@ from decimal import Decimal
 
 from schemas.base import Event
 from schemas.instruments import AssetClass, Instrument
-from schemas.market import QuoteReceived
+from schemas.market import BarClosed, QuoteReceived
 from schemas.market_rules import MarketRule, MarketRuleInvoked, PriceBandPublished
 from schemas.subjects import subject_of
+from services.calendars.calendar import Session
 from services.calendars.named import market_of
 from services.gate.bands_state import BandPhase, LimitBands
 from services.gate.config_market import LimitTier, MarketRules, ShortSaleRule
@@ -94,17 +95,22 @@ class BandsRow:
         session = self._days.regular(now_ns)
         if session is None or not is_plain(price):
             return
-        noted = self.closing.note(now_ns)
-        if noted is not None:
-            self._pending.append(noted)
-        self.closing.traded(session, price)
-        closing = self.closing.of_day_before(session)
+        self._last(session, price, now_ns)
         if self.bands is not None:
-            self.bands.begin(session, closing)
+            self.bands.begin(session, self.closing.of_day_before(session))
             self.bands.traded(price, now_ns)
-        is_fallen = closing is not None and price <= closing * _LEFT
-        if self._rule is ShortSaleRule.RULE_201 and is_fallen:
-            self._fell(price, now_ns)
+        self._sink(session, price, now_ns)
+
+    def barred(self, bar: BarClosed, now_ns: int) -> None:
+        """Take a bar in: somebody traded at its lowest price, and last at its close.
+
+        Bands are not made of it: the mean of five minutes is one of single trades.
+        """
+        session = self._days.of_bar(bar)
+        if session is None or not (is_plain(bar.low) and is_plain(bar.close) and bar.volume):
+            return
+        self._last(session, bar.close, now_ns)
+        self._sink(session, bar.low, now_ns)
 
     def phase_at(self, now_ns: int) -> BandPhase | None:
         """Return the state of the bands; None outside regular hours, and where there are none.
@@ -117,8 +123,11 @@ class BandsRow:
         bands = self._begun(now_ns)
         return None if bands is None else bands.phase_at(now_ns)
 
-    def doubt(self, now_ns: int) -> str:
+    def doubt(self, now_ns: int, ask: Decimal) -> str:
         """Return why a short sale is restricted at that time; empty when it is not.
+
+        What is offered a tenth below the close has most likely traded there: a feed of quotes alone
+        tells of no trade.
 
         Raises:
             LimitMissingError: nobody has chosen a rule, and the instrument is a US equity.
@@ -129,12 +138,14 @@ class BandsRow:
             return f"short sales restricted until {self.restricted_until_ns} ns"
         if now_ns < self._missed_until_ns:
             until = f"short sales restricted until {self._missed_until_ns} ns"
-            return f"not known since the restart whether it fell by a tenth meanwhile: {until}"
+            return f"not all was heard, so it is not known whether it fell by a tenth: {until}"
         session = self._days.regular(now_ns)
         if session is None or self._told_ns >= session.pre_open_ns:
             return ""
-        is_known = self.closing.of_day_before(session) is not None
-        return "" if is_known else "no closing price of the day before"
+        closing = self.closing.of_day_before(session)
+        if closing is None:
+            return "no closing price of the day before"
+        return "" if ask > closing * _LEFT else f"offered a tenth below the close of {closing}"
 
     def restrict(self, *, is_restricted: bool, now_ns: int) -> None:
         """Take the word of the listing market."""
@@ -145,6 +156,9 @@ class BandsRow:
     def missed(self, from_ns: int, until_ns: int) -> None:
         """Restrict short sales as a fall between those times would have: no trade was heard then.
 
+        Nothing that is heard later can undo it, only the listing market's word: it is the lowest
+        price that counts, and trades, bars and quotes tell of their own time alone. It ends by
+        itself with the next trading day, and sells above the bid pass meanwhile, as by the rule.
         Kept as a rule that was invoked at a price of 0: the next restart must not forget it either.
         """
         calendar = self._days.calendar
@@ -153,9 +167,12 @@ class BandsRow:
         newest = calendar.session_at(calendar.day_open_ns(until_ns))
         if newest is None or not newest.open_ns_between(from_ns, until_ns):
             return
-        self._missed_until_ns = self._days.end_of_next(newest.open_ns)
+        until_end_ns = self._days.end_of_next(newest.open_ns)
+        if until_end_ns <= self._missed_until_ns:
+            return
+        self._missed_until_ns = until_end_ns
         self._pending.append(
-            self._invoked(MarketRule.SHORT_SALE, until_ns, self._missed_until_ns, ZERO, until_ns)
+            self._invoked(MarketRule.SHORT_SALE, until_ns, until_end_ns, ZERO, until_ns)
         )
 
     def recall(self, event: MarketRuleInvoked) -> None:
@@ -211,8 +228,20 @@ class BandsRow:
         bands.begin(session, self.closing.of_day_before(session))
         return bands
 
-    def _fell(self, price: Decimal, now_ns: int) -> None:
-        until_ns = self._days.end_of_next(now_ns)
+    def _last(self, session: Session, price: Decimal, now_ns: int) -> None:
+        """Remember the last price of a day; note that of the day before it first."""
+        noted = self.closing.note(now_ns)
+        if noted is not None:
+            self._pending.append(noted)
+        self.closing.traded(session, price)
+
+    def _sink(self, session: Session, price: Decimal, now_ns: int) -> None:
+        """Restrict short sales for the rest of the day and the next if the price is so low."""
+        closing = self.closing.of_day_before(session)
+        is_fallen = closing is not None and price <= closing * _LEFT
+        if self._rule is not ShortSaleRule.RULE_201 or not is_fallen:
+            return
+        until_ns = self._days.end_of_next(session.open_ns)
         if until_ns > self.restricted_until_ns:
             self.restricted_until_ns = until_ns
             self._pending.append(

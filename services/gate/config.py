@@ -197,7 +197,8 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     market_references: dict[str, InstrumentId] = {}
     """Whose fall halts a whole market, by the market's calendar: for XNYS an instrument of the S&P
-    500. Without one, only what the feed tells of such halts is known."""
+    500 of which the feed tells trades or bars. Without one, only what the feed tells of such halts
+    is known."""
 
     portfolio: dict[AccountId, PortfolioLimits] = {}
     """Portfolio risk, margin and limits that move, by account id; `default` for those without."""

@@ -27,12 +27,18 @@ Values = dict[Limit, Number | None]
 GROUPS = ("sectors", "asset_classes", "venues", "strategies")
 """Tables of an account's row with limits of groups."""
 
+WINDOWS = ("message_window_ms", "period_ms", "duplicate_window_ms", "execution_window_ms")
+"""What left a window is forgotten: a longer one would count too little until it is over once. A
+restart counts all that was kept."""
+
 FIXED = "another value in the file; then restart"
 
 
 def is_movable(limit: Limit) -> bool:
     """Return whether a limit is read from where a change is put in force."""
     table, *rest = limit.tokens
+    if rest[-1] in WINDOWS:
+        return False
     if table == "portfolio" or (table == "accounts" and rest[1] in GROUPS):
         return True
     return len(rest) == (1 if table == "default" else 2) and rest[-1] in Limits.__slots__
@@ -185,8 +191,10 @@ class LimitChanges:
             return f"{limit.found}, wanted {limit.wanted}"
         value: Number | None = limit.kind(change.after) if change.after else None
         configured = chosen_at(self.static, limit)
-        if configured is None or _text(configured) == change.configured:
+        if _text(configured) == change.configured:
             return limit, value
+        if configured is None:
+            return f"the file says nothing of it by now, and said {change.configured}"
         if value is None or limit.is_looser(value, configured):
             return f"{change.after} is looser than what the file says by now, {configured}"
         return limit, value

@@ -313,6 +313,9 @@ class OpenOrder(msgspec.Struct):
     is_unknown: bool = False
     """Whether its fate is; it counts in full either way."""
 
+    is_ended: bool = False
+    """Whether it was told how much of it will never fill; what is left is fills to be told of."""
+
     def shrink(self, quantity: Decimal) -> bool:
         """Take what has filled, or never will, off; return whether nothing is left."""
         taken = min(quantity, self.leaves)

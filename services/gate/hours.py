@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from schemas.base import AccountId, InstrumentId
+from schemas.instruments import Instrument
 from services.calendars.calendar import AllDay, Calendar, Phase, Session
 from services.calendars.named import calendar_of
 from services.gate.account import Account
@@ -19,10 +20,11 @@ _ALLOWS = {
     Phase.POST: frozenset({ExtendedHours.POST, ExtendedHours.BOTH}),
 }
 _NONE: frozenset[ExtendedHours] = frozenset()
+NEVER_NS = 1 << 63
 
 
 class TradingHours:
-    """The hours of one instrument.
+    """The hours of one instrument, to the end of its contract.
 
     Attributes:
         is_always: whether there is nothing to ask.
@@ -30,6 +32,7 @@ class TradingHours:
 
     __slots__ = (
         "_calendar",
+        "_expires_ns",
         "_extended",
         "_from_ns",
         "_instrument",
@@ -38,13 +41,14 @@ class TradingHours:
     )
 
     def __init__(
-        self, instrument: InstrumentId, calendar: Calendar | None, extended: ExtendedHours | None
+        self, instrument: Instrument, calendar: Calendar | None, extended: ExtendedHours | None
     ) -> None:
-        self._instrument = instrument
+        self._instrument = instrument.id
         self._calendar = calendar
         self._extended = extended
+        self._expires_ns = instrument.expires_ns or NEVER_NS
         self._from_ns = self._until_ns = 0
-        self.is_always = isinstance(calendar, AllDay)
+        self.is_always = isinstance(calendar, AllDay) and not instrument.expires_ns
 
     def objection(self, now_ns: int) -> str:
         """Return why the hour is not one to trade in; empty when it is.
@@ -58,6 +62,8 @@ class TradingHours:
         if calendar is None:
             wanted = f'calendar in the row [[instruments]] of "{self._instrument}"'
             raise LimitMissingError("calendar", wanted)
+        if now_ns >= self._expires_ns:
+            return f"expired at {self._expires_ns} ns"
         phase = calendar.phase_at(now_ns)
         if phase is Phase.OPEN:
             self._remember(calendar.session_at(now_ns), now_ns)
@@ -73,7 +79,7 @@ class TradingHours:
         begins_ns, ends_ns = session.break_ns or (session.close_ns, session.open_ns)
         is_after = now_ns >= begins_ns
         self._from_ns = ends_ns if is_after else session.open_ns
-        self._until_ns = session.close_ns if is_after else begins_ns
+        self._until_ns = min(session.close_ns if is_after else begins_ns, self._expires_ns)
 
 
 class Hours(Silent):
@@ -93,7 +99,9 @@ class Hours(Silent):
         super().__init__(config, markets, accounts)
         self.of = {
             key: TradingHours(
-                key, calendar_of(market.instrument), row_of(config.market, key).extended_hours
+                market.instrument,
+                calendar_of(market.instrument),
+                row_of(config.market, key).extended_hours,
             )
             for key, market in markets.items()
         }

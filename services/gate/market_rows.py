@@ -6,6 +6,7 @@ from decimal import Decimal
 from schemas.base import InstrumentId
 from schemas.errors import FieldError
 from schemas.instruments import AssetClass, Instrument
+from schemas.market import BarClosed
 from schemas.market_rules import ClosingPriceNoted, ClosingPricePublished
 from services.calendars.calendar import AllDay, Calendar, Phase, Session
 from services.calendars.named import NAMES, calendar_of, market_of
@@ -72,6 +73,13 @@ class Days:
         """Return the day whose regular hours it is; None outside of regular hours."""
         session = self.at(now_ns)
         return session if session and session.phase_at(now_ns) is Phase.OPEN else None
+
+    def of_bar(self, bar: BarClosed) -> Session | None:
+        """Return the newest day of whose regular hours a bar tells; None where it tells of none."""
+        calendar, last_ns = self.calendar, bar.close_ns - 1
+        if not calendar.knows(last_ns) or not calendar.open_ns_between(bar.open_ns, bar.close_ns):
+            return None
+        return calendar.session_at(calendar.day_open_ns(last_ns))
 
     def end_of_next(self, now_ns: int) -> int:
         """Return the end of the trading day after this one, in ns: of the newest, between days.

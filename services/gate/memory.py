@@ -68,6 +68,11 @@ class MessageWindow:
         """Count one message."""
         self._sent_ns.append(at_ns)
 
+    @property
+    def newest_ns(self) -> int:
+        """When the last message was sent that is still counted; 0 when none is."""
+        return self._sent_ns[-1] if self._sent_ns else 0
+
     def count(self, now_ns: int, window_ms: int) -> int:
         """Return how many were sent in the window that ends now; the older ones are let go."""
         sent_ns, begin_ns = self._sent_ns, now_ns - window_ms * NS_PER_MS

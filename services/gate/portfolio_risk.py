@@ -53,6 +53,9 @@ class AccountRisk:
         units: the most that one unit of exposure in an instrument adds to it, by instrument.
         margined: worst-case notional that counts for the margin ratio, orders approved since too.
         margin_unknown: why it is not known; empty when it is.
+        health_factors, margin_ratios: the newest of each that a venue has told, and when, by venue.
+            A message that leaves one of them out says nothing of it: what was told before stands,
+            and grows old.
     """
 
     def __init__(self, account: Account, row: PortfolioLimits, sampling: Sampling) -> None:
@@ -68,7 +71,8 @@ class AccountRisk:
         self.units: dict[InstrumentId, Decimal] = {}
         self.margined = ZERO
         self.margin_unknown = UNVALUED
-        self.reports: dict[str, tuple[AccountHealthReported, int]] = {}
+        self.health_factors: dict[str, tuple[Decimal, int]] = {}
+        self.margin_ratios: dict[str, tuple[Decimal, int]] = {}
         self._sampling = sampling
         self._marked_ns = self._marked_fill_count = 0
         self._measured_at = -1
@@ -100,6 +104,13 @@ class AccountRisk:
             self._lose_sight("no price for " + ", ".join(event.unmarked))
         else:
             self.equity, self.drawdown, self.equity_unknown = event.equity, event.drawdown, ""
+
+    def hear(self, event: AccountHealthReported, now_ns: int) -> None:
+        """Take in what a venue says of the account's safety."""
+        if event.health_factor is not None:
+            self.health_factors[event.venue] = (event.health_factor, now_ns)
+        if event.margin_ratio is not None:
+            self.margin_ratios[event.venue] = (event.margin_ratio, now_ns)
 
     def age(self, now_ns: int) -> None:
         """Forget a valuation that is too old to be believed.
@@ -275,9 +286,9 @@ class PortfolioRisk:
             case AccountMarked(account=account):
                 if account in self.accounts:
                     self.accounts[account].mark(event, now_ns)
-            case AccountHealthReported(account=account, venue=venue):
+            case AccountHealthReported(account=account):
                 if account in self.accounts:
-                    self.accounts[account].reports[venue] = (event, now_ns)
+                    self.accounts[account].hear(event, now_ns)
             case BookAdopted(book=book):
                 if book.account in self.accounts:
                     self.accounts[book.account].distrust("the book was adopted anew")

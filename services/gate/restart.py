@@ -1,10 +1,13 @@
 """Whether this process goes on where another one ended, and what neither of them was there for."""
 
 from schemas.base import Event
+from schemas.health import LinkChanged
 
 
 class Restart:
     """The time between the end of the process before and the beginning of this one.
+
+    And each time that this one heard nothing, since it had no bus.
 
     Whoever wants to know asks to be woken at 0: that is before anything is heard, and after all
     that was kept has been told again.
@@ -15,10 +18,11 @@ class Restart:
         began_ns: when this process was told the time first; 0 before.
     """
 
-    __slots__ = ("began_ns", "seen_ns")
+    __slots__ = ("_deaf_ns", "began_ns", "seen_ns")
 
     def __init__(self) -> None:
         self.seen_ns = self.began_ns = 0
+        self._deaf_ns: int | None = None
 
     def note(self, event: Event) -> None:
         """Take the time of a kept event, as long as those are told again."""
@@ -31,3 +35,11 @@ class Restart:
             return False
         self.began_ns = now_ns
         return self.seen_ns > 0
+
+    def deaf_ns(self, event: LinkChanged, now_ns: int) -> int | None:
+        """Return since when nothing was heard, once the bus is back; None otherwise."""
+        if not event.is_up:
+            self._deaf_ns = now_ns if self._deaf_ns is None else self._deaf_ns
+            return None
+        since_ns, self._deaf_ns = self._deaf_ns, None
+        return since_ns

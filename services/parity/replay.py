@@ -5,6 +5,7 @@ that was taken in the same situation, and one that differs does not change all t
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from heapq import merge
 from typing import Any
 
@@ -58,6 +59,9 @@ class ReplayTerms(msgspec.Struct, frozen=True, kw_only=True):
     """What the session ran with."""
 
     account: AccountId
+    currency: str
+    """The account's."""
+
     instruments: Mapping[InstrumentId, Instrument]
     gate: GateConfig
     strategy: StrategyConfig
@@ -127,7 +131,8 @@ class _Strategy(StrategyCore):
 
     def __init__(self, terms: ReplayTerms, catalogue: Catalogue, tape: Tape) -> None:
         known, account = terms.instruments, terms.account
-        created = tape.created
+        created, row = tape.created, terms.gate.accounts.get(account)
+        values = {terms.currency: Decimal(1)} | (row.currency_values if row is not None else {})
         super().__init__(
             terms.strategy,
             account,
@@ -135,6 +140,7 @@ class _Strategy(StrategyCore):
             boot_id=BOOT,
             catalogue=catalogue,
             currency_values={created.share_class: created.capital_unit},  # as it was then
+            worth_of=values.get,
         )
         self._holdings = _AsThen(account, tape.adopted)
 

@@ -84,7 +84,7 @@ def tape_of(session: SessionId, messages: Iterable[Noted], market: Iterable[Note
         UserError: SLU-103 there is no such session, or no market data of its time.
     """
     kept = [*messages]
-    created = _created(session, kept)
+    created = created_of(session, kept)
     until_ns, cut_by = _end(created, kept)
     found = [e for e in _events(kept) if created.at_ns <= e.at_ns <= until_ns]
     own: list[Any] = [e for e in found if getattr(e, "session", None) == session]
@@ -122,7 +122,12 @@ def wishes(events: Iterable[Event]) -> list[SignalRaised]:
     return [*found.values()]
 
 
-def _created(session: SessionId, messages: list[Noted]) -> SessionCreated:
+def created_of(session: SessionId, messages: Iterable[Noted]) -> SessionCreated:
+    """Return how a session began; of several with one id, the newest.
+
+    Raises:
+        UserError: SLU-103 there is no such session.
+    """
     found = [e for e in _events(messages) if isinstance(e, SessionCreated)]
     same = [e for e in found if e.session == session]
     if not same:

@@ -70,6 +70,7 @@ class Performance(Fold):
         equity, tally = self.equity(), self.tally
         now_ns = max(now_ns, self.now_ns)
         curve = self.curve.ended(equity, now_ns)
+        age_ns = curve.age_ns(now_ns)
         days, returns = self.terms.periods_per_year, curve.returns
         is_known = equity is not None and bool(returns.count) and not curve.is_broken
         whole = self._share(self.lines.values())
@@ -85,7 +86,7 @@ class Performance(Fold):
             drawdown_max=curve.drawdown_max if curve.has_begun else None,
             drawdown_ns_max=curve.drawdown_ns_max if curve.has_begun else None,
             turnover=_turnover(tally.traded, curve),
-            exposure=tally.held_ns(now_ns) / curve.span_ns if curve.span_ns else None,
+            exposure=tally.held_ns(now_ns) / age_ns if age_ns else None,
             win_rate=tally.win_rate,
             profit_factor=tally.profit_factor,
             trade_count=tally.trip_count,

@@ -26,7 +26,8 @@ class Curve:
     """A fold of valuations, in time order; memory does not grow with them.
 
     A day is one of UTC with at least one valuation: a day on which nothing was traded anywhere
-    is no day with a return of 0. What is paid in during a day counts as there since its begin.
+    is no day with a return of 0. What is paid in during a day counts as there since its begin, and
+    the high-water mark moves with it in proportion: what is left loses no more by being less.
 
     Attributes:
         equity: at the last valuation.
@@ -48,6 +49,7 @@ class Curve:
         self.at_ns = 0
         self._begun_ns = 0
         self._day = -1
+        self._is_day_valued = True
         self._day_base = Decimal(0)
         self._mark = Decimal(0)
         self._mark_ns = 0
@@ -66,6 +68,10 @@ class Curve:
         """Time from the first valuation to the last."""
         return self.at_ns - self._begun_ns
 
+    def age_ns(self, now_ns: int) -> int:
+        """Return the time since the first valuation; 0 before there was any."""
+        return now_ns - self._begun_ns if self.has_begun else 0
+
     @property
     def average(self) -> Decimal:
         """Mean worth over time; the last one where no time has passed."""
@@ -76,8 +82,11 @@ class Curve:
         if not self.has_begun:
             self._day, self._begun_ns, self.at_ns = at_ns // DAY_NS, at_ns, at_ns
             self._mark_ns = at_ns
+        elif at_ns // DAY_NS > self._day:  # the day before earned what it did without it
+            self._end_day()
+            self._day, self._is_day_valued = at_ns // DAY_NS, False
         self._day_base += amount
-        self._mark += amount
+        self._mark = self._moved_mark(amount)
         self.equity += amount
         if not self.points:
             self._draw()
@@ -91,6 +100,7 @@ class Curve:
         if day != self._day:
             self._end_day()
             self._day = day
+        self._is_day_valued = True
         self.equity, self.at_ns = equity, at_ns
         self._fall()
         self._skipped += 1
@@ -115,6 +125,12 @@ class Curve:
         below = self._mark - self.equity
         return float(below / self._mark) if below > 0 and self._mark > 0 else 0.0
 
+    def _moved_mark(self, amount: Decimal) -> Decimal:
+        """Return the high-water mark once this is paid in: as far above the worth as it was."""
+        if self.equity == self._mark or self.equity <= 0 or self.equity + amount <= 0:
+            return self._mark + amount
+        return self._mark * (self.equity + amount) / self.equity
+
     def _fall(self) -> None:
         """Follow the high-water mark, or measure how deep and how long it is below it."""
         if not self._is_below and self.equity >= self._mark:
@@ -127,6 +143,8 @@ class Curve:
             self._mark, self._mark_ns = self.equity, self.at_ns
 
     def _end_day(self) -> None:
+        if not self._is_day_valued:
+            return
         if self._day_base > 0:
             earned = (self.equity - self._day_base) / self._day_base
             self.returns = self.returns.including(float(earned))

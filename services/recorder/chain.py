@@ -116,11 +116,19 @@ def read_line(line: bytes) -> Record:
         msgspec.DecodeError: it is no record.
     """
     try:
-        return _record.decode(line)
+        record = _record.decode(line)
     except RecursionError:
         head, _, payload = line.partition(_PAYLOAD)
         record = _record.decode(head + b"}")
         return msgspec.structs.replace(record, payload=msgspec.Raw(payload[:-1]))
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from error
+    if record.payload_base64:
+        try:
+            base64.b64decode(record.payload_base64, validate=True)
+        except ValueError as error:
+            raise msgspec.DecodeError(f"its payload is no base64: {error}") from error
+    return record
 
 
 def verify(lines: Iterable[bytes], *, after: Head, until: Head | None = None) -> Head | Damage:

@@ -216,9 +216,9 @@ class Journal:
         if note.n and (path not in files or path.stat().st_size < note.offset_bytes):
             raise _damaged(path, Damage(note.n, "it is missing: the file is shorter than it was"))
         if note.n:
-            last = last_line(path, note.offset_bytes - 1)
-            if hash_of(last) != note.hash:
-                raise _damaged(path, Damage(note.n, f"its hash is not {note.hash} any more"))
+            at, end = _end_noted(note, path, files)
+            if hash_of(last_line(at, end - 1) if end else b"") != note.hash:
+                raise _damaged(at, Damage(note.n, f"its hash is not {note.hash} any more"))
         for each in files:
             if each >= path:
                 self._follow(each, note.offset_bytes if each == path else 0)
@@ -237,9 +237,9 @@ class Journal:
 
     def _write(self, data: bytes, day: int) -> None:
         """Write what was received on a day, counted from the epoch, to the file of that day."""
-        if self._offset_bytes >= self._file_bytes_max or self._day not in (None, day):
-            self._close_file()
-            self._open(self._named(self.head.n + 1))
+        is_full = self._offset_bytes >= self._file_bytes_max
+        if self._file < 0 or is_full or self._day not in (None, day):
+            self._begin_file()
         before = self._offset_bytes
         try:
             write_all(self._file, data)
@@ -251,16 +251,25 @@ class Journal:
         self._offset_bytes = before + len(data)
         self._day = day
 
-    def _open(self, path: Path) -> None:
-        self._path = path
-        self._file = os.open(path, _WRITE, 0o640)
-        self._offset_bytes = os.fstat(self._file).st_size
-        self._day = _day_of(path)
-        folder = os.open(self.folder, os.O_RDONLY)
+    def _begin_file(self) -> None:
+        """Go on in a new file; one that cannot be made is tried again by the next writing."""
+        path = self._named(self.head.n + 1)
+        self._close_file()
         try:
-            os.fsync(folder)  # so that a new file's name survives a power cut as well
-        finally:
-            os.close(folder)
+            self._open(path)
+        except OSError as error:
+            raise _cannot(path, error) from error
+
+    def _open(self, path: Path) -> None:
+        file = os.open(path, _WRITE, 0o640)
+        try:
+            offset_bytes, day = os.fstat(file).st_size, _day_of(path)
+            _sync_folder(self.folder)
+        except BaseException:
+            os.close(file)
+            raise
+        self._path, self._file = path, file
+        self._offset_bytes, self._day = offset_bytes, day
 
     def _close_file(self) -> None:
         if self._file >= 0:
@@ -302,11 +311,32 @@ def _locked(folder: Path) -> int:
     return lock
 
 
+def _sync_folder(path: Path) -> None:
+    """Sync the names in a folder, so that a new file's survives a power cut as well."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 def _day_of(path: Path) -> int | None:
     """Return the day of a file's newest record, counted from the epoch; None: it has none."""
     size = path.stat().st_size
     line = last_line(path, size - 1) if size else b""
     return read_line(line).recv_ns // DAY_NS if line else None
+
+
+def _end_noted(note: Note, path: Path, files: Sequence[Path]) -> tuple[Path, int]:
+    """Return the file that the noted record ends in, and where.
+
+    It is the one before where a crash, or a full disk, came after a file was begun and before
+    anything was written to it.
+    """
+    before = files[: files.index(path)]
+    if note.offset_bytes or not before:
+        return path, note.offset_bytes
+    return before[-1], before[-1].stat().st_size
 
 
 def _is_repeat(message: Message, place: Place) -> bool:

@@ -5,12 +5,14 @@ through this module. A folder that is being written to can be read: a line is th
 at all, and what came after the reading began may or may not be seen.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from services.recorder.chain import Record, read_line
 
 _TOLD_BYTES = 1 << 20
+_SEGMENT = re.compile(r"chain-\d{12,}\.jsonl", re.ASCII)
 
 
 def records(folder: Path, *, after_n: int = 0) -> Iterator[Record]:
@@ -31,8 +33,12 @@ def records(folder: Path, *, after_n: int = 0) -> Iterator[Record]:
 
 
 def segments(folder: Path) -> list[Path]:
-    """Return the journal's files, oldest first; their names carry their first record's number."""
-    return sorted(folder.glob("chain-*.jsonl"))
+    """Return the journal's files, oldest first; their names carry their first record's number.
+
+    A file of another name, as a copy that somebody made beside them, is none of the journal's.
+    """
+    found = (path for path in folder.glob("chain-*.jsonl") if _SEGMENT.fullmatch(path.name))
+    return sorted(found, key=first_n)
 
 
 def segment_name(first_n: int) -> str:

@@ -147,10 +147,12 @@ class Recording:
                 await self._check_room()
                 await self._drink(journal, events)
         finally:
-            with contextlib.suppress(StateError):  # then they are told when we are back
-                self._note_holes(journal, is_last=True)
-            journal.close()
-            events.close()
+            try:
+                with contextlib.suppress(StateError):  # then they are told when we are back
+                    self._note_holes(journal, is_last=True)
+            finally:  # a folder that stays locked could not be recorded in again
+                journal.close()
+                events.close()
             await self._sign_last(journal)
 
     def _open_files(self) -> tuple[Journal, EventsLog, Witness]:

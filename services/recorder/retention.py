@@ -175,7 +175,10 @@ def _of_files(
 def _kinds(
     data_dir: Path, events_dir: Path, policy: Retention
 ) -> dict[str, tuple[list[Path], int]]:
-    """Return the files that may go, by kind, and for how many days each is kept."""
+    """Return the files that may go, by kind, and for how many days each is kept.
+
+    Those whose names begin with a point stay: they say what was written, or mailed, already.
+    """
     logs = [*data_dir.glob("log/*.log.*"), *events_dir.glob("*_events.*.jsonl")]
     found = {
         "logs": (logs, policy.logs_days),
@@ -183,6 +186,6 @@ def _kinds(
         "results": (list(data_dir.glob("results/**/*")), policy.results_days),
     }
     return {
-        kind: (sorted(path for path in files if path.is_file()), days)
+        kind: (sorted(p for p in files if p.is_file() and not p.name.startswith(".")), days)
         for kind, (files, days) in found.items()
     }

@@ -21,7 +21,11 @@ class Adapters:
             each.act(event, now_ns)
 
     async def close(self) -> None:
-        """Stop all of them; one that fails to does not keep the others open."""
+        """Stop all of them; one that fails to does not keep the others open.
+
+        Raises:
+            Exception: what the first that failed had failed with.
+        """
         errors: list[Exception] = []
         for each in reversed(self._adapters):
             try:

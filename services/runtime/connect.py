@@ -61,12 +61,14 @@ async def connect(
         )
     )
     ends: set[asyncio.Future[Any]] = {opening, watch.shut_out}
+    is_opened = False
     try:
         await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        is_opened = opening.done() and opening.exception() is None
     finally:
-        if not opening.done():  # it would try for ever
+        if not is_opened:  # it would try for ever, or stay open with nobody to close it
             await _give_up(connection, opening)
-    if opening.cancelled():
+    if not is_opened and (opening.cancelled() or opening.exception() is None):
         raise _why_not(name, bus, watch, timeout_s)
     opening.result()
     watch.is_open = True

@@ -1,7 +1,7 @@
 """End a task for certain."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 AGAIN_S = 0.2
@@ -24,8 +24,8 @@ async def end(task: "asyncio.Task[Any]") -> None:
         raise error
 
 
-async def to_its_end(work: Coroutine[None, None, _T]) -> _T:
-    """Return what `work` returns; a cancelled waiter leaves only when a file is not in use."""
+async def to_its_end(work: Awaitable[_T]) -> _T:
+    """Return what `work` returns; a cancelled waiter leaves only when it has ended."""
     task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)

@@ -22,6 +22,7 @@ from nats.errors import Error, StaleConnectionError, UnexpectedEOF
 from nats.protocol import parser
 
 from schemas.errors import BusError
+from services.runtime.ending import end, to_its_end
 
 EVENTS_BEFORE_YIELD = 32
 """What a burst may handle before timers and other tasks get their turn."""
@@ -103,6 +104,7 @@ class BusConnection(Client):
         self._is_turn_end_awaited = False
         self._stream: asyncio.WriteTransport | None = None  # None while there is no connection
         self._rescue: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     @property
     def unsent_bytes(self) -> int:
@@ -182,14 +184,31 @@ class BusConnection(Client):
         return await self.subscribe(subject, queue=queue, future=unused)
 
     async def close(self) -> None:
-        """Close for good; a server that reads no more is waited for one second."""
-        if self._stream is None:
-            self._forget_unsent()  # nats-py would write it to the connection that is gone
+        """Close for good; a server that reads no more is waited for one second.
+
+        Whoever comes second, or is cancelled meanwhile, leaves when it is closed as well: nats-py's
+        own closing leaves the socket open to both, and a loop that ends with it breaks.
+        """
+        if self._closing is None:
+            asker = asyncio.current_task()
+            self._closing = asyncio.get_running_loop().create_task(self._close_for_good(asker))
+        await to_its_end(self._closing)
+
+    async def _close_for_good(self, asker: "asyncio.Task[Any] | None") -> None:
         timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._abandon_stream)
         try:
+            if (reconnecting := self._reconnection_task) is not None and reconnecting is not asker:
+                with contextlib.suppress(Exception):  # nats-py cancels it once, and it can go on
+                    await end(reconnecting)
+            if self._stream is None:
+                self._forget_unsent()  # nats-py would write it to the connection that is gone
             await super().close()
         finally:
             timer.cancel()
+            self._abandon_stream()
+            opening = self._transport
+            if isinstance(opening, TcpTransport) and opening._io_writer is not None:
+                opening._io_writer.close()
 
     async def settle(self, timeout_s: int) -> None:
         """Wait until the server has all that was sent; not longer, and not while it is away."""

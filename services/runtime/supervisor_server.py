@@ -111,7 +111,11 @@ def server_configuration() -> Path:
 
 
 def free_port(host: str, wanted: int) -> int:
-    """Return `wanted` if nobody listens there, else any free port."""
+    """Return `wanted` if nobody listens there, else any free port.
+
+    Raises:
+        UserError: SLU-100 the host is no address of this machine.
+    """
     for port in (wanted, ANY_PORT):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

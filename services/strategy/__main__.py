@@ -62,6 +62,7 @@ def build(context: Context) -> Service:
         catalogue=catalogue,
         real_money=RealMoney(sources.live, sources.environment, account),
         currency_values=measured.currency_values,
+        worth_of=measured.currency_values.get,
     )
     requests: dict[str, RequestKind] = {
         subject: RequestKind(SessionRequest, _asked(action), action)
@@ -70,7 +71,7 @@ def build(context: Context) -> Service:
     requests[CONFIRM] = RequestKind(ConfirmRequest, _confirm, "confirm")
     terms_of = partial(_terms, catalogue, core.starts)
     reader = PrerequisiteReader(context.connection, sources, terms_of, clock)
-    children = Children(zygote, config, account, known, clock)
+    children = Children(zygote, config, account, known, clock, measured.currency_values)
     records = SessionRecords(sources.repository, settings.data_dir, SERVICE, clock)
     return Service(
         core=Measured(core, measured),

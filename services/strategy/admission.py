@@ -18,6 +18,7 @@ from services.strategy.orders import OpenOrder, SessionBook
 
 ZERO = Decimal(0)
 QUEUE = "max_concurrent_trades"
+NO_WORTH = "what its currency is worth in the account's is not known"
 Objection = tuple[str, str]
 """The limit that stands against a signal, and why in words."""
 
@@ -153,17 +154,31 @@ class Admission:
         sizes = self._sizes()
         if not sizes:
             return None
-        mark = signal.limit_price or self._mark_of(signal.instrument)
-        if mark is None:
+        price = self._dearest(signal)
+        if price is None:
             return "position_size_limit", "no price of it is known, so neither is its size"
+        if self._book.worth(signal.instrument) is None:
+            return "position_size_limit", f"{NO_WORTH}, so neither is its size"
         worst = self._worst(signal.instrument, signal.side)
-        size = abs(worst) * mark * self._book.multiplier(signal.instrument)
+        size = self._book.notional(signal.instrument, worst, price)
         for name, most in sizes:
             if most is None:
                 return name, "the session's equity is not known"
             if size > most:
                 return name, f"a position of {size:f} with it, at most {_plain(most)}"
         return None
+
+    def _dearest(self, signal: SignalRaised) -> Decimal | None:
+        """Return the most that a unit may trade at, as far as is known; None: nothing is.
+
+        A limit is the most that is paid, but the least that is got: to sell far below the market is
+        to sell at the market.
+        """
+        if signal.side is Side.BUY and signal.limit_price is not None:
+            return signal.limit_price
+        mark = self._mark_of(signal.instrument)
+        named = (mark, signal.limit_price, signal.stop_price)
+        return None if mark is None else max(each for each in named if each is not None)
 
     def _sizes(self) -> list[tuple[str, Decimal | None]]:
         """Return each limit on a position's notional; the first holds whatever a start names."""

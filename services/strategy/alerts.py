@@ -1,6 +1,7 @@
 """What a person is told of a session, in words."""
 
 from collections.abc import Sequence
+from decimal import InvalidOperation
 
 from schemas.base import SessionId
 from schemas.control import EpochStarted
@@ -74,7 +75,10 @@ def reached(session: Session, breach: SessionBreach, effect: str, now_ns: int) -
 
 def words(breach: SessionBreach) -> str:
     """Return a breach in words, with both numbers."""
-    current = breach.current.quantize(breach.limit) if breach.limit else breach.current
+    try:
+        current = breach.current.quantize(breach.limit)
+    except InvalidOperation:  # too many digits of so fine a limit: then all there are
+        current = breach.current
     return f"{breach.limit_name} is {current:f}, the limit {breach.limit:f}"
 
 

@@ -7,17 +7,24 @@ from typing import Any
 import msgspec
 
 from schemas.base import NS_PER_MS, Event, InstrumentId, OrderId, SignalId
+from schemas.bounds import NUMBER_MAX, PLACES_MAX
 from schemas.ids import order_id_of
 from schemas.instruments import Instrument
 from schemas.market import QuoteReceived
 from schemas.orders import CancelRequested, OrderType, Side, SignalRaised, TimeInForce
 from schemas.sessions import SessionCreated, StateRemembered
+from services.strategy.hours import NEVER_NS
 from services.strategy.orders import OpenOrder, SessionBook
 from services.strategy.provider import DataProvider
 from services.strategy.remembered import Remembered, plain
 
 HALF = Decimal("0.5")
 ZERO = Decimal(0)
+WHY_CHARS_MAX = 500
+"""What is beyond it of a strategy's reason is cut off: it goes with every word on the signal."""
+
+DIGITS_MAX = 64
+"""Of one number. A division gives 28; the gate wants whole lots and ticks."""
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,14 +125,16 @@ class Context:
         """Return what the session is worth, in the account's currency, at mid prices.
 
         Its initial capital, and what its own executions made of it. None where something held has
-        no two-sided price.
+        no two-sided price, or its currency no known worth.
         """
-        marks: dict[InstrumentId, Decimal] = {}
-        for instrument in self._book.portfolio.positions:
-            quote = self._quote_of(instrument)
-            if quote is not None and quote.bid and quote.ask:
-                marks[instrument] = (quote.bid + quote.ask) * HALF
-        return self._book.portfolio.equity(marks)
+        return self._book.equity(self._mid)
+
+    def worth(self, instrument: InstrumentId) -> Decimal | None:
+        """Return what one unit of an instrument's currency is worth in the account's.
+
+        Capital and equity are in the account's, prices in the instrument's. None: nobody knows.
+        """
+        return self._book.worth(instrument)
 
     def open_orders(self, instrument: InstrumentId) -> tuple[OpenOrder, ...]:
         """Return this session's orders that are on their way or open, oldest first."""
@@ -161,14 +170,15 @@ class Context:
         `quantity` is in the instrument's units. The gate decides what becomes of it.
 
         Raises:
-            ValueError: the session does not trade this instrument, or `quantity` is not above 0.
+            ValueError: the session does not trade this instrument, `quantity` is not above 0, or a
+                number is none that a sum here can bear.
         """
         self._known(instrument)
-        if not (quantity.is_finite() and quantity > 0):
-            raise ValueError(f"quantity of a signal: found {quantity}, wanted a number above 0")
+        signal = self._signal(instrument, side, quantity, terms, why)
+        if odd := odd_number(signal):
+            raise ValueError(odd)
         if not self.is_trading:
             return None
-        signal = self._signal(instrument, side, quantity, terms, why)
         self._book.apply(signal)
         self._say(signal)
         return order_id_of(signal.account, signal.session, signal.signal_id, signal.leg)
@@ -202,7 +212,7 @@ class Context:
 
         A time that has passed already is taken as "as soon as possible".
         """
-        self.timer_ns = max(at_ns, self.now_ns + 1)
+        self.timer_ns = min(max(at_ns, self.now_ns + 1), NEVER_NS)
         self.is_stirred = True
 
     def clear_timer(self) -> None:
@@ -232,6 +242,12 @@ class Context:
         if self.remembered.apply(kept):
             self._say(kept)
 
+    def _mid(self, instrument: InstrumentId) -> Decimal | None:
+        quote = self._quote_of(instrument)
+        if quote is None or not (quote.bid and quote.ask):
+            return None
+        return (quote.bid + quote.ask) * HALF
+
     def _known(self, instrument: InstrumentId) -> Instrument:
         found = self.instruments.get(instrument)
         if found is None:
@@ -260,9 +276,39 @@ class Context:
             is_reduce_only=terms.is_reduce_only,
             expires_at_ns=self.now_ns + expiry_ms * NS_PER_MS,
             replaces=terms.replaces,
-            why=why,
+            why=why[:WHY_CHARS_MAX],
         )
 
     def _say(self, event: Event) -> None:
         self.said.append(event)
         self.is_stirred = True
+
+
+def odd_number(signal: SignalRaised) -> str:
+    """Return which number of a signal nothing can be computed with, in words; empty: none.
+
+    The limits of its session are computed with them in the process of every session.
+    """
+    quantity = signal.quantity
+    if not (quantity.is_finite() and quantity > 0):
+        return f"quantity of a signal: found {_short(quantity)}, wanted a number above 0"
+    every = (quantity, signal.limit_price, signal.stop_price, signal.parent_quantity)
+    for number in every:
+        if number is not None and not _is_sane(number):
+            wanted = f"at most {NUMBER_MAX:.0e} either way, and {PLACES_MAX} places that matter"
+            return f"a number of a signal: found {_short(number)}, wanted {wanted}"
+    if not 0 <= signal.expires_at_ns < NEVER_NS:
+        return "expiry of a signal: found a time that no clock reaches"
+    return ""
+
+
+def _is_sane(number: Decimal) -> bool:
+    if not number.is_finite():
+        return False
+    is_small = -NUMBER_MAX <= number <= NUMBER_MAX
+    is_coarse = not number or number.adjusted() >= -PLACES_MAX
+    return is_small and is_coarse and len(number.as_tuple().digits) <= DIGITS_MAX
+
+
+def _short(number: Decimal) -> str:
+    return str(number)[:DIGITS_MAX]

@@ -4,7 +4,7 @@ Nearly all it is told are quotes, and nearly all of those concern one session or
 costs two lookups and a direct call of the strategy's own hook.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -41,11 +41,11 @@ from services.strategy.confirmations import WAITING_FACTS
 from services.strategy.confirming import Confirming
 from services.strategy.control_answers import acknowledged, prepared
 from services.strategy.deadlines import Deadlines
-from services.strategy.heard import CONTROL, MISSED
+from services.strategy.heard import CONTROL
 from services.strategy.holdings import Holdings
 from services.strategy.hours import Hours
 from services.strategy.lanes import Lanes
-from services.strategy.orders import ORDER_FACTS
+from services.strategy.orders import ORDER_FACTS, at_par
 from services.strategy.recalling import recalled
 from services.strategy.session import OVER, OWN_FACTS, STRATEGY_ENDS, Session, failure
 from services.strategy.starts import Checked, Starts
@@ -76,7 +76,6 @@ class StrategyCore:
             *ORDER_FACTS,
         }
     )
-
     fsyncs: frozenset[type[Event]] = frozenset({SessionCreated, SessionStateChanged})
 
     def __init__(
@@ -89,13 +88,14 @@ class StrategyCore:
         catalogue: Catalogue | None = None,
         real_money: RealMoney | None = None,
         currency_values: Mapping[str, Decimal] | None = None,
+        worth_of: Callable[[str], Decimal | None] = at_par,
     ) -> None:
         self._catalogue = catalogue or catalogue_of(config)
         self.hears: frozenset[type[Event]] = CONTROL | self._catalogue.wanted()
         self.wake_at_ns: int | None = None
         self.sessions: dict[SessionId, Session] = {}
         self.is_trading = False
-        self._config = config
+        self._config, self._worth_of = config, worth_of
         self._instruments = instruments
         self._boot_id = boot_id
         self._real_money = real_money or RealMoney(LiveConfig(), "", account)
@@ -163,10 +163,10 @@ class StrategyCore:
             self._epoch = max(self._epoch, event.epoch)
         elif isinstance(event, PositionSettled):
             settled(event, self.sessions.values(), self._tell, 0)
-        elif (session := self.sessions.get(kept.session)) is not None:
-            session.fold(event)
-            if isinstance(event, PositionsAdopted):
-                self._holdings.restore(event, self.sessions)
+        else:
+            if (session := self.sessions.get(kept.session)) is not None:
+                session.fold(event)
+            self._holdings.restore(event, self.sessions)
         self._are_restored = self._holdings.is_behind = bool(self.sessions)
         self.wake_at_ns = 0 if self.sessions else None
 
@@ -180,6 +180,7 @@ class StrategyCore:
             case ExecutionEvent() if self._is_stranger(event):
                 return NOTHING
             case ExecutionEvent():
+                self._holdings.hear(event)
                 return self._on_order(event, "on_execution", now_ns)
             case SignalDecided():
                 return self._on_order(event, "on_decision", now_ns)
@@ -197,9 +198,8 @@ class StrategyCore:
                 return NOTHING if asked is None else [self._prepared(asked, now_ns)]
             case EpochStarted():
                 return self._on_epoch(event, now_ns)
-            case EpochEnded(epoch=epoch):
-                if epoch == self._epoch:
-                    self._set_trading(False)
+            case EpochEnded(epoch=epoch) if epoch == self._epoch:
+                self._set_trading(False)
             case HaltRequested():
                 return self._on_halt(now_ns)
             case RestrictionRequested():
@@ -210,10 +210,8 @@ class StrategyCore:
                 return self._confirming.answer(event, now_ns)
             case BookReported():
                 return self._on_book(event, now_ns)
-            case GapSeen(subject=subject):
-                self._holdings.is_behind |= subject.startswith(MISSED)
-            case LinkChanged(is_up=is_up):
-                self._holdings.is_behind |= is_up
+            case GapSeen() | LinkChanged():
+                self._holdings.hear(event)
         return NOTHING
 
     def _on_order(self, event: Any, hook: str, now_ns: int) -> Sequence[Event]:
@@ -222,9 +220,13 @@ class StrategyCore:
         if session is None and isinstance(event, OrderFilled):
             adopted = self._holdings.flattened(event, self.sessions, now_ns)
             return adoptions_told(adopted, self.sessions, self._tell, now_ns)
-        if session is None or not session.book.apply(event) or not session.is_active:
+        if session is None or not session.book.apply(event):
             return NOTHING
-        said = self._tell(session, hook, (event,), now_ns)
+        late = self._holdings.filled(event, self.sessions, now_ns)
+        said = self._tell(session, hook, (event,), now_ns) if session.is_active else []
+        said += adoptions_told(late, self.sessions, self._tell, now_ns)
+        if not session.is_active:
+            return said
         if now_ns >= self._watching.due_ns:  # a fill moves its figures while the market is silent
             said += self._looked(now_ns)
         return [*blocks_told(session, session.released(now_ns), self._tell, now_ns), *said]
@@ -238,8 +240,7 @@ class StrategyCore:
 
     def _prepared(self, asked: PrepareAsked, now_ns: int) -> Prepared:
         checked = self._draft(asked.request, asked.start_id, now_ns)
-        boot_id, halts, epoch = self._boot_id, self._halts, self._epoch
-        return prepared(asked.start_id, checked, boot_id, halts, epoch, now_ns)
+        return prepared(asked.start_id, checked, self._boot_id, self._halts, self._epoch, now_ns)
 
     def _draft(self, request: StartRequest, start_id: str, now_ns: int) -> Checked:
         created, errors = self.starts.check(request, start_id, len(self.sessions) + 1, now_ns)
@@ -333,7 +334,8 @@ class StrategyCore:
         return said or NOTHING
 
     def _add(self, created: SessionCreated) -> Session:
-        session = Session(created, self._instruments, self._lanes, self._config)
+        lanes, config, worth_of = self._lanes, self._config, self._worth_of
+        session = Session(created, self._instruments, lanes, config, worth_of)
         self.sessions[created.session] = session
         return session
 

@@ -173,9 +173,9 @@ class FormulaStrategy(Strategy[Any]):
         names["position"] = float(held)
         names["entry_price"] = float(self.context.entry_price(line.instrument))
         names["candles_held"] = float(line.held_count)
-        names["capital"] = float(self.context.capital)
-        equity = self.context.equity()
-        names["equity"] = None if equity is None else float(equity)
+        worth, equity = self.context.worth(line.instrument), self.context.equity()
+        names["capital"] = None if worth is None else float(self.context.capital / worth)
+        names["equity"] = None if worth is None or equity is None else float(equity / worth)
         self._decide(line, held)
         self._seek(line)
 

@@ -7,17 +7,23 @@ to, or, where several trade that instrument and nobody can tell, they are paused
 session left behind is its own until a new one takes it over.
 
 What a flatten closes is no session's order either: whoever held it takes the execution over.
+
+An execution may be told after the book that holds it already. Then what was taken over because of
+it is given back: the execution itself says whose it was, at which price and for what fee.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from schemas.base import AccountId, InstrumentId, SessionId
-from schemas.executions import BookReported, OrderFilled, PositionView
+from schemas.base import AccountId, Event, InstrumentId, SessionId
+from schemas.executions import BookReported, ExecutionEvent, OrderFilled, PositionView
+from schemas.health import GapSeen, LinkChanged
 from schemas.ids import closed_part, is_flatten
 from schemas.orders import Side
 from schemas.sessions import PositionsAdopted
 from services.distinct import Distinct
+from services.strategy import heard
+from services.strategy.compared import Compared, Heard, signed
 from services.strategy.orders import HELD_BEFORE
 from services.strategy.session import Session
 
@@ -26,6 +32,8 @@ MISSED = "executed while this service was away"
 """Why a session takes over what the executor's book shows and its own fold does not."""
 
 CLOSED = "closed by a flatten"
+TOLD_LATE = "told at last: the executor's book held it already"
+"""Why a session gives back what it took over: the execution itself is folded in now."""
 
 
 class Holdings:
@@ -33,21 +41,59 @@ class Holdings:
 
     Attributes:
         is_behind: whether executions may have been missed since the last comparison.
+        compared: the book that was compared last; None before the first.
     """
 
     def __init__(self, account: AccountId) -> None:
         self.is_behind = False
+        self.compared: Compared | None = None
         self._account = account
         self._executor = ""
+        self._heard = Heard()
+        self._asked: Compared | None = None  # the book that a start asked for
         self._unowned: dict[InstrumentId, PositionView] = {}
         self._seen = Distinct()
         self._closed: dict[tuple[SessionId, InstrumentId], Decimal] = {}  # by which flatten
 
-    def restore(self, event: PositionsAdopted, sessions: Mapping[SessionId, Session]) -> None:
+    def restore(self, event: Event, sessions: Mapping[SessionId, Session]) -> None:
         """Fold a takeover into the session that it was taken from, and know that it was one."""
-        if event.execution_id is not None:
-            self._seen.add(event.execution_id)
-        self._give(event, sessions)
+        if isinstance(event, PositionsAdopted):
+            if event.execution_id is not None:
+                self._seen.add(event.execution_id)
+            self._give(event, sessions)
+        elif isinstance(event, ExecutionEvent):
+            self._heard.note(event)
+        if isinstance(event, OrderFilled) and is_flatten(event.session):
+            is_news = event.account == self._account and self._seen.add(event.execution_id)
+            self._close(event.session, event.instrument, signed(event) if is_news else ZERO)
+
+    def hear(self, event: Event) -> None:
+        """Note when an executor told something, or that what it told may have been missed."""
+        if isinstance(event, GapSeen):
+            self.is_behind |= event.subject.startswith(heard.MISSED)
+        elif isinstance(event, LinkChanged):
+            self.is_behind |= event.is_up
+        else:
+            self._heard.note(event)
+
+    def filled(
+        self, fill: Event, sessions: Mapping[SessionId, Session], now_ns: int
+    ) -> list[PositionsAdopted]:
+        """Return what is given back now that a session's execution was told, folded in already.
+
+        Nothing, but where the book that was compared last held it.
+        """
+        if not isinstance(fill, OrderFilled):
+            return []
+        self._move_unowned(fill)
+        compared = self.compared
+        if compared is None or not self._is_held(fill):
+            return []
+        counted = {each.terms.session for each in _counted(sessions.values(), fill.instrument)}
+        given = compared.given_back(fill) if fill.session in counted else compared.undone(fill)
+        return [
+            self._take(sessions[name], [view], TOLD_LATE, sessions, now_ns) for name, view in given
+        ]
 
     def flattened(
         self, fill: OrderFilled, sessions: Mapping[SessionId, Session], now_ns: int
@@ -57,11 +103,13 @@ class Holdings:
         One of a single session closes that session's; any other what ended sessions and active ones
         hold, oldest first. More than they hold was nobody's.
         """
-        is_ours = fill.account == self._account and is_flatten(fill.session)
-        if not is_ours or not self._seen.add(fill.execution_id):
+        if fill.account != self._account or not self._seen.add(fill.execution_id):
             return []
-        part, key = closed_part(fill.session), fill.instrument
-        left = fill.quantity if fill.side is Side.BUY else -fill.quantity
+        self._move_unowned(fill)
+        if not is_flatten(fill.session) or self._is_held(fill):
+            return []
+        part, key, left = closed_part(fill.session), fill.instrument, signed(fill)
+        self._close(fill.session, key, left)
         adopted: list[PositionsAdopted] = []
         for session, held in _holders(sessions.values(), key):
             if part not in (None, session.terms.session) or held * left >= 0:
@@ -82,7 +130,8 @@ class Holdings:
         Differences are looked for only when executions may have been missed: at any other time
         what is on its way would look like one.
         """
-        if report.account != self._account or not report.is_reconciled:
+        is_ours = report.account == self._account
+        if not is_ours or not report.is_reconciled or self._is_stale(report):
             return [], []
         # An executor that died may have folded executions in that it never came to tell.
         self.is_behind |= bool(self._executor) and report.src != self._executor
@@ -92,25 +141,52 @@ class Holdings:
         active = [session for session in sessions.values() if session.is_active]
         if self.is_behind:
             self.is_behind = False
-            open_orders = frozenset(each.order.order_id for each in report.open_orders)
+            self.compared = Compared(report)
+            self._heard.note(report)
             for session in active:
-                session.book.forget_closed(open_orders)
+                session.book.catch_up(report)
             for key in dict.fromkeys(key for each in active for key in each.context.instruments):
                 shares = _shares(_view(report, key), sessions.values())
                 if shares is None:
-                    contested |= {
-                        each.terms.session: each
-                        for each in active
-                        if key in each.context.instruments
-                    }
-                for session, view in shares or ():
+                    owners = (each for each in active if key in each.context.instruments)
+                    contested |= {each.terms.session: each for each in owners}
+                    continue
+                self.compared.instruments.add(key)
+                for session, view in shares:
                     adopted += self._missed(session, view, report, sessions, now_ns)
         if report.request_id:
-            owned = {key for session in active for key in session.context.instruments}
-            known = {key for each in sessions.values() for key in each.context.instruments}
-            known |= {each.instrument for each in report.positions}
-            self._unowned = {key: _view(report, key) for key in sorted(known - owned)}
+            self._ask(report, sessions.values())
         return adopted, [*contested.values()]
+
+    def _is_stale(self, report: BookReported) -> bool:
+        """Return whether more than this book tells was heard already; then the next one tells."""
+        is_stale = self._heard.is_stale(report)
+        self.is_behind |= is_stale and bool(report.request_id)  # a start goes by what it does tell
+        return is_stale
+
+    def _ask(self, report: BookReported, sessions: Iterable[Session]) -> None:
+        """Note what the account holds of what no session trades now, for the session to come."""
+        known = {key for each in sessions for key in each.context.instruments}
+        owned = {key for each in sessions if each.is_active for key in each.context.instruments}
+        known |= {each.instrument for each in report.positions}
+        self._unowned = {key: _view(report, key) for key in sorted(known - owned)}
+        self._asked = Compared(report)
+
+    def _move_unowned(self, fill: OrderFilled) -> None:
+        """Keep that up to date until the session comes: an ended one's order may fill yet."""
+        view = self._unowned.get(fill.instrument)
+        if view is not None and self._asked is not None and not self._asked.holds(fill):
+            self._unowned[fill.instrument] = _bare(view, view.quantity + signed(fill))
+
+    def _is_held(self, fill: OrderFilled) -> bool:
+        """Return whether sessions account for an execution already, by the book compared last."""
+        compared = self.compared
+        if compared is None or fill.instrument not in compared.instruments:
+            return False
+        if compared.holds(fill):
+            return True
+        self.is_behind |= fill.src != compared.teller  # nobody knows which book holds it
+        return False
 
     def adopted_by(
         self, session: Session, sessions: Mapping[SessionId, Session], now_ns: int
@@ -164,15 +240,15 @@ class Holdings:
             yield self._take(session, views, MISSED, sessions, now_ns)
 
     def _unseen(self, report: BookReported, key: InstrumentId) -> list[tuple[SessionId, Decimal]]:
-        """Return what flattens closed by the executor's book, and no session has taken over."""
+        """Return what flattens closed by the executor's book, and nobody has told of."""
         filled: dict[SessionId, Decimal] = {}
         for each in (*report.recent_orders, *report.open_orders):
             order = each.order
             if is_flatten(order.session) and order.instrument == key:
                 signed = each.filled if order.side is Side.BUY else -each.filled
                 filled[order.session] = filled.get(order.session, ZERO) + signed
-        known = self._closed
-        return [(name, q - known.get((name, key), ZERO)) for name, q in filled.items()]
+        unseen = ((name, q, q - self._closed.get((name, key), ZERO)) for name, q in filled.items())
+        return [(name, left) for name, q, left in unseen if q * left > 0]
 
     def _take(
         self,
@@ -193,10 +269,12 @@ class Holdings:
             reason=reason,
             taken_from=taken_from,
             execution_id=None if fill is None else fill.execution_id,
-            is_told=reason == MISSED,
+            is_told=reason in (MISSED, TOLD_LATE),
         )
         session.book.apply(event)
         self._give(event, sessions)
+        if event.is_told and self.compared is not None:
+            self.compared.took(event)
         return event
 
     def _give(self, event: PositionsAdopted, sessions: Mapping[SessionId, Session]) -> None:
@@ -206,24 +284,27 @@ class Holdings:
         for view in event.positions:
             if giver in sessions:
                 sessions[giver].book.portfolio.adopt(_bare(view, -view.quantity))
-            else:
-                closed = self._closed.get((giver, view.instrument), ZERO)
-                self._closed[giver, view.instrument] = closed + view.quantity
+            elif event.execution_id is None:  # else all of the execution counts, by itself
+                self._close(giver, view.instrument, view.quantity)
+
+    def _close(self, flatten: SessionId, key: InstrumentId, quantity: Decimal) -> None:
+        self._closed[flatten, key] = self._closed.get((flatten, key), ZERO) + quantity
 
 
 def _holders(sessions: Iterable[Session], key: InstrumentId) -> list[tuple[Session, Decimal]]:
-    """Return who holds an instrument, and how much, oldest first.
+    """Return who holds an instrument, and how much, oldest first."""
+    found = ((each, each.book.portfolio.quantity(key)) for each in _counted(sessions, key))
+    return [(each, held) for each, held in found if held]
+
+
+def _counted(sessions: Iterable[Session], key: InstrumentId) -> list[Session]:
+    """Return whose holding of an instrument counts, oldest first.
 
     A version before this one did not take from an ended session what a newer one took over.
     """
     known = [each for each in sessions if key in each.context.instruments]
     taken_ns = max((each.book.taken_ns.get(key, -1) for each in known), default=-1)
-    return [
-        (each, held)
-        for each in known
-        if (held := each.book.portfolio.quantity(key))
-        and (each.is_active or each.changed_ns > taken_ns)
-    ]
+    return [each for each in known if each.is_active or each.changed_ns > taken_ns]
 
 
 def _shares(

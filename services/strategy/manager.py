@@ -5,7 +5,7 @@ comes from such a process is believed. Memory is measured outside and judged her
 repository is to hold follows from what was said.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ import msgspec
 
 from schemas.base import AccountId, BootId, Event, InstrumentId, SessionId
 from schemas.control import PrepareAsked
+from schemas.executions import BookReported
 from schemas.instruments import Instrument
 from schemas.isolation import (
     MemoryMeasured,
@@ -28,15 +29,16 @@ from schemas.isolation import (
 from schemas.orders import SignalRaised
 from schemas.records import SessionChangeRecord, SessionRecord
 from schemas.sessions import SessionCreated, SessionState, SessionStateChanged
+from schemas.settlement import PositionSettled
 from services.core import NOTHING
 from services.prerequisites.real_money import RealMoney
 from services.strategy.alerts import ended
 from services.strategy.catalogue import Catalogue
 from services.strategy.config import StrategyConfig
 from services.strategy.core import StrategyCore
-from services.strategy.isolated.stand_in import KINDS, StandIn, stand_in_of
+from services.strategy.isolated.stand_in import KINDS, ORDERS, StandIn, orders_of, stand_in_of
 from services.strategy.isolated.trust import broken_rule
-from services.strategy.orders import ORDER_FACTS
+from services.strategy.orders import ORDER_FACTS, at_par
 from services.strategy.recalling import without
 from services.strategy.session import LostError, Session
 
@@ -62,6 +64,7 @@ class ManagerCore(StrategyCore):
         catalogue: Catalogue,
         real_money: RealMoney | None = None,
         currency_values: Mapping[str, Decimal] | None = None,
+        worth_of: Callable[[str], Decimal | None] = at_par,
     ) -> None:
         super().__init__(
             config,
@@ -71,6 +74,7 @@ class ManagerCore(StrategyCore):
             catalogue=catalogue,
             real_money=real_money,
             currency_values=currency_values,
+            worth_of=worth_of,
         )
         self._ours: dict[type[Event], Callable[[Any, int], Sequence[Event]]] = {
             PrepareAsked: self._on_prepare,
@@ -105,14 +109,35 @@ class ManagerCore(StrategyCore):
         super().restore(event)
         if isinstance(event, SessionStateChanged):
             self._unnoted.append(self._step(event))
-        kept: Any = event
-        session = self.sessions.get(getattr(kept, "session", None) or SessionId(""))
-        if session is None or not self._catalogue.is_isolated(session.terms.strategy):
-            return
-        if not session.is_active:
-            self._history.pop(session.terms.session, None)
-        elif type(event) in HISTORY:
-            self._history.setdefault(session.terms.session, []).append(_text(event))
+        for session in self._concerned(event):
+            if not self._catalogue.is_isolated(session.terms.strategy):
+                continue
+            if not session.is_active:
+                self._history.pop(session.terms.session, None)
+            elif type(event) in HISTORY:
+                self._history.setdefault(session.terms.session, []).append(_text(event))
+
+    def _concerned(self, event: Event) -> Iterable[Session]:
+        """Return whose an event is; a settlement is that of every session of its account."""
+        if isinstance(event, PositionSettled):
+            every = self.sessions.values()
+            return [each for each in every if event.instrument in each.context.instruments]
+        session = self.sessions.get(_of(event) or SessionId(""))
+        return () if session is None else (session,)
+
+    def _on_book(self, report: BookReported, now_ns: int) -> Sequence[Event]:
+        """Compare it; what was missed of a session's orders, its own process has missed too."""
+        before = self._holdings.compared
+        said = super()._on_book(report, now_ns)
+        if self._holdings.compared is before:
+            return said
+        said = [*said]
+        for session in self._active():
+            if isinstance(session.strategy, StandIn):
+                session.context.now_ns = now_ns
+                session.strategy.hand_on(ORDERS, orders_of(session.terms.session, report))
+                said += self._collect(session)
+        return said
 
     def _learn_restored(self, now_ns: int) -> None:
         """Have something stand for strategies that no configuration names and nobody loaded yet."""

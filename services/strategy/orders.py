@@ -8,6 +8,7 @@ import msgspec
 from schemas.base import NS_PER_S, Event, InstrumentId, OrderId, SignalId
 from schemas.confirmations import SignalAwaiting
 from schemas.executions import (
+    BookReported,
     ExecutionEvent,
     OrderAccepted,
     OrderCanceled,
@@ -84,8 +85,18 @@ HELD_BEFORE = "held before the session began"
 """Why a session takes over what no other accounts for."""
 
 
+def at_par(_currency: str) -> Decimal | None:
+    """Return 1: every currency is the account's."""
+    return Decimal(1)
+
+
 class SessionBook:
     """The fold. What was seen before changes nothing.
+
+    Args:
+        instruments: what the session trades, by id.
+        capital: its own, in the account's currency.
+        worth_of: what one unit of a currency is worth in the account's; None: nobody knows.
 
     Attributes:
         portfolio: positions and cash, from the session's initial capital.
@@ -95,7 +106,15 @@ class SessionBook:
         taken_ns: when the session took over what was held before it, by instrument.
     """
 
-    def __init__(self, instruments: Mapping[InstrumentId, Instrument], capital: Decimal) -> None:
+    def __init__(
+        self,
+        instruments: Mapping[InstrumentId, Instrument],
+        capital: Decimal,
+        worth_of: Callable[[str], Decimal | None] = at_par,
+    ) -> None:
+        self._capital = capital
+        self._worths = {key: worth_of(each.currency) for key, each in instruments.items()}
+        self._is_at_par = all(each == 1 for each in self._worths.values())
         self.portfolio = Portfolio(instruments, capital)
         self.orders: dict[OrderId, OpenOrder] = {}
         self.signal_count = self.number = 0
@@ -143,22 +162,53 @@ class SessionBook:
         order = self.orders[order_id]
         order.is_awaiting, order.expires_at_ns = True, awaiting.expires_at_ns
 
-    def multiplier(self, instrument: InstrumentId) -> Decimal:
-        """Return the multiplier of an instrument that the session trades."""
-        return self._multipliers[instrument]
+    def worth(self, instrument: InstrumentId) -> Decimal | None:
+        """Return what one unit of its currency is worth in the account's; None: nobody knows."""
+        return self._worths[instrument]
+
+    def notional(self, instrument: InstrumentId, quantity: Decimal, price: Decimal) -> Decimal:
+        """Return what a quantity comes to at a price, in the account's currency.
+
+        Raises:
+            LookupError: nobody knows what the instrument's currency is worth.
+        """
+        worth = self._worths[instrument]
+        if worth is None:
+            raise LookupError(instrument)
+        return abs(quantity * price) * self._multipliers[instrument] * worth
 
     def equity(self, mark_of: Callable[[InstrumentId], Decimal | None]) -> Decimal | None:
-        """Return cash plus holdings at what they are worth; None if one has no price."""
-        held = (key for key, each in self.portfolio.positions.items() if each.quantity)
-        marks = {key: mark for key in held if (mark := mark_of(key)) is not None}
-        return self.portfolio.equity(marks)
+        """Return what the session is worth, in the account's currency.
 
-    def forget_closed(self, open_at_executor: frozenset[OrderId]) -> None:
-        """Drop what was sent and is no longer open at the executor: its end was missed."""
-        gone = [o.order_id for o in self.orders.values() if o.is_sent]
-        for order_id in gone:
-            if order_id not in open_at_executor:
-                del self.orders[order_id]
+        None if something held has no price, or nobody knows what its currency is worth.
+        """
+        positions = self.portfolio.positions
+        held = (key for key, each in positions.items() if each.quantity)
+        marks = {key: mark for key in held if (mark := mark_of(key)) is not None}
+        if self._is_at_par:
+            return self.portfolio.equity(marks)
+        total = self._capital
+        for key, each in positions.items():
+            earned = each.realized - each.fees + each.funding
+            worth, mark = self._worths[key], marks.get(key)
+            if worth is None or (each.quantity and mark is None):
+                return None
+            if mark is not None:
+                earned += each.quantity * (mark - each.average_price) * self._multipliers[key]
+            total += earned * worth
+        return total
+
+    def catch_up(self, report: BookReported) -> None:
+        """Take what became of its orders from the executor's book: the news of it was missed."""
+        views = {each.order.order_id: each for each in report.open_orders}
+        ended = {each.order.order_id for each in report.recent_orders}
+        for order in [*self.orders.values()]:
+            view = views.get(order.order_id)
+            if view is not None:
+                order.is_sent = True
+                order.leaves = min(order.leaves, view.order.quantity - view.filled)
+            elif order.is_sent or order.order_id in ended:
+                del self.orders[order.order_id]
 
     def drop(self, signal_id: SignalId) -> None:
         """Forget the orders of a signal that never goes to the gate."""
@@ -211,7 +261,7 @@ class SessionBook:
         if order is None:
             return
         order.is_sent = True
-        order.leaves = fill.leaves
+        order.leaves = min(order.leaves, fill.leaves)  # it may be told after a later one
         if fill.status is OrderStatus.FILLED:
             del self.orders[order.order_id]
 

@@ -8,6 +8,7 @@ import msgspec
 
 from schemas.errors import FieldError
 from services.strategy.interface import Parameters
+from services.strategy.mistakes import said_by
 
 OVERRIDES = "$.config_overrides"
 
@@ -56,6 +57,9 @@ def _complaint(path: str, value: Any, kind: Any) -> list[FieldError]:
     except msgspec.ValidationError as error:
         said, _, inner = str(error).partition(" - at `$")
         return [FieldError(path=path + inner.rstrip("`"), found=repr(value), wanted=said)]
+    except Exception as error:  # of a check that is the strategy's own
+        wanted = "a value that its own check can look at"
+        return [FieldError(path=path, found=f"{value!r}: {said_by(error)}", wanted=wanted)]
     return []
 
 
@@ -65,6 +69,7 @@ def _made(
     """Return the parameters; what is wrong between two fields shows only here."""
     try:
         return msgspec.convert(merged, kind), []
-    except msgspec.ValidationError as error:
+    except Exception as error:  # of a check that is the strategy's own, it may be any
+        wanted = str(error) if isinstance(error, msgspec.ValidationError) else said_by(error)
         shown = ", ".join(f"{name} = {value!r}" for name, value in merged.items())
-        return None, [FieldError(path=OVERRIDES, found=shown or "{}", wanted=str(error))]
+        return None, [FieldError(path=OVERRIDES, found=shown or "{}", wanted=wanted)]

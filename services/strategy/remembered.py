@@ -1,5 +1,7 @@
 """What a strategy keeps beyond a restart of the service, such as the level of a stop."""
 
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -81,6 +83,20 @@ def plain(value: Any) -> Any:
     """Return a copy as JSON has it: what a restart gives back.
 
     Raises:
-        TypeError: JSON has no such value.
+        TypeError: JSON has no such value. What is no number would be nothing: it would forget.
     """
+    if (odd := _no_number(value)) is not None:
+        raise TypeError(f"to be remembered: found {odd}, wanted a finite number")
     return msgspec.json.decode(msgspec.json.encode(value))
+
+
+def _no_number(value: Any) -> float | None:
+    """Return the first float in a value that JSON has no number for; None: there is none."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else value
+    inside: Iterable[Any] = ()
+    if isinstance(value, Mapping):
+        inside = value.values()
+    elif isinstance(value, list | tuple | set | frozenset):
+        inside = value
+    return next((odd for each in inside if (odd := _no_number(each)) is not None), None)

@@ -117,9 +117,9 @@ class RiskWatch:
         for instrument, position in self._book.portfolio.positions.items():
             taken += bool(position.quantity)
             mark = self._mark_of(instrument)
-            if not position.quantity or mark is None:
+            if not position.quantity or mark is None or self._book.worth(instrument) is None:
                 continue
-            size = abs(position.quantity) * mark * self._book.multiplier(instrument)
+            size = self._book.notional(instrument, position.quantity, mark)
             found += _breach("max_position_size", limits.max_position_size, size, instrument)
             if equity is not None and equity > 0:
                 most, percent = limits.max_position_size_pct, size / equity * 100

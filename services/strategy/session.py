@@ -1,6 +1,6 @@
 """One session: its strategy, what it holds, and where it is in its life."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Protocol
@@ -30,7 +30,8 @@ from services.strategy.confirmations import Waiting
 from services.strategy.context import Context
 from services.strategy.hours import NEVER_NS
 from services.strategy.interface import Strategy, hooked_by, needs_of
-from services.strategy.orders import RESTART_SKIP, OpenOrder, SessionBook
+from services.strategy.mistakes import SAID_CHARS_MAX, said_by
+from services.strategy.orders import RESTART_SKIP, OpenOrder, SessionBook, at_par
 from services.strategy.provider import DataProvider, missing, offered
 from services.strategy.risk import RiskWatch
 
@@ -85,11 +86,12 @@ class Session:
         instruments: Mapping[InstrumentId, Instrument],
         market: Market,
         config: StrategyConfig,
+        worth_of: Callable[[str], Decimal | None] = at_par,
     ) -> None:
         own = {key: instruments[key] for key in terms.instruments if key in instruments}
         self.terms = terms
         self.state = SessionState.CREATED
-        self.book = SessionBook(own, terms.capital)
+        self.book = SessionBook(own, terms.capital, worth_of)
         self.context = Context(terms, own, self.book, market.quote, config.signal_expiry_ms)
         self.waiting = Waiting(terms, self.book, config.confirmation, market.quote)
         self.strategy: Strategy[Any] | None = None
@@ -249,9 +251,9 @@ class Session:
 def failure(session: Session, error: BaseException, code: str, now_ns: int) -> list[Event]:
     """Return what is said of a session that its own strategy has ended; the rest goes on."""
     if isinstance(error, LostError):
-        said, where = str(error), error.where
+        said, where = str(error)[:SAID_CHARS_MAX], error.where[:SAID_CHARS_MAX]
     else:
-        said, where = f"{type(error).__name__}: {error}", place_of(error, session.strategy)
+        said, where = said_by(error), place_of(error, session.strategy)
     terms = session.terms
     message = f"session {terms.session} ended, and nothing else did: {said} (at {where})"
     return [

@@ -19,6 +19,7 @@ from services.strategy.catalogue import STRATEGY, Catalogue, Own, slug_of
 from services.strategy.config import StrategyConfig
 from services.strategy.confirmations import MODES
 from services.strategy.interface import Parameters, Strategy, needs_of, wanted_of
+from services.strategy.mistakes import said_by
 from services.strategy.parameters import OVERRIDES, meant, parameters_of
 from services.strategy.provider import missing, offered
 
@@ -187,7 +188,7 @@ def _complaints(
     try:
         return strategy.complaints(parameters, symbols)
     except Exception as error:
-        said = f"{type(error).__name__} when they were looked at: {error}"
+        said = said_by(error, " when they were looked at")
         return [FieldError(path=OVERRIDES, found=said, wanted="parameters that can be looked at")]
 
 
@@ -204,7 +205,11 @@ def _untold(
     symbols: Mapping[InstrumentId, Instrument],
 ) -> list[FieldError]:
     """Return every kind of data that the session would ask for and no configured feed tells."""
-    needs = needs_of(strategy, parameters, list(symbols.values()))
+    try:
+        needs = needs_of(strategy, parameters, list(symbols.values()))
+    except Exception as error:
+        said = said_by(error, " when it was asked what it needs")
+        return [FieldError(path=STRATEGY, found=said, wanted="a strategy that says what it needs")]
     places = {key: f"$.symbols[{index}]" for index, key in enumerate(symbols)}
     return [
         FieldError(path=places[key], found=offered(symbols[key]), wanted=f"{kind} of it")

@@ -1,5 +1,7 @@
 """The benchmarks run, account for every event, and never fail on a time."""
 
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,6 +15,7 @@ from schemas.venue import VenueFilled
 from schemas.wire import encode
 from services.bench import chain, fused, gate, main, record, recover
 from services.bench.result import Result, latencies_us, middle, percentile
+from services.bench.stand import ORDER_PATH, SERVICES
 from tests.builders import ALPHA, dec
 
 
@@ -50,6 +53,35 @@ def test_the_chain_loses_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
     result = chain.run(1)
     assert result.failure == ""
     assert set(result.ratio) == {"at_200_p50", "at_200_p99"}
+
+
+def test_a_round_of_the_chain_starts_each_system_once_for_both_rates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[Sequence[int], Sequence[str]]] = []
+
+    async def ours(
+        rates: Sequence[int], services: Sequence[str] = ORDER_PATH
+    ) -> dict[int, list[int]]:
+        asked.append((rates, services))
+        return {rate: [rate * len(services)] for rate in rates}
+
+    async def bare(*_: object) -> list[int]:
+        return [1_000]
+
+    monkeypatch.setattr(chain, "order_latencies_ns", ours)
+    monkeypatch.setattr(chain, "relay_latencies_ns", bare)
+    monkeypatch.setattr(chain, "sync_ns", lambda: [2_000])
+    monkeypatch.setattr(chain, "nats_server", lambda: contextlib.nullcontext("url"))
+    result = chain.run(2)
+    path, all_of_them = ORDER_PATH, SERVICES
+    assert asked == [(chain.RATES_PER_S, path), (chain.RATES_PER_S, all_of_them)] * 2
+    for rate in (500, 2_000):
+        assert result.value[f"at_{rate}_p50_us"] == round(rate * len(path) / 1_000, 2)
+        whole_us = round(rate * len(all_of_them) / 1_000, 2)
+        assert result.value[f"whole_system_at_{rate}_p50_us"] == whole_us
+        assert result.yardstick[f"at_{rate}_p50_us"] == 1.0
+        assert result.yardstick[f"sync_at_{rate}_p50_us"] == 2.0
 
 
 def test_what_venue_and_executor_disagree_about_is_lost_and_what_is_there_twice_is_doubled(

@@ -79,7 +79,7 @@ def test_sessions_are_alive_and_a_name_that_is_none_is_told_those_that_are(
     assert {each["health"] for each in health["health"]} == {"healthy"}
     unknown = trading.run("session", "performance", "nobody")
     assert unknown.returncode == 2
-    assert "ema_cross-1" in unknown.stdout
+    assert "ema_cross-1" in unknown.stderr
 
 
 @pytest.mark.req("S-05")

@@ -122,6 +122,7 @@ def test_up_never_starts_over_a_halt_of_an_earlier_run(tmp_path: Path) -> None:
         assert system.run("halt", "overnight").returncode == 0
         assert system.stop() == 0
         done = system.run("up", "--for", "2")
+        assert done.returncode == 4  # it was to trade for two seconds, and did not
         assert "HALTED since" in done.stdout
         assert "Nothing is started over a halt" in done.stdout
         assert "RUNNING" not in done.stdout

@@ -10,8 +10,15 @@ import msgspec
 import pytest
 
 from schemas.base import AccountId, Event
+from schemas.errors import FieldError
 from schemas.health import AlertRaised, Severity
-from schemas.reports import StoreMarked
+from schemas.reports import (
+    ReportKind,
+    ReportRequest,
+    ReportWanted,
+    ReportWritten,
+    StoreMarked,
+)
 from schemas.streams import FILLS, ORDERS
 from services.recorder import recording as recorder
 from services.recorder.chain import Message, Record
@@ -19,6 +26,7 @@ from services.recorder.config import RecorderConfig
 from services.recorder.jetstream import ensure_stream, mend_stream, request, why_full
 from services.recorder.journal import Journal
 from services.recorder.profile import stream_config
+from services.recorder.queries import serving as serving_module
 from services.recorder.queries.config import ReportsConfig
 from services.recorder.queries.keeper import Keeper
 from services.recorder.queries.rows import Rows
@@ -278,3 +286,44 @@ def test_a_follower_that_breaks_says_so_and_follows_on(
     good = StoreMarked(at_ns=1, recorded_count=0, lag_bytes=0)
     detail = "a fault of the follower: ValueError('a fault')"
     assert posted[:3] == [good, msgspec.structs.replace(good, detail=detail), good]
+
+
+def test_a_report_that_breaks_is_answered_and_the_next_one_is_made_all_the_same(
+    tmp_path: Path, server: GuardedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ValueError("a fault")
+
+    monkeypatch.setattr(serving_module, "folded_day", broken)
+    written: list[ReportWritten] = []
+    changed = asyncio.Event()
+
+    def post(*said: Event) -> None:
+        written.extend(each for each in said if isinstance(each, ReportWritten))
+        changed.set()
+
+    def wanted(number: int) -> ReportWanted:
+        request = ReportRequest(operator="kim", kind=ReportKind.ORDERS, day="2026-11-25")
+        return ReportWanted(at_ns=1, request_id=f"r{number}", request=request)
+
+    async def main() -> None:
+        serving = Serving(
+            lambda what: connect("reports", server.bus, what_for=what),
+            clock=lambda: 1,
+            config=ReportsConfig(follow_every_ms=60_000),
+            data_dir=tmp_path,
+            account=AccountId("paper"),
+        )
+        await serving.open(post)
+        async with asyncio.timeout(10):
+            for number in (1, 2):
+                serving.act(wanted(number), 1)
+                while len(written) < number:
+                    changed.clear()
+                    await changed.wait()
+                await asyncio.sleep(0)
+        await serving.close()
+
+    run(main())
+    error = FieldError(path="$", found="a fault: ValueError('a fault')", wanted="a report of it")
+    assert [(each.request_id, each.error) for each in written] == [("r1", error), ("r2", error)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from schemas.errors import StateError
 from schemas.health import AlertRaised, Severity
@@ -23,7 +24,7 @@ from services.recorder.search import Query, search
 from services.runtime.fastpath import BusConnection
 from tests.bus import run
 from tests.integration.guarded import GuardedServer
-from tests.recorder_rig import RecorderRig, events, recording, records
+from tests.recorder_rig import CONFIG, RecorderRig, events, recording, records
 
 pytestmark = pytest.mark.req("R-01")
 ORDER = "order.sim.paper"
@@ -214,6 +215,30 @@ def test_a_hole_that_the_disk_did_not_take_is_told_once_it_does(
         return len(alerts(rig))
 
     assert (run(scenario()), is_broken, holes_in(tmp_path)) == (1, [], [hole(2, 2)])
+
+
+def test_a_hole_due_while_no_file_can_be_begun_keeps_nobody_from_recording_on(
+    tmp_path: Path, server: GuardedServer
+) -> None:
+    blocked = tmp_path / "record" / "chain-000000000002.jsonl"
+    config = replace(CONFIG, max_chain_file_bytes=1)
+
+    async def scenario() -> list[str]:
+        gate = await server.connect("gate")
+        async with recording(tmp_path, server.bus, config) as rig:
+            await rig.ready()
+            blocked.mkdir()
+            gate.send(ORDER, b'[{"src":"gate-1","seq":1},{"src":"gate-1","seq":3}]')
+            await rig.until(lambda: rig.core.why_not_ready(0))
+            why = rig.core.why_not_ready(0)
+            blocked.rmdir()
+            await rig.ready()
+            await rig.until(lambda: alerts(rig))
+        await gate.close()
+        return [why.partition(" (")[0], why.partition("path: ")[2].partition(",")[0]]
+
+    why = ["SLU-141 state cannot be written", str(blocked)]
+    assert (run(scenario()), holes_in(tmp_path)) == (why, [hole(2, 2)])
 
 
 def test_a_hole_recorded_just_before_a_failure_is_told_once_and_is_nobodys_event(

@@ -156,6 +156,25 @@ def test_an_address_that_is_refused_keeps_nothing_from_the_others(
     )
 
 
+def test_a_report_that_is_too_large_for_the_server_keeps_nothing_from_the_others(
+    data_dir: Path, server: MailServer
+) -> None:
+    large = data_dir / "reports" / DAYS[0] / "statement-paper.html"
+    large.write_bytes(b"x" * 26_000_000)  # a third more by its encoding; the server takes 33.5
+    looked = mail(data_dir, Mailer(data_dir, config(server)), 5)
+    assert looked.delivered == tuple(told(DAYS[1], to, 5) for to in (KIM, LEE))
+    assert looked.trouble.count("statement-paper.html: 552 ") == 2
+
+
+def test_an_address_that_the_server_cannot_write_keeps_nothing_from_the_others(
+    data_dir: Path, server: MailServer
+) -> None:
+    mailer = Mailer(data_dir, config(server, to=("jörg@example.com", LEE)))
+    looked = mail(data_dir, mailer, 5)
+    assert looked.delivered == tuple(told(day, LEE, 5) for day in DAYS)
+    assert looked.trouble.count("jörg@example.com: statement-paper.html: ") == 2
+
+
 @pytest.mark.parametrize("security", [Security.STARTTLS, Security.TLS])
 def test_the_password_goes_only_over_an_encrypted_way_to_the_server_that_is_meant(
     data_dir: Path, tmp_path: Path, security: Security

@@ -17,7 +17,7 @@ from schemas.executions import OrderAccepted, OrderStatus
 from schemas.orders import OrderType
 from services.executor.kill import KillReport, kill
 from services.executor.venues.paper_server import PaperServer
-from services.venue_door import VENUE_KILL, Hello, read_address
+from services.venue_door import VENUE_KILL, Address, Hello, address_file, read_address
 from tests.builders import ALPHA, BETA, order
 from tests.conftest import NatsServer
 from tests.executor_builders import placed
@@ -132,6 +132,39 @@ async def _killed(folder: Path) -> None:
 def test_a_venue_that_is_not_there_is_said_to_be_not_there(tmp_path: Path) -> None:
     with pytest.raises(VenueError, match="SLU-130"):
         asyncio.run(_killed(tmp_path))
+
+
+@pytest.mark.req("O-05")
+@pytest.mark.parametrize("line", [b"what?\n", b"", b'{"is_ok":false,"detail":"full"}\n'])
+def test_where_no_venue_welcomes_it_no_connection_stays_open(tmp_path: Path, line: bytes) -> None:
+    ends: list[bytes] = []
+
+    async def scenario() -> None:
+        closed = asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readline()
+            writer.write(line)
+            if not line:
+                writer.write_eof()
+            ends.append(await reader.read())
+            writer.close()
+            closed.set()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        file = address_file(tmp_path)
+        file.parent.mkdir(parents=True)
+        file.write_bytes(msgspec.json.encode(Address(host="127.0.0.1", port=port, token="t")))
+        with pytest.raises(VenueError, match="SLU-130"):
+            await kill(tmp_path, timeout_s=1.0)
+        async with asyncio.timeout(5):
+            await closed.wait()
+        server.close()
+        await server.wait_closed()
+
+    run(scenario())
+    assert ends == [b""]
 
 
 @pytest.mark.req("O-05")

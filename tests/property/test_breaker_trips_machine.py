@@ -13,7 +13,7 @@ from schemas.restrictions import ALL, Level
 from services.breaker.config import BreakerConfig
 from tests.breaker_rig import levels, submitted
 from tests.builders import S_NS
-from tests.control_rig import ControlRig, book, breaker_core, halt, health, restriction, start
+from tests.control_rig import ControlRig, book, breaker_core, halt, health, own, restriction, start
 
 CONFIG = BreakerConfig(
     levels={
@@ -102,7 +102,7 @@ class TripMachine(RuleBasedStateMachine):
 
     @rule()
     def a_member_restricts(self) -> None:
-        self.tell(restriction("symbol.sim.BETA", reason=self.why(), operator="breaker.gate"))
+        self.tell(own(restriction("symbol.sim.BETA", reason=self.why(), operator="breaker.gate")))
 
     @rule(steps=st.sampled_from(CHANGES))
     def a_person_changes_levels(self, steps: tuple[tuple[str, str], ...]) -> None:

@@ -9,7 +9,7 @@ from schemas.market_rules import PriceBandPublished
 from schemas.orders import Order, OrderApproved, OrderType, Side
 from services.gate.bands_rules import bands, is_doubled, rule_at
 from services.gate.config_market import LimitTier, MarketWide, ShortSaleRule
-from services.gate.market_wide import level_of
+from services.gate.market_halt import level_of
 from tests.builders import S_NS, dec
 from tests.market_rig import CLOSE_NS, IBM, OPEN_NS, SPX, MarketRig, at
 

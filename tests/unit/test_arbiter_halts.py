@@ -12,9 +12,10 @@ from schemas.control import (
 )
 from schemas.errors import FieldError
 from schemas.health import ArbiterReported, LinkChanged
+from schemas.restrictions import Level
 from services.breaker.control_log import ControlLog
 from tests.builders import S_NS
-from tests.control_rig import ControlRig, boot, halt, kinds, only, reset, start
+from tests.control_rig import ControlRig, boot, halt, kinds, only, own, reset, restriction, start
 
 pytestmark = pytest.mark.req("B-05", "B-06")
 
@@ -257,7 +258,7 @@ def test_a_trip_during_the_reset_of_a_persons_halt_leaves_that_halt_in_front() -
     rig.tell(halt())
     rig.log.hears = frozenset()
     rig.tell(reset(1))
-    said = rig.tell(halt("a trip", "breaker.other"))
+    said = rig.tell(own(halt("a trip", "breaker.other")))
     found = report(rig)
     assert (found.breaker_state, found.halts) == (BreakerState.MANUALLY_HALTED, 2)
     assert not rig.answer_of(said).is_ok
@@ -265,9 +266,53 @@ def test_a_trip_during_the_reset_of_a_persons_halt_leaves_that_halt_in_front() -
 
 def test_a_trip_during_the_reset_of_a_trip_leaves_it_tripped() -> None:
     rig = running()
-    rig.tell(halt("one", "breaker.other"))
+    rig.tell(own(halt("one", "breaker.other")))
     rig.log.hears = frozenset()
     rig.tell(reset(1))
-    rig.tell(halt("another one", "breaker.other"))
+    rig.tell(own(halt("another one", "breaker.other")))
     found = report(rig)
     assert (found.breaker_state, found.halts) == (BreakerState.TRIPPED, 2)
+
+
+OPERATOR = "breaker.drawdown"
+"""What a person may call themselves as well."""
+
+
+def test_a_person_who_is_called_like_a_breaker_halts_by_hand() -> None:
+    rig = running()
+    rig.tell(halt("odd prices", OPERATOR))
+    for _ in range(2):
+        found = report(rig)
+        assert found.breaker_state is BreakerState.MANUALLY_HALTED
+        assert next(each for each in found.breakers if each.name == "manual").is_tripped
+        rig.restart()
+
+
+def test_a_person_who_says_what_a_breaker_said_halts_as_well() -> None:
+    rig = running()
+    rig.tell(own(halt("down", OPERATOR)))
+    rig.tell(halt("down", OPERATOR, at_ns=rig.now_ns))
+    found = report(rig)
+    assert next(each for each in found.breakers if each.name == "manual").is_tripped
+    assert found.halts == 2
+
+
+def test_a_stored_halt_by_a_person_who_is_called_like_a_breaker_is_by_hand() -> None:
+    rig = running()
+    rig.tell(ControlRecordRead(at_ns=0, stream_seq=9, halt=halt("odd prices", OPERATOR)))
+    assert report(rig).breaker_state is BreakerState.MANUALLY_HALTED
+
+
+def test_a_reduction_by_a_person_who_is_called_like_a_breaker_is_no_trip() -> None:
+    rig = running()
+    rig.tell(restriction("all", Level.REDUCE, operator=OPERATOR))
+    assert report(rig).breaker_state is BreakerState.NORMAL
+
+
+def test_what_the_service_itself_asked_for_is_its_own_after_a_restart_too() -> None:
+    rig = running()
+    rig.tell(own(restriction("all", Level.REDUCE, operator=OPERATOR)))
+    rig.restart()
+    rig.tell(restriction("symbol.sim.ALPHA"))
+    rig.reset(2)
+    assert report(rig).breaker_state is BreakerState.TRIPPED, "the trip holds"

@@ -61,8 +61,78 @@ def test_without_comparing_what_is_read_one_person_is_two(monkeypatch: pytest.Mo
         return rig.answer_of(rig.tell(start("start-2", "kim\u200b"))).is_ok
 
     assert not is_started()
-    monkeypatch.setattr("services.breaker.approvals.person", str.casefold)
+    monkeypatch.setattr("services.breaker.approvals.are_two", str.__ne__)
     assert is_started()
+
+
+ALIKE = {
+    "a digit and a letter": ("ann1", "annl"),
+    "nought and o": ("bob", "b0b"),
+    "capital i and small l": ("AI", "Al"),
+    "two letters and one": ("tom", "torn"),
+    "an i without its dot": ("k\u0131m", "kim"),
+    "an i with a dot more": ("ki\u0307m", "kim"),
+    "a sign beside it": ("kim", "kim."),
+    "digits of another script": ("kim 3", "kim \u0663"),
+    "cyrillic digit": ("\u0437\u043e\u044f", "3\u043e\u044f"),
+    "kanji and katakana": ("\u53e3\u7530", "\u30ed\u7530"),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), ALIKE.values(), ids=ALIKE)
+def test_two_names_that_look_the_same_are_one_person(one: str, other: str) -> None:
+    rig = rig_of_two()
+    rig.tell(start("start-1", one))
+    assert not rig.answer_of(rig.tell(start("start-2", other))).is_ok
+
+
+MIXED = {
+    "one cyrillic letter": ("k\u0456m", "'k\\u0456m' in Cyrillic and Latin"),
+    "one greek letter": ("l\u03bfe", "'l\\u03bfe' in Greek and Latin"),
+    "a sign of a sound": ("k\u0251m", "'k\\u0251m' in Latin and signs of sounds"),
+}
+
+
+@pytest.mark.parametrize(("name", "found"), MIXED.values(), ids=MIXED)
+def test_a_name_in_letters_of_two_scripts_is_refused_as_one_of_two(name: str, found: str) -> None:
+    rig = rig_of_two()
+    rig.tell(start("start-1", "kim"))
+    wanted = "a name in the letters of one script, by which no other can be meant"
+    [error] = rig.answer_of(rig.tell(start("start-2", name))).errors
+    assert error == FieldError(path="$.operator", found=found, wanted=wanted)
+    assert rig.answer_of(rig.tell(start("start-3", "lee"))).is_ok, "the first approval stands"
+
+
+def test_a_name_all_of_letters_that_look_latin_is_no_second_person() -> None:
+    rig = rig_of_two()
+    rig.tell(start("start-1", "coc"))
+    [error] = rig.answer_of(rig.tell(start("start-2", "\u0441\u043e\u0441"))).errors
+    assert error == FieldError(
+        path="$.operator",
+        found="'\\u0441\\u043e\\u0441' in Cyrillic after 'coc' in Latin",
+        wanted="two names in one script: letters of two scripts look alike",
+    )
+
+
+def test_one_person_of_any_script_starts_where_one_is_enough() -> None:
+    rig = ControlRig().ready()
+    assert rig.answer_of(rig.tell(start("start-1", "k\u0456m"))).is_ok
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("\u0393\u03b9\u03ac\u03bd\u03bd\u03b7\u03c2", "\u039d\u03af\u03ba\u03bf\u03c2"),
+        ("\u738b\u4f1f", "\u674e\u5a1c"),
+        ("\u5c71\u7530\u30a8\u30df", "\u4f50\u85e4\u306f\u306a"),
+        ("\uae40\ubbfc\uc218", "\uc774\uc601"),
+        ("O'Brien", "Nu\u00f1ez"),
+    ],
+)
+def test_people_of_any_script_are_two(one: str, other: str) -> None:
+    rig = rig_of_two()
+    rig.tell(start("start-1", one))
+    assert rig.answer_of(rig.tell(start("start-2", other))).is_ok
 
 
 @pytest.mark.parametrize(

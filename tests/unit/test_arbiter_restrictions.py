@@ -35,6 +35,7 @@ from tests.control_rig import (
     halt,
     kinds,
     only,
+    own,
     prepared,
     question,
     reset,
@@ -270,7 +271,7 @@ def test_a_breaker_that_reduces_restricts_all_before_anything_else(response: Res
     it = arbiter()
     said = it.trip(trip(response), 5)
     reduced = RestrictionRequested(
-        at_ns=5, level=Level.REDUCE, reason="down", operator="breaker.drawdown"
+        at_ns=5, src="breaker", level=Level.REDUCE, reason="down", operator="breaker.drawdown"
     )
     assert said[:2] == [reduced, trip(response)]
     assert kinds(said[2:]) == ["BreakerStateChanged", "RestrictionsChanged", "AlertRaised"]
@@ -281,7 +282,7 @@ def test_a_breaker_that_reduces_restricts_all_before_anything_else(response: Res
 @pytest.mark.req("B-08")
 def test_a_trip_that_reduces_is_reset_by_its_number_and_then_all_is_normal() -> None:
     rig = running()
-    reduced = restriction("all", Level.REDUCE, operator="breaker.drawdown")
+    reduced = own(restriction("all", Level.REDUCE, operator="breaker.drawdown"))
     rig.tell(reduced)
     tripped = report(rig)
     assert (tripped.breaker_state, tripped.trading_state) == (
@@ -299,10 +300,12 @@ def test_a_trip_that_reduces_is_reset_by_its_number_and_then_all_is_normal() -> 
 
 def test_a_trip_while_its_reset_is_under_way_refuses_that_reset() -> None:
     rig = running()
-    rig.tell(restriction("all", Level.REDUCE, operator="breaker.drawdown"))
+    rig.tell(own(restriction("all", Level.REDUCE, operator="breaker.drawdown")))
     rig.log.hears = frozenset()
     rig.tell(reset(1))
-    said = rig.tell(restriction("all", Level.REDUCE, reason="more", operator="breaker.drawdown"))
+    said = rig.tell(
+        own(restriction("all", Level.REDUCE, reason="more", operator="breaker.drawdown"))
+    )
     assert not rig.answer_of(said).is_ok
     assert report(rig).breaker_state is BreakerState.TRIPPED
 

@@ -226,6 +226,19 @@ def test_the_next_day_forgets_what_was_acknowledged() -> None:
     assert "loss acknowledged" not in view(rig).inputs
 
 
+@pytest.mark.req("B-02", "B-06")
+def test_a_reset_of_the_day_before_acknowledges_no_loss_across_the_open() -> None:
+    rig = opened()
+    be_worth(rig, "94000")
+    rig.restart(config=SHARE)  # its book is not known yet
+    assert rig.reset(1).is_ok
+    rig.now_ns += DAY_NS + 3_600 * S_NS
+    said = be_worth(rig, "88000")
+    assert the(DayOpened, said).reason == "last equity before the open, which nobody saw"
+    assert not [each for each in said if isinstance(each, LossAcknowledged)]
+    assert halts(said) == 1
+
+
 def test_a_reset_of_a_manual_halt_acknowledges_nothing() -> None:
     rig = opened()
     be_worth(rig, "97000")

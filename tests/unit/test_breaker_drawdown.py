@@ -98,7 +98,7 @@ def test_a_fall_to_the_limit_trips_and_halts_at_once() -> None:
         "AlertRaised",
     ]
     assert only(HaltRequested, said) == HaltRequested(
-        at_ns=tripped_ns, reason=reason, operator="breaker.drawdown"
+        at_ns=tripped_ns, src="breaker", reason=reason, operator="breaker.drawdown"
     )
     assert only(BreakerTripped, said) == BreakerTripped(
         at_ns=tripped_ns,

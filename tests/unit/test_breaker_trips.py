@@ -16,7 +16,7 @@ from services.breaker.panel import Panel
 from services.breaker.table import ABOUT
 from tests.breaker_rig import levels, only
 from tests.builders import S_NS, dec, quote
-from tests.control_rig import ControlRig, book, breaker_core, halt, health, restriction
+from tests.control_rig import ControlRig, book, breaker_core, halt, health, own, restriction
 
 FLATTEN = only("drawdown", ("0.06", "flatten"))
 REDUCE = only("drawdown", ("0.04", "reduce"))
@@ -315,7 +315,7 @@ def test_a_trip_that_a_person_took_over_leaves_no_word_behind() -> None:
 def test_the_word_stands_while_a_trip_does_that_a_person_took_over() -> None:
     rig = trading(REDUCE)
     be_worth(rig, "96000")
-    rig.tell(restriction("all", Level.REDUCE), restriction(operator="breaker.gate"))
+    rig.tell(restriction("all", Level.REDUCE), own(restriction(operator="breaker.gate")))
     answer = rig.reset(3)
     assert answer.message == (
         "restriction 3 (halt of symbol.sim.ALPHA) is cleared from the next start on; until then "

@@ -5,6 +5,7 @@ import io
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -33,7 +34,6 @@ SHORT = PositionView(instrument=IBM, quantity=Decimal(-995), average_price=Decim
 DEAD = FeedReported(
     at_ns=0, source="replay", rate_per_s=5.5, stale=("sim:A",), detail="trades.csv:301: side BUY"
 )
-NOBODY = Answers(None, None, None, None, None, None, None)
 
 
 class Desk:
@@ -112,7 +112,9 @@ def test_status_shows_a_dead_feed_with_its_failure_and_what_is_stale() -> None:
 
 
 @pytest.mark.req("O-05")
-def test_status_of_a_dead_feed_ends_unhealthy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_of_a_dead_feed_ends_unhealthy_and_with_somebody_silent_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Nowhere:
         async def __aenter__(self) -> None:
             return None
@@ -120,17 +122,22 @@ def test_status_of_a_dead_feed_ends_unhealthy(monkeypatch: pytest.MonkeyPatch) -
         async def __aexit__(self, *_: object) -> None:
             return None
 
-    answers = Answers(None, None, None, None, DEAD, None, None)
+    found: list[tuple[FeedReported | None, list[str]]] = [
+        *((DEAD, []), (None, [])),
+        *((None, [each]) for each in ("breaker", "feed", "recorder")),
+    ]
 
     async def ask_all(_: object) -> Answers:
-        return answers
+        return Answers(None, None, None, None, found[0][0], None, None)
+
+    def status_of_all(answers: Answers) -> page.Status:
+        return msgspec.structs.replace(status_of(answers), silent=found.pop(0)[1])
 
     monkeypatch.setattr(page, "at_desk", lambda _: Nowhere())
     monkeypatch.setattr(page, "ask_all", ask_all)
-    monkeypatch.setattr(page, "ORDER_PATH", ())
-    assert page.status(Place()) == Exit.UNHEALTHY
-    answers = NOBODY
-    assert page.status(Place()) == Exit.OK
+    monkeypatch.setattr(page, "status_of", status_of_all)
+    codes = [page.status(Place()) for _ in range(len(found))]
+    assert codes == [Exit.UNHEALTHY, Exit.OK, Exit.SILENT, Exit.SILENT, Exit.SILENT]
 
 
 @pytest.mark.req("O-01")

@@ -16,6 +16,7 @@ from schemas.health import AlertRaised, Severity
 from schemas.venue import (
     BookQueried,
     OrderQueried,
+    VenueBook,
     VenueCanceled,
     VenueLinkChanged,
     VenueOrderStatus,
@@ -24,8 +25,18 @@ from services.core import NOTHING, tell
 from services.executor.core import ExecutorCore
 from services.executor.fates import Fates
 from tests.builders import MS_NS, S_NS, dec, order
-from tests.executor_builders import filled, say
-from tests.executor_rig import O1, accepted, refused, resting, status, submitted, unknown
+from tests.executor_builders import CASH, filled, say
+from tests.executor_rig import (
+    NAMES,
+    O1,
+    accepted,
+    cancel_wish,
+    refused,
+    resting,
+    status,
+    submitted,
+    unknown,
+)
 
 
 @pytest.mark.req("X-10")
@@ -120,6 +131,39 @@ def test_an_order_the_venue_never_saw_is_closed_only_once_it_can_no_longer_arriv
     detail = "the venue has never seen it, and its deadline has passed"
     closed = refused("never sent", detail, at_ns=later_ns)
     assert list(core.handle(late, later_ns)) == [closed]
+
+
+@pytest.mark.req("X-10")
+def test_an_order_the_venue_had_and_forgot_was_sent_and_the_books_come_first() -> None:
+    core, late_ns = resting(), order().expires_at_ns + 2_000 * MS_NS
+    say(core, VenueLinkChanged(at_ns=5, is_up=False, detail="gone"))
+    say(core, VenueLinkChanged(at_ns=6, is_up=True))
+    empty = VenueBook(at_ns=6, request_id="round-1", cash=CASH, fees=dec(0), positions={})
+    say(core, empty)
+    assert status(core) is OrderStatus.UNKNOWN
+    forgotten = VenueOrderStatus(at_ns=late_ns, order_id=O1, status=None)
+    reason = "the venue had it, knows it no more, and shows it nowhere"
+    assert list(core.handle(forgotten, late_ns)) == [
+        OrderCanceled(**NAMES, at_ns=late_ns, leaves=dec(10), reason=reason),
+        AlertRaised(
+            at_ns=late_ns,
+            severity=Severity.WARNING,
+            component="executor",
+            code="SLU-136",
+            message=f"o1: {reason}",
+        ),
+        BookQueried(at_ns=late_ns, request_id="round-3", since_ns=0),
+    ]
+    assert core.why_not_ready() == "our book and the venue's are not known to agree"
+
+
+def test_a_cancel_of_an_order_that_was_forgotten_is_not_sent_again() -> None:
+    core, late_ns = lost(), order().expires_at_ns + 2_000 * MS_NS
+    say(core, cancel_wish())
+    core.handle(VenueOrderStatus(at_ns=late_ns, order_id=O1, status=None), late_ns)
+    say(core, VenueLinkChanged(at_ns=5, is_up=False, detail="gone"))
+    said = say(core, VenueLinkChanged(at_ns=6, is_up=True))
+    assert [type(each) for each in said] == [BookQueried]
 
 
 def test_a_fill_settles_an_unknown_order_like_any_other() -> None:

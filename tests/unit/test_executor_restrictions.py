@@ -326,6 +326,16 @@ def test_orders_in_line_behind_one_do_not_take_its_room() -> None:
     assert rooms == [2, 1]
 
 
+@pytest.mark.req("B-06", "X-10")
+def test_an_order_that_traded_more_than_it_was_for_makes_no_room_for_another() -> None:
+    core = executor()
+    record = Record(sell("o0", "5"), 7, 3)
+    record.status, record.filled = OrderStatus.PARTIALLY_FILLED, dec(8)
+    core.orders.add(record, 1)
+    core.orders.portfolio.adjust(ALPHA, dec(2), dec(0), dec(0))
+    assert core.orders.reducible(sell("o1", "5")) == 2
+
+
 @pytest.mark.req("G-09", "O-05")
 def test_a_halt_of_all_that_comes_as_a_restriction_is_a_full_halt() -> None:
     pair = trading(bid("a"))

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from schemas.base import NS_PER_MS, NS_PER_S
-from services.feed.__main__ import stale_after_ns
+from services.feed.__main__ import plan_of, stale_after_ns
 from services.feed.config import FeedConfig
 from services.feed.source import Recording
 
@@ -41,6 +41,15 @@ def test_a_count_of_nothing_is_refused(field: str) -> None:
 def test_an_unknown_field_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError, match="sped"):
         msgspec.convert({"sped": "1x"}, FeedConfig)
+
+
+@pytest.mark.req("M-02")
+@pytest.mark.parametrize(("speed", "is_paced"), [("1x", True), ("100x", True), ("max", False)])
+def test_only_max_speed_has_no_pace_that_silence_could_be_judged_by(
+    speed: str, is_paced: bool
+) -> None:
+    plan = plan_of(FeedConfig(speed=speed), Bars(0), "r1")
+    assert (plan.is_paced, plan.is_recording, plan.run) == (is_paced, True, "r1")
 
 
 @pytest.mark.req("M-02")

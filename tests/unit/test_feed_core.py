@@ -112,6 +112,48 @@ def test_the_venues_clock_never_makes_an_instrument_stale_or_fresh(venue_ns: int
     assert len(woken(feed, NOW + STALE_NS)) == 2
 
 
+def hurried(*, is_paced: bool) -> list[Event]:
+    """Return what is said while one instrument is told of for a minute, and two others are not."""
+    silent = InstrumentId("opt:illiquid")
+    plan = FeedPlan(
+        source="test",
+        stale_after_ns=STALE_NS,
+        instruments=(ALPHA, BETA, silent),
+        is_paced=is_paced,
+    )
+    feed, said = FeedCore(plan), []
+    tell(feed, read(quote(instrument=BETA)), NOW)
+    for second in range(60):
+        said += woken(feed, NOW + second * S_NS)
+        said += tell(feed, read(quote(), position=second + 2), NOW + second * S_NS)
+    return of_kind(said, AlertRaised, InstrumentStatusChanged)
+
+
+@pytest.mark.req("M-02", "B-04")
+def test_at_max_speed_an_instrument_without_data_is_no_error_of_the_data() -> None:
+    assert hurried(is_paced=False) == [status(Trading.OPEN, "first market data")]
+    assert len(of_kind(hurried(is_paced=True), AlertRaised)) == 1
+
+
+@pytest.mark.req("M-02")
+def test_at_max_speed_all_are_stale_once_nothing_comes_and_open_with_their_own_data() -> None:
+    feed = FeedCore(FeedPlan(source="test", stale_after_ns=STALE_NS, is_paced=False))
+    tell(feed, read(quote()), NOW)
+    tell(feed, read(quote(instrument=BETA), position=2), NOW + 2 * S_NS)
+    assert woken(feed, NOW + 7 * S_NS - 1) == []
+    stale_ns, reason = NOW + 7 * S_NS, "no market data for 5000 ms"
+    said = woken(feed, stale_ns)
+    assert said[:2] == [
+        status(Trading.UNKNOWN, reason, stale_ns),
+        status(Trading.UNKNOWN, reason, stale_ns, BETA),
+    ]
+    assert [each.code for each in said[2:] if isinstance(each, AlertRaised)] == ["SLU-112"]
+    back_ns = NOW + 9 * S_NS
+    said = of_kind(tell(feed, read(quote(), position=3), back_ns), InstrumentStatusChanged)
+    assert said == [status(Trading.OPEN, "market data is back", back_ns)]
+    assert feed.describe(back_ns).stale == (BETA,)
+
+
 @pytest.mark.req("M-02")
 def test_an_instrument_that_was_never_heard_goes_stale_too_and_opens_with_its_first_data() -> None:
     plan = FeedPlan(source="test", stale_after_ns=STALE_NS, instruments=(ALPHA, BETA))

@@ -16,6 +16,7 @@ from schemas.orders import (
     SignalDecided,
     SignalRaised,
 )
+from services.gate import access
 from services.gate.access_parents import REMEMBERED_NS, Parents
 from services.gate.access_windows import ENTRIES_MAX, SumWindow
 from services.gate.config_groups import OnExcess
@@ -94,6 +95,22 @@ def test_a_session_may_send_so_much_of_an_instrument_in_a_period_and_no_more() -
     assert rig.rule("d") == "session_period_quantity"
     rig.at(NOW_NS + 1_000 * MS_NS)
     assert rig.rule("e", quantity="30") == "all"
+
+
+@pytest.mark.req("G-07")
+def test_of_too_many_sessions_those_go_on_counting_that_sent_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(access, "SESSIONS_MAX", 3)
+    rig = RulesRig(period_ms=60_000, session_period_quantity_max=dec(30))
+    assert rig.rule("first", quantity="20") == "all"  # met first, and busy; the others send once
+    for number in range(9):
+        rig.at(rig.now_ns + MS_NS)
+        assert rig.rule(f"a{number}", quantity="1") == "all"
+        assert rig.rule(f"b{number}", quantity="1", session=SessionId(f"o{number}")) == "all"
+    assert rig.rule("c", quantity="2") == "session_period_quantity"
+    assert len(rig.access.sessions) <= 3
+    assert len(rig.access.strategies) <= 3
 
 
 @pytest.mark.req("G-07")
@@ -427,7 +444,8 @@ def test_what_can_no_longer_fill_is_given_back_and_what_has_filled_is_not() -> N
 def test_a_fill_that_is_told_after_the_cancel_stays_used() -> None:
     rig = RulesRig()
     order = slice_of(rig, "a", "100")
-    rig.cancelled(order, "70")  # 30 have filled, and nobody has told yet
+    for _ in range(2):  # told again
+        rig.cancelled(order, "70")  # 30 have filled, and nobody has told yet
     assert rig.access.parents.used(SESSION, SignalId("p")) == dec(30)
     rig.filled(order, "30")
     assert rig.access.parents.used(SESSION, SignalId("p")) == dec(30)

@@ -16,6 +16,7 @@ from tests.gate_rig import (
     assert_sums_follow,
     book,
     canceled,
+    config,
     filled,
     only,
     refused,
@@ -82,6 +83,18 @@ def test_a_cancel_told_before_the_last_fill_keeps_counting_it() -> None:
     assert lane_of(rig) == (0, 10, 0)
     rig.fill(bought, "10", "e1")
     assert lane_of(rig) == (10, 0, 0)
+
+
+@pytest.mark.req("G-02")
+def test_a_cancel_that_is_told_twice_frees_what_will_never_fill_once() -> None:
+    rig = Rig(config(position_quantity_max=dec(100)))
+    bought = rig.approve("a", quantity="100")
+    for leaves in ("60", "60", "40"):
+        rig.tell(canceled(bought, leaves))
+    assert lane_of(rig) == (0, 40, 0)
+    assert rig.rule("b", quantity="61") == "position_quantity"
+    rig.fill(bought, "40", "e1")
+    assert lane_of(rig) == (40, 0, 0)
 
 
 def test_an_order_that_will_never_fill_is_free_again() -> None:

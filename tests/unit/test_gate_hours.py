@@ -2,15 +2,16 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from schemas.instruments import AssetClass
+from schemas.instruments import AssetClass, Instrument
 from services.gate.config_market import ExtendedHours, LimitTier, MarketWide, ShortSaleRule
 from services.gate.core import GateCore
 from services.gate.table import CHECKS
 from tests.builders import instrument
 from tests.gate_rig import reading
-from tests.market_rig import IBM, OPEN_NS, MarketRig, at
+from tests.market_rig import IBM, MINUTE_NS, OPEN_NS, MarketRig, at
 
 
 def without(*names: str) -> type[GateCore]:
@@ -43,6 +44,25 @@ def test_orders_pass_from_the_ns_of_the_open_to_the_last_before_the_close(
 ) -> None:
     first, end = at(f"{day} {opens}"), at(f"{day} {closes}")
     assert rules(first - 1, first, end - 1, end) == ["market_hours", "all", "all", "market_hours"]
+
+
+@pytest.mark.req("G-05")
+@pytest.mark.parametrize(
+    "stock",
+    [
+        instrument(IBM, calendar="XNYS", asset_class=AssetClass.FUTURE),
+        instrument(IBM, asset_class=AssetClass.PERPETUAL),
+    ],
+)
+def test_a_contract_is_not_traded_from_the_ns_on_in_which_it_expires(stock: Instrument) -> None:
+    end_ns = OPEN_NS + MINUTE_NS
+    rig = MarketRig(OPEN_NS, stock=msgspec.structs.replace(stock, expires_ns=end_ns))
+    verdicts = []
+    for now_ns in (OPEN_NS, end_ns - 1, end_ns, end_ns + 1):
+        rig.go(now_ns)
+        rig.quote()
+        verdicts.append(rig.verdict(f"s{now_ns}"))
+    assert verdicts == ["all", "all", "market_hours", "market_hours"]
 
 
 def test_the_pause_at_noon_is_kept_also_by_a_gate_that_was_asked_before() -> None:

@@ -9,11 +9,13 @@ from schemas.control import ControlAnswered
 from schemas.errors import FieldError
 from schemas.health import AlertRaised
 from schemas.limits import LimitChange, LimitsChanged, LimitView
+from services.gate import dynamic_limits_changes as changes
 from services.gate.config import AccountLimits, GateConfig, HardLimits, InstrumentLimits
 from services.gate.config_groups import GroupLimits
 from services.gate.config_portfolio import PortfolioLimits, ValueAtRiskLimits
 from services.gate.groups import Group
-from tests.builders import ACCOUNT, ALPHA, BETA, dec
+from services.gate.limits import LimitMissingError
+from tests.builders import ACCOUNT, ALPHA, BETA, MS_NS, dec
 from tests.gate_rig import NOW_NS, Rig, config, only
 from tests.limits_rig import (
     DRAWDOWN_STEPS,
@@ -205,12 +207,43 @@ def test_the_limit_on_value_at_risk_can_be_changed() -> None:
     assert limit.value == 5
 
 
-def test_a_shorter_window_lets_more_through_and_is_refused() -> None:
+WINDOWED = {"account_messages_max": 10, "message_window_ms": 1_000}
+LONGER = {"gate.accounts.paper.message_window_ms": 60_000}
+
+
+@pytest.mark.parametrize("to", [999, 60_000])
+@pytest.mark.parametrize("name", changes.WINDOWS)
+def test_the_length_of_a_window_is_not_changed_while_running(name: str, to: int) -> None:
     rig = LimitsRig()
-    path = "gate.accounts.paper.message_window_ms"
-    assert not rig.ask({path: 999}).is_ok
-    assert rig.ask({path: 2_000}).is_ok
-    assert rig.limit("message_window_ms") == 2_000
+    path = f"gate.accounts.paper.{name}"
+    fixed = FieldError(path=path, found="a limit that is fixed", wanted=changes.FIXED)
+    assert fixed in rig.ask({path: to}).errors
+    assert rig.kept == []
+
+
+def eleventh(rig: Rig) -> str:
+    """Return the rule that decides on an order after ten of the last two seconds."""
+    for number in range(10):
+        rig.now_ns += 200 * MS_NS
+        rig.quote()
+        rig.approve(f"a{number}", quantity="1")
+    rig.tell(asked(LONGER))
+    return rig.rule("b", quantity="1")
+
+
+def test_a_window_that_grew_while_running_would_forget_what_had_left_the_shorter_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = Rig(config(**WINDOWED))
+    assert eleventh(rig) == "all"
+    assert rig.gate.state.accounts[ACCOUNT].lanes[ALPHA].limits.message_window_ms.value == 1_000
+    monkeypatch.setattr(changes, "WINDOWS", ())
+    rig = Rig(config(**WINDOWED))
+    assert eleventh(rig) == "all", "the eleventh message of a minute in which ten are allowed"
+    rig = Rig(config(**(WINDOWED | {"message_window_ms": 60_000})))
+    for number in range(10):
+        rig.approve(f"a{number}", quantity="1")
+    assert rig.rule("b", quantity="1") == "account_messages"
 
 
 def test_a_restart_keeps_what_operators_changed() -> None:
@@ -258,6 +291,20 @@ def test_after_a_restart_no_kept_change_is_beyond_a_lowered_hard_cap() -> None:
     rig.ask({POSITION: "400"})
     lowered = after_restart(rig, with_hard(position_quantity_max=dec(300)))
     assert lowered.limit("position_quantity_max") == 200
+
+
+def test_a_limit_that_the_file_no_longer_has_is_not_brought_back_by_a_kept_change() -> None:
+    rig = LimitsRig(with_hard(position_quantity_max=dec(500)))
+    rig.ask({POSITION: "100"})
+    bare = with_hard(config(position_quantity_max=None), position_quantity_max=dec(500))
+    gone = after_restart(rig, bare)
+    assert gone.dynamic.changes.left_out == {
+        POSITION: "the file says nothing of it by now, and said 200"
+    }
+    with pytest.raises(LimitMissingError, match="position_quantity_max"):
+        gone.limit("position_quantity_max")
+    gone.ask({POSITION: "100"})  # chosen anew, by a person who knows
+    assert after_restart(gone, bare).limit("position_quantity_max") == 100
 
 
 def test_a_kept_change_of_a_row_that_is_gone_is_left_out_and_said() -> None:

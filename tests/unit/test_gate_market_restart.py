@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.base import Event, InstrumentId
+from schemas.health import LinkChanged
 from schemas.instruments import AssetClass
 from schemas.market import BarClosed
 from schemas.market_rules import (
@@ -74,7 +75,7 @@ def test_after_a_restart_short_sales_are_restricted_for_the_rest_of_the_day_and_
     read = reading(found.ask("a", side=SELL), "short_sale")
     assert (read.is_ok, read.value) == (
         False,
-        "None; not known since the restart whether it fell by a tenth meanwhile: "
+        "None; not all was heard, so it is not known whether it fell by a tenth: "
         f"short sales restricted until {until_ns} ns",
     )
     above = {"order_type": OrderType.LIMIT, "limit": "99.91", "side": SELL}
@@ -163,7 +164,10 @@ def test_after_a_restart_nothing_is_traded_before_the_reference_is_known_to_trad
     found = following()
     assert asked(found, "before") == (True, "")
     restarted(found, NOON_NS + MINUTE_NS)
-    said = "not known since the restart whether it is halted: no trade of cboe:SPX yet"
+    said = (
+        "not all was heard, so it is not known whether it is halted: "
+        "no trade of cboe:SPX yet, nor quotes that show it"
+    )
     assert asked(found, "a") == (False, said)
     found.trade("940", SPX)
     assert asked(found, "b") == (True, "")
@@ -213,11 +217,17 @@ def test_without_a_reference_any_trade_of_the_market_shows_that_it_goes_on(how: 
     found = MarketRig(NOON_NS, market_wide=MarketWide.US)
     assert asked(found, "before") == (True, "")
     restarted(found, NOON_NS + MINUTE_NS)
-    said = "not known since the restart whether it is halted: no trade in this market yet"
+    said = (
+        "not all was heard, so it is not known whether it is halted: "
+        "no trade in this market yet, nor quotes that show it"
+    )
     assert asked(found, "a") == (False, said)
     if how == "a trade":
         found.trade("100")
     elif how == "a bar":
+        found.tell(minute_bar(found.now_ns))  # of the minute before: the halt may have begun since
+        assert asked(found, "bar")[0] is False
+        found.go(found.now_ns + MINUTE_NS)
         found.tell(minute_bar(found.now_ns))
     else:
         told: Event = MarketWideHaltDeclared(
@@ -236,3 +246,49 @@ def test_where_no_halt_of_the_market_holds_a_restart_asks_for_nothing() -> None:
         restarted(found, NOON_NS + S_NS)
         rules.append(found.verdict("a"))
     assert rules == ["all", "all"]
+
+
+def without_the_bus(found: MarketRig, from_ns: int, until_ns: int) -> None:
+    """Let the bus be away for a while; then the executor tells its book again."""
+    for now_ns, is_up in ((from_ns, False), (until_ns, True)):
+        found.go(now_ns)
+        found.tell(LinkChanged(at_ns=now_ns, is_up=is_up))
+    found.go(until_ns)
+    found.tell(book(at_ns=found.now_ns))
+
+
+@pytest.mark.req("G-05")
+def test_what_was_said_while_the_bus_was_away_may_have_been_a_halt() -> None:
+    found = following()
+    without_the_bus(found, NOON_NS + S_NS, NOON_NS + 2 * S_NS)
+    assert asked(found, "a")[1].startswith("not all was heard, so it is not known whether")
+    found.trade("990", SPX)
+    assert asked(found, "b") == (True, "")
+
+
+@pytest.mark.req("G-05")
+def test_a_fall_may_have_been_while_the_bus_was_away_and_a_restart_knows_it() -> None:
+    found = shorted()
+    without_the_bus(found, NOON_NS + S_NS, NOON_NS + 2 * S_NS)
+    assert sold(found, "a") == "short_sale"
+    kept = [each for each in found.kept if isinstance(each, MarketRuleInvoked)]
+    until_ns = at("2025-11-20 20:00")
+    assert {each.instrument: each.until_ns for each in kept} == {IBM: until_ns, SPX: until_ns}
+    without_the_bus(found, NOON_NS + 3 * S_NS, NOON_NS + 4 * S_NS)
+    assert [each for each in found.kept if isinstance(each, MarketRuleInvoked)] == kept
+    found.now_ns = at("2025-11-19 16:30")
+    found.close("100", day=CLOSED[0])
+    restarted(found, at("2025-11-20 09:00"))
+    found.go(at("2025-11-20 12:00"))
+    assert sold(found, "b") == "short_sale"
+
+
+@pytest.mark.req("G-05")
+def test_without_the_bus_outside_regular_hours_nothing_is_missed() -> None:
+    found = following(short_sale_rule=ShortSaleRule.RULE_201)
+    found.close("100")
+    without_the_bus(found, at("2025-11-19 16:00"), at("2025-11-19 17:00"))
+    found.close("990", SPX, CLOSED[0])
+    found.close("100", day=CLOSED[0])
+    found.go(at("2025-11-20 12:00"))
+    assert (asked(found, "a"), sold(found, "b")) == ((True, ""), "all")

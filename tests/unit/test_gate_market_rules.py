@@ -328,7 +328,7 @@ def test_a_restart_does_not_forget_a_fall(kept: bool) -> None:
     found.now_ns += S_NS
     found.restart()
     read = reading(found.ask("a", side=SELL), "short_sale")
-    assert (read.is_ok, "not known since the restart" in read.value) == (False, not kept)
+    assert (read.is_ok, "not all was heard" in read.value) == (False, not kept)
 
 
 def test_the_close_of_a_day_we_saw_serves_the_next_day_and_no_later_one() -> None:

@@ -3,11 +3,12 @@
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.base import Event, InstrumentId
 from schemas.errors import UserError
-from schemas.instruments import AssetClass
+from schemas.instruments import AssetClass, DataKind
 from schemas.market_rules import (
     ClosingPriceNoted,
     MarketRule,
@@ -15,10 +16,11 @@ from schemas.market_rules import (
     MarketWideHaltDeclared,
 )
 from services.gate.config_market import LimitTier, MarketWide
-from services.gate.market_wide import level_of
+from services.gate.core import GateCore
+from services.gate.market_halt import level_of
 from tests.builders import S_NS, dec, instrument
-from tests.gate_rig import reading
-from tests.market_rig import IBM, MINUTE_NS, SPX, MarketRig, at
+from tests.gate_rig import config, reading, running_guard
+from tests.market_rig import IBM, INDEX, MINUTE_NS, RULES, SPX, STOCK, MarketRig, at
 from tests.unit.test_gate_hours import without
 
 NOON_NS = at("2025-11-19 12:00")
@@ -187,7 +189,7 @@ def test_a_restart_in_a_halt_does_not_forget_it(kept: bool) -> None:
     found.now_ns += S_NS
     found.restart()
     read = reading(found.ask("a"), "market_wide_halt")
-    assert (read.is_ok, "not known since the restart" in read.value) == (False, not kept)
+    assert (read.is_ok, "not all was heard" in read.value) == (False, not kept)
 
 
 @pytest.mark.req("M-05")
@@ -280,3 +282,50 @@ def test_options_on_us_stocks_halt_with_them() -> None:
 def halt(level: int, resumes_ns: int, market: str = "XNYS") -> Event:
     """Return the news of a halt."""
     return MarketWideHaltDeclared(at_ns=NOON_NS, market=market, level=level, resumes_ns=resumes_ns)
+
+
+@pytest.mark.req("G-05")
+@pytest.mark.parametrize(
+    ("offers", "is_followed"),
+    [
+        ((), True),  # nobody has said what the feed tells
+        ((DataKind.PRICES, DataKind.TRADES), True),
+        ((DataKind.BARS,), True),
+        ((DataKind.PRICES, DataKind.BOOK), False),
+    ],
+)
+def test_a_reference_of_which_only_quotes_are_told_would_halt_nothing_and_is_refused(
+    offers: tuple[DataKind, ...], is_followed: bool
+) -> None:
+    known = {IBM: STOCK, SPX: msgspec.structs.replace(INDEX, offers=offers)}
+    gate_config = config(**(RULES | {"market_references": {"XNYS": SPX}}))
+    if is_followed:
+        assert GateCore(gate_config, known, running_guard()).state.market_wide.markets
+        return
+    with pytest.raises(UserError) as caught:
+        GateCore(gate_config, known, running_guard())
+    assert (caught.value.fields["path"], caught.value.fields["found"]) == (
+        "gate.market_references.XNYS",
+        "cboe:SPX, of which the feed tells prices, book alone",
+    )
+
+
+@pytest.mark.req("G-05", "M-05")
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_the_word_that_trading_goes_on_does_not_make_a_used_level_halt_again(
+    is_restarted: bool,
+) -> None:
+    found = rig()
+    found.trade("930", SPX)
+    resumes_ns = NOON_NS + 15 * MINUTE_NS
+    found.go(resumes_ns)
+    goes_on = MarketWideHaltDeclared(
+        at_ns=resumes_ns, market="XNYS", level=0, resumes_ns=resumes_ns
+    )
+    found.tell(goes_on)
+    if is_restarted:
+        found.restart()
+    found.trade("929", SPX)
+    assert at_time(found, resumes_ns + 1) == "all"
+    found.trade("870", SPX)
+    assert at_time(found, resumes_ns + 2) == "market_wide_halt"

@@ -146,6 +146,27 @@ def test_what_a_venue_says_of_the_margin_holds_after_a_restart_until_it_is_old(
 
 
 @pytest.mark.req("S-18")
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_message_without_a_margin_ratio_does_not_undo_the_one_before(is_restarted: bool) -> None:
+    rig = margined()
+    rig.report_health("sim", factor=dec("1.5"))
+    if is_restarted:
+        begin(rig)
+    assert reading(rig.ask("a", instrument=PERP), "margin_ratio").value == "0.1 told by sim"
+
+
+@pytest.mark.req("S-18")
+def test_a_message_without_a_margin_ratio_makes_the_one_before_no_younger() -> None:
+    rig = margined()
+    rig.report_health("sim", ratio=dec("0.3"))
+    rig.pass_seconds(61)
+    rig.report_health("sim", factor=dec("1.5"))
+    rig.mark()
+    said = reading(rig.ask("a", instrument=PERP), "margin_ratio").value
+    assert said == "sim told it 61 s ago"
+
+
+@pytest.mark.req("S-18")
 def test_a_venue_that_never_says_anything_is_not_waited_for() -> None:
     rig = RiskRig(risky(PortfolioLimits(margin_ratio_min=dec("0.2"))))
     rig.pass_second({})
@@ -186,6 +207,15 @@ def lent(side: Side) -> RiskRig:
     rig.tell(book(held={LOAN: "10" if side is Side.BUY else "-10"}, at_ns=rig.now_ns))
     rig.pass_second({})
     return rig
+
+
+@pytest.mark.req("S-18")
+def test_a_message_without_a_health_factor_does_not_undo_the_one_before() -> None:
+    rig = lent(Side.BUY)
+    rig.report_health("lend", factor=dec("1.3"))
+    rig.report_health("lend", ratio=dec("0.5"))
+    decided = rig.ask("a part", "4", instrument=LOAN, side=SELL)
+    assert (decided.rule, reading(decided, "health_factor").value) == ("all", "1.3")
 
 
 @pytest.mark.req("S-18")

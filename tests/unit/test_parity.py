@@ -140,6 +140,7 @@ def rows(events: list[Event]) -> list[str]:
     found = tape(events)
     terms = ReplayTerms(
         account=ACCOUNT,
+        currency="USD",
         instruments=INSTRUMENTS,
         gate=GATE,
         strategy=StrategyConfig(),

@@ -98,3 +98,13 @@ def test_equity_is_unknown_while_something_held_has_no_price() -> None:
     book.apply(fill("e1", Side.BUY, "1", "100"))
     assert book.equity({}) is None
     assert book.equity({ALPHA: Decimal(110)}) == 10_010
+
+
+@pytest.mark.req("I11")
+def test_an_execution_of_an_instrument_that_is_described_later_is_not_lost() -> None:
+    book, bought = Portfolio({}, dec(10_000)), fill("e1", Side.BUY, "10", "100")
+    with pytest.raises(KeyError):
+        book.apply(bought)
+    book.learn({ALPHA: instrument()})
+    assert book.apply(bought)
+    assert (book.quantity(ALPHA), book.cash, book.fill_count) == (dec(10), dec(9_000), 1)

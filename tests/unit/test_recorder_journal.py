@@ -279,3 +279,77 @@ def test_a_second_recorder_of_the_same_folder_is_refused(tmp_path: Path) -> None
     assert caught.value.fields["found"] == "another process records here"
     first.close()
     opened(tmp_path).close()
+
+
+def test_a_file_that_cannot_be_begun_leaves_the_journal_where_it_was(tmp_path: Path) -> None:
+    journal = opened(tmp_path, file_bytes_max=1)
+    journal.append(messages(1))
+    before, blocked = (journal.head, dict(journal.places)), tmp_path / "chain-000000000002.jsonl"
+    blocked.mkdir()
+    with pytest.raises(StateError) as caught:
+        journal.append(messages(2))
+    assert (caught.value.code, caught.value.fields["path"]) == ("SLU-141", str(blocked))
+    assert (journal.head, journal.places) == before
+    blocked.rmdir()
+    journal.append(messages(2))
+    journal.close()
+    assert recorded(tmp_path) == [1, 2]
+    again = opened(tmp_path)
+    assert (again.head, verify_folder(tmp_path)) == (journal.head, journal.head)
+    again.close()
+
+
+def test_a_note_after_a_file_that_could_not_be_begun_is_of_the_file_before(tmp_path: Path) -> None:
+    journal = opened(tmp_path, file_bytes_max=1)
+    journal.append(messages(1))
+    blocked = tmp_path / "chain-000000000002.jsonl"
+    blocked.mkdir()
+    with pytest.raises(StateError):
+        journal.append(messages(2))
+    blocked.rmdir()
+    journal.note(1)
+    journal.close()
+    again = opened(tmp_path)
+    assert again.head == journal.head
+    again.close()
+
+
+BEGUN = "chain-000000000003.jsonl"
+
+
+def begun(folder: Path, torn: bytes) -> Journal:
+    """Return a journal whose next file was begun when a crash came."""
+    journal = written(folder, 1, 2)
+    (folder / BEGUN).write_bytes(torn)
+    return journal
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"n":3,"prev_ha'])
+def test_a_crash_after_a_file_was_begun_is_no_damage_however_often_it_is_opened(
+    tmp_path: Path, torn: bytes
+) -> None:
+    head = begun(tmp_path, torn).head
+    for _ in range(3):
+        journal = opened(tmp_path)
+        assert (journal.head, verify_folder(tmp_path)) == (head, head)
+        journal.note(journal.head.n)
+        journal.close()
+    journal = opened(tmp_path)
+    journal.append(messages(3))
+    journal.close()
+    assert len((tmp_path / BEGUN).read_bytes().splitlines()) == 1
+    assert (recorded(tmp_path), verify_folder(tmp_path)) == ([1, 2, 3], journal.head)
+
+
+def test_a_record_changed_before_a_file_that_was_only_begun_stops_the_opening(
+    tmp_path: Path,
+) -> None:
+    begun(tmp_path, b"")
+    journal = opened(tmp_path)
+    journal.note(journal.head.n)
+    journal.close()
+    path = tmp_path / "chain-000000000001.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'{"seq":2}', b'{"seq":9}'))
+    with pytest.raises(StateError) as caught:
+        opened(tmp_path)
+    assert (caught.value.code, caught.value.fields["path"]) == ("SLU-140", str(path))

@@ -91,3 +91,14 @@ def test_what_was_delivered_is_recorded_and_trouble_is_told_once(tmp_path: Path)
     assert list(tell(core, trouble, 7)) == []
     assert list(tell(core, DeliveriesLooked(at_ns=3), 8)) == []
     assert len(tell(core, trouble, 9)) == 1
+
+
+def test_what_begins_to_fail_while_something_else_does_is_alerted_too() -> None:
+    core = ReportsCore(terms(), uptime_every_s=60)
+    tell(core, None, 1)  # the terms come first
+    mail, share = "mail by host: refused", "share: x: no such host"
+    looks = [mail, mail, f"{share}; {mail}", mail, f"{share}; {mail}"]
+    said = [tell(core, DeliveriesLooked(at_ns=2, trouble=each), 2) for each in looks]
+    told = [[each.message for each in part if isinstance(each, AlertRaised)] for part in said]
+    begins = "a report was not delivered, and is tried again: "
+    assert told == [[begins + mail], [], [begins + share], [], [begins + share]]

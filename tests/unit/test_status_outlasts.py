@@ -3,12 +3,14 @@
 import pytest
 
 from schemas.base import Event
+from schemas.control import EpochStarted
 from schemas.health import AlertRaised, Severity
 from schemas.market import (
     InstrumentStatusChanged,
     MarketEvent,
     MarketRead,
     PlaybackMarked,
+    PlaybackReleased,
     PlaybackShut,
     QuoteReceived,
     Trading,
@@ -20,6 +22,7 @@ from services.feed.core import FeedCore, FeedPlan
 from tests.builders import ALPHA, BETA, S_NS, order, quote
 from tests.executor_builders import fills_in, placed, say
 from tests.feed_builders import read
+from tests.gate_rig import Rig
 from tests.unit.test_venue_restart import Kept
 
 pytestmark = pytest.mark.req("G-05")
@@ -246,3 +249,25 @@ def test_without_its_word_it_fills() -> None:
     kept.journal = [e for e in kept.journal if not isinstance(e, InstrumentStatusChanged)]
     again = kept.restarted()
     assert fills_in(say(again, quote("98.00", "98.50"))) != []
+
+
+def test_a_gate_that_was_not_there_for_a_halt_hears_of_it_with_the_next_start() -> None:
+    core, gate = feed(), Rig()
+    tell(core, read(quote(), quote(instrument=BETA), halted(), position=3), NOW)
+    assert gate.rule("missed") == "all"
+    started = EpochStarted(at_ns=NOW, epoch=1, start_id="s", operator="kim", members={})
+    said = list(tell(core, started, NOW + S_NS))
+    assert said == [
+        PlaybackReleased(at_ns=NOW + S_NS),
+        InstrumentStatusChanged(
+            at_ns=NOW + S_NS,
+            instrument=ALPHA,
+            trading=Trading.HALTED,
+            reason="as it was told before",
+        ),
+    ]
+    for event in said[1:]:
+        gate.tell(event)
+    assert gate.rule("heard") == "instrument_open"
+    tell(core, read(halted(Trading.OPEN), position=4), NOW + 2 * S_NS)
+    assert list(tell(core, started, NOW + 3 * S_NS)) == []

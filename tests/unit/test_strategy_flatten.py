@@ -13,6 +13,7 @@ from schemas.ids import closed_part, flatten_session, is_flatten
 from schemas.orders import Side, SignalRaised
 from schemas.sessions import PositionsAdopted, SessionStateChanged
 from services.strategy.catalogue import slug_of
+from services.strategy.holdings import MISSED
 from services.strategy.interface import Parameters, Strategy
 from tests.builders import ACCOUNT, ALPHA, dec, order, quote
 from tests.strategy_rig import StrategyRig, config, every, only, request
@@ -187,3 +188,28 @@ def test_a_part_of_what_two_sessions_share_that_was_closed_unheard_pauses_both()
     said = rig.tell(book(ALPHA="15"))
     assert taken(said) == []
     assert {each.session for each in every(SessionStateChanged, said)} == {first, second}
+
+
+@pytest.mark.req("S-16", "G-11")
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_what_a_flatten_closed_of_nobodys_does_not_hide_what_a_session_missed(
+    is_restarted: bool,
+) -> None:
+    """Told as closed by the flatten, gate and figures would count the session's own sale twice."""
+    rig, [session] = rig_with()
+    fill = closing(rig, "12")
+    assert taken(rig.tell(fill)) == [(session, dec(-10))], "two were nobody's"
+    again = rig.fill(every(SignalRaised, rig.said)[0])
+    rig.tell(again)
+    if is_restarted:
+        rig.restart()
+        rig.tell(None)
+    rig.tell(LinkChanged(at_ns=0, is_up=True))
+    done = msgspec.structs.replace(
+        order("closes", side=Side.SELL, quantity="12"), session=fill.session
+    )
+    shown = OrderView(order=done, status=OrderStatus.FILLED, filled=dec(12))
+    report = msgspec.structs.replace(book(ALPHA="8"), recent_orders=(shown,))
+    adopted = only(PositionsAdopted, rig.tell(report))
+    assert (adopted.positions[0].quantity, adopted.taken_from) == (dec(-2), None)
+    assert (adopted.reason, adopted.is_told) == (MISSED, True)

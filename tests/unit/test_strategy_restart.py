@@ -11,7 +11,7 @@ from schemas.executions import BookReported, OrderStatus, OrderView, PositionVie
 from schemas.health import AlertRaised, GapSeen, LinkChanged
 from schemas.orders import OrderType, SignalRaised
 from schemas.sessions import PositionsAdopted, SessionState, SessionStateChanged, StrategyFailed
-from services.strategy import core, holdings
+from services.strategy import heard, holdings
 from services.strategy.catalogue import BUILT_IN
 from services.strategy.config import StrategyConfig
 from services.strategy.core import StrategyCore
@@ -26,7 +26,7 @@ def book(*, request_id: str = "", open_orders: tuple[str, ...] = (), **held: str
     """Return the executor's reconciled book; `ALPHA="3"` holds three of it, bought at 100."""
     by_name = {"ALPHA": ALPHA, "BETA": BETA}
     return BookReported(
-        at_ns=0,
+        at_ns=S_NS,
         account=ACCOUNT,
         request_id=request_id,
         is_reconciled=True,
@@ -327,7 +327,7 @@ def test_without_counting_what_was_left_behind_another_session_takes_it_for_its_
 def test_without_minding_holes_between_books_a_missed_execution_stays_missed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(core, "MISSED", ("exec.",))
+    monkeypatch.setattr(heard, "MISSED", ("exec.",))
     rig = StrategyRig()
     session = rig.start("buyeachquote")
     rig.tell(

@@ -65,7 +65,7 @@ def short_sale(case: Case) -> Verdict:
         return PASS
     if is_plain(signal.quantity) and case.reach <= ZERO:
         return PASS
-    doubt = row.doubt(case.now_ns)
+    doubt = row.doubt(case.now_ns, case.quote.ask)
     if not doubt:
         return PASS
     bid = case.quote.bid
@@ -102,9 +102,11 @@ ROWS: tuple[Check, ...] = (
     ),
     Check(
         short_sale,
-        "position, open sells; ShortSaleRestrictionChanged; trades, closing price, best bid",
+        "position, open sells; ShortSaleRestrictionChanged; trades, bars, closing price, best bid"
+        " and ask",
         "sell quantity <= held - open sells, or limit price > best bid, after a fall of 10 %, and"
-        " after a restart that may have missed one, for the rest of that day and the next",
+        " after a restart, or without the bus, when one may be missed, for the rest of that day and"
+        " the next",
         "price",
         ("short_sale_rule",),
         "G-05; SEC Regulation SHO, Rule 201 (17 CFR 242.201), since 28 February 2011",

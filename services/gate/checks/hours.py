@@ -7,7 +7,7 @@ from services.gate.state import GateState
 
 
 def market_hours(case: Case) -> Verdict:
-    """Return whether the instrument's market is open, or in extended hours that are allowed."""
+    """Return whether its market is open, or in extended hours that are allowed, and it exists."""
     hours = case.state.hours.of[case.signal.instrument]
     if hours.is_always:
         return PASS
@@ -40,8 +40,9 @@ def _is_never_halted(state: GateState, lane: Lane) -> bool:
 ROWS: tuple[Check, ...] = (
     Check(
         market_hours,
-        "now, the instrument's calendar",
-        "open <= now < close of a session; before and after it as extended_hours says",
+        "now, the instrument's calendar, the end of its contract",
+        "open <= now < close of a session; before and after it as extended_hours says; no contract"
+        " that has expired",
         "",
         ("extended_hours",),
         "G-05, S-07; hours and holidays of the exchange",
@@ -49,10 +50,10 @@ ROWS: tuple[Check, ...] = (
     ),
     Check(
         market_wide_halt,
-        "MarketWideHaltDeclared; trades and closing price of the market's reference",
+        "MarketWideHaltDeclared; trades, quotes and closing price of the market's reference",
         "no halt: fall from the previous close < 7, 13, 20 %, or its time is over; after a restart"
-        " within the day, something of the market has traded since; or the order is reduce-only,"
-        " and no halt is known",
+        " or without the bus within the day, something of the market has traded since, or was"
+        " quoted anew after 15 minutes; or the order is reduce-only, and no halt is known",
         "",
         ("market_wide",),
         "G-05; NYSE rule 7.12, Nasdaq rule 4121",

@@ -44,8 +44,7 @@ def health_factor(case: Case) -> Verdict:
     limit, venue = risk.row.health_factor_min, case.lane.instrument.venue
     if case.reach <= ZERO and (case.signal.side is Side.BUY or is_nobodys(case)):
         return PASS
-    report, received_ns = risk.reports.get(venue, (None, 0))
-    factor = None if report is None else report.health_factor
+    factor, received_ns = risk.health_factors.get(venue, (None, 0))
     if factor is None:
         return (False, f"{venue} has not told the health factor", str(limit))
     if _is_old(risk, received_ns, case.now_ns):
@@ -67,13 +66,14 @@ def margin_ratio(case: Case) -> Verdict:
     unknown = risk.equity_unknown or risk.margin_unknown
     if unknown or risk.equity is None:
         return (False, unknown, str(limit))
-    report, received_ns = risk.reports.get(lane.instrument.venue, (None, 0))
-    if report is not None and report.margin_ratio is not None:
+    venue = lane.instrument.venue
+    ratio, received_ns = risk.margin_ratios.get(venue, (None, 0))
+    if ratio is not None:
         if _is_old(risk, received_ns, case.now_ns):
             age_s = _age_s(received_ns, case.now_ns)
-            return (False, f"{report.venue} told it {age_s} s ago", str(limit))
-        if report.margin_ratio < limit:
-            return (False, f"{report.margin_ratio} told by {report.venue}", str(limit))
+            return (False, f"{venue} told it {age_s} s ago", str(limit))
+        if ratio < limit:
+            return (False, f"{ratio} told by {venue}", str(limit))
     added = case.signal.quantity if case.reach > lane.worst else ZERO  # else it turns over at most
     margined = risk.margined + added * case.worth * risk.rate(lane)
     if not margined:

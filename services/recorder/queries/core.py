@@ -31,6 +31,8 @@ ENDED = (SessionState.STOPPED, SessionState.COMPLETED, SessionState.FAILED)
 DAY_NS = 86_400 * NS_PER_S
 MADE_REMEMBERED_MAX = 20
 REQUEST = "report"
+APART = "; "
+"""Stands between troubles of several places."""
 
 
 class ReportsCore:
@@ -129,8 +131,9 @@ class ReportsCore:
         """Tell what was delivered; alert when something begins to be in the way of it."""
         previous, self._undelivered = self._undelivered, looked.trouble
         said: list[Event] = [replace(each, at_ns=now_ns) for each in looked.delivered]
-        if looked.trouble and not previous:
-            what = f"a report was not delivered, and is tried again: {looked.trouble}"
+        known = {"", *previous.split(APART)}
+        if new := [each for each in looked.trouble.split(APART) if each not in known]:
+            what = f"a report was not delivered, and is tried again: {APART.join(new)}"
             said.append(_alert(what, now_ns))
         return said
 

@@ -11,7 +11,7 @@ from services.distinct import Distinct
 from services.recorder.chain import Record
 from services.recorder.queries.events import in_time_order, recorded_events
 from services.recorder.queries.order_rows import Row, order_row
-from services.recorder.queries.rows import Rows
+from services.recorder.queries.rows import BIGINT_MAX, Rows
 from services.recorder.queries.tables import ALL, KEYED, Column
 from services.reports.forms import iso_time
 from services.reports.orders import OrderFold
@@ -47,10 +47,10 @@ def exported(records: Iterable[Record], wanted: Wanted) -> Iterator[Row]:
     Memory does not grow with the record: open orders are remembered, and the last closed ones.
     """
     names = [each.name for each in ALL[wanted.kind]]
-    when = names.index(_TIME[wanted.kind])
+    times = [names.index(name) for name in _TIMES[wanted.kind]]
     whose = names.index("session")
     for row in _rows(records, wanted.kind):
-        at_ns = row[when]
+        at_ns = next((row[each] for each in times if 0 < row[each] <= BIGINT_MAX), 0)
         if wanted.session and row[whose] != wanted.session:
             continue
         if at_ns < wanted.from_ns or (wanted.until_ns and at_ns >= wanted.until_ns):
@@ -58,7 +58,13 @@ def exported(records: Iterable[Record], wanted: Wanted) -> Iterator[Row]:
         yield (iso_time(at_ns), *row)
 
 
-_TIME = {"events": "at_ns", "fills": "at_ns", "orders": "signal_ns", "sessions": "created_ns"}
+_TIMES = {
+    "events": ("at_ns",),
+    "fills": ("at_ns",),
+    "orders": tuple(each.name for each in ALL["orders"] if each.name.endswith("_ns")),
+    "sessions": ("created_ns", "changed_ns"),
+}
+"""The first of these that is known is when a row belongs to: not every order has a signal."""
 
 
 def _rows(records: Iterable[Record], kind: str) -> Iterator[Row]:

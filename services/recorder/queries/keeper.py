@@ -12,7 +12,7 @@ from services.recorder.chain import read_line
 from services.recorder.queries.config import ReportsConfig
 from services.recorder.queries.making import RECORD_FOLDER
 from services.recorder.queries.results import Results
-from services.recorder.queries.tail import Tail
+from services.recorder.queries.tail import RecordReplacedError, Tail
 from services.recorder.reader import first_n, lines, segments
 from services.reports.days import TradingDay, days_ended
 
@@ -67,6 +67,9 @@ class Keeper:
             n = store.n
             self._results.look(store)
             return StoreMarked(at_ns=now_ns, recorded_count=n, lag_bytes=tail.lag_bytes)
+        except RecordReplacedError as error:
+            self._begin_anew()
+            return StoreMarked(at_ns=now_ns, recorded_count=0, lag_bytes=0, detail=str(error))
         except (SluiceError, OSError) as error:
             self._tail = None
             return StoreMarked(at_ns=now_ns, recorded_count=n, lag_bytes=0, detail=str(error))
@@ -88,9 +91,13 @@ class Keeper:
         """
         store, tail = self._opened()
         left_bytes = tail.lag_bytes
-        while self._feed_batch(store, tail):
-            on_bytes(left_bytes - tail.lag_bytes)
-            left_bytes = tail.lag_bytes
+        try:
+            while self._feed_batch(store, tail):
+                on_bytes(left_bytes - tail.lag_bytes)
+                left_bytes = tail.lag_bytes
+        except RecordReplacedError:
+            self._begin_anew()
+            return self.follow_all(on_bytes)
         return store.n
 
     def ask(self, request: QueryRequest) -> QueryAnswer:
@@ -143,9 +150,9 @@ class Keeper:
         return [day for day in days if day.until_ns > begun_ns]
 
     def on_made(self, wanted: ReportWanted) -> None:
-        """Note that a report was made: the record says so only some moments later."""
+        """Note that a scheduled report was made: the record says so only some moments later."""
         request = wanted.request
-        if request.account in ("", self._account):
+        if not wanted.request_id and request.account in ("", self._account):
             self._newly_made[request.kind, request.day] = None
 
     def on_session_end(self, session: str) -> None:
@@ -182,8 +189,15 @@ class Keeper:
             )
             self._tail = None
         if self._tail is None:
-            self._tail = Tail(self._data_dir / RECORD_FOLDER, self._store.n)
+            self._tail = Tail(self._data_dir / RECORD_FOLDER, self._store.n, self._store.hash)
         return self._store, self._tail
+
+    def _begin_anew(self) -> None:
+        """Let a new store be made: what is in this one is not all of the record, nor only of it."""
+        self.close()
+        self._tail, self._begins_n, self._results = None, 1, Results(self._data_dir)
+        if self._folder.exists():
+            (self._folder / REBUILD).touch()
 
     def _feed_batch(self, store: "Store", tail: Tail) -> bool:
         """Return whether there may be more."""
@@ -193,7 +207,7 @@ class Keeper:
             if count >= BATCH_EVENTS:
                 break
         if count:
-            store.commit()
+            store.commit(tail.hash)
         return count >= BATCH_EVENTS
 
     def _forget_retired(self, store: "Store") -> None:
@@ -208,12 +222,16 @@ class Keeper:
         return 1 if first is None else first_n(first)
 
     def _made(self, store: "Store") -> set[tuple[str, str]]:
+        """Return the reports of whole days: one that somebody asked for earlier is of a part."""
         sql = (
             "SELECT json_extract_string(body, '$.kind'), json_extract_string(body, '$.day')"
             " FROM events WHERE type = 'ReportMade' AND account = ?"
+            " AND (json_extract_string(body, '$.is_scheduled') IS NOT DISTINCT FROM 'true'"
+            " OR at_ns >= coalesce("
+            "TRY_CAST(json_extract_string(body, '$.until_ns') AS BIGINT) + ?, 0))"
         )
-        recorded = {(str(kind), str(day)) for kind, day in store.values(sql, self._account)}
-        return recorded | set(self._newly_made)
+        found = store.values(sql, self._account, self._config.delay_s * NS_PER_S)
+        return {(str(kind), str(day)) for kind, day in found} | set(self._newly_made)
 
     def _has_news(self, store: "Store", from_ns: int, until_ns: int) -> bool:
         sql = "SELECT 1 FROM events WHERE account = ? AND at_ns >= ? AND at_ns < ? LIMIT 1"

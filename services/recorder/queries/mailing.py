@@ -31,6 +31,12 @@ MAILED_FILE = ".mailed.jsonl"
 WAIT_NS, WAIT_NS_MAX = 60 * NS_PER_S, 3_600 * NS_PER_S
 """How long after a failure it is tried again; each further one doubles it, up to an hour."""
 
+_OF_ONE_MAIL = (
+    smtplib.SMTPRecipientsRefused,
+    smtplib.SMTPSenderRefused,  # so a server says that one is too large
+    smtplib.SMTPDataError,
+    smtplib.SMTPNotSupportedError,  # an address that is not ASCII
+)
 _FAILURES = (OSError, smtplib.SMTPException, UserError)
 
 
@@ -122,7 +128,7 @@ class Mailer:
             for each, data in wanted:
                 try:
                     server.send_message(_message(self._mail, each, data, now_ns))
-                except (smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError) as error:
+                except _OF_ONE_MAIL as error:
                     refused.append(f"{each.to}: {Path(each.file).name}: {_said(error)}")
                     server.rset()
                     continue

@@ -10,22 +10,52 @@ class Named(NamedTuple):
     sql: str
 
 
-_HELD = """
-    SELECT p.*, m.price AS mark,
+def _worth(amount: str) -> str:
+    """Return an amount of a holding in the account's currency."""
+    return f"TRY(({amount}::DECIMAL(28,10) * rate)::DECIMAL(28,10))"
+
+
+_HELD = f"""
+    SELECT p.* REPLACE ({_worth("p.realized")} AS realized, {_worth("p.fees")} AS fees,
+                        {_worth("p.cash")} AS cash),
            CASE WHEN p.quantity = 0 THEN 0
-                ELSE TRY((p.quantity * m.price)::DECIMAL(28,10) * p.multiplier)
+                ELSE TRY(((p.quantity * m.price)::DECIMAL(28,10) * p.multiplier)::DECIMAL(28,10)
+                         * rate)
            END::DECIMAL(38,10) AS value
     FROM positions p LEFT JOIN prices m USING (instrument)
 """
 """Each product has twenty digits after the point, and 38 in all: one at a time, and what is too
 large for it is not known."""
 
-_PNL = """
+
+def _whole(amount: str) -> str:
+    """Return a sum; of what is not all known it is not known."""
+    return f"CASE WHEN count({amount}) = count(*) THEN round(sum({amount}), 4) END"
+
+
+_PNL = f"""
     count(*) FILTER (quantity <> 0) AS holdings, sum(fill_count)::BIGINT AS fills,
-    round(sum(realized), 4) AS realized, round(sum(fees), 4) AS fees,
-    CASE WHEN count(cash) = count(*) AND count(value) = count(*)
-         THEN round(sum(cash + value), 4) END AS profit
+    {_whole("realized")} AS realized, {_whole("fees")} AS fees,
+    {_whole("cash + value")} AS profit
 """
+
+
+_PNL_BY_DAY = f"""
+    WITH traded AS (SELECT day, account, instrument, count(*) AS fills, sum(realized) AS realized,
+                    sum(fee) AS fees, sum(notional) AS turnover FROM fills GROUP BY ALL),
+    lacking AS (SELECT DISTINCT day, account, instrument, true AS is_lacking FROM fills
+                WHERE realized IS NULL OR fee IS NULL OR notional IS NULL),
+    rates AS (SELECT account, instrument, any_value(rate) AS told FROM positions GROUP BY ALL),
+    rated AS (SELECT traded.*, CASE WHEN is_lacking IS NULL THEN told END AS rate FROM traded
+              LEFT JOIN rates USING (account, instrument)
+              LEFT JOIN lacking USING (day, account, instrument)),
+    held AS (SELECT day, account, fills, {_worth("realized")} AS realized, {_worth("fees")} AS fees,
+             {_worth("turnover")} AS turnover FROM rated)
+    SELECT day, account, sum(fills)::BIGINT AS fills, {_whole("realized")} AS realized,
+           {_whole("fees")} AS fees, {_whole("turnover")} AS turnover
+    FROM held GROUP BY day, account ORDER BY day DESC, account
+"""
+"""Summed before it is converted: a product for every one of a million executions takes seconds."""
 
 
 def _pnl(by: str, order: str = "profit DESC") -> str:
@@ -53,17 +83,16 @@ def _latency(what: str, by: str) -> str:
 
 NAMED: dict[str, Named] = {
     "pnl_by_session": Named(
-        "Profit and loss of each session: realized, fees, and all with holdings at the last price.",
+        "Profit and loss of each session: realized, fees, and all with holdings at the last price;"
+        " in the account's currency.",
         _pnl("session, strategy"),
     ),
     "pnl_by_strategy": Named("The same by strategy.", _pnl("strategy")),
     "pnl_by_book": Named("The same by account: a book.", _pnl("account")),
     "pnl_by_instrument": Named("The same by instrument.", _pnl("instrument")),
     "pnl_by_day": Named(
-        "Realized profit, fees and turnover of each day.",
-        "SELECT day, account, count(*) AS fills, round(sum(realized), 4) AS realized,"
-        " round(sum(fee), 4) AS fees, round(sum(notional), 2) AS turnover"
-        " FROM fills GROUP BY day, account ORDER BY day DESC, account",
+        "Realized profit, fees and turnover of each day, in the account's currency.",
+        _PNL_BY_DAY,
     ),
     "equity_by_day": Named(
         "First, last, highest and lowest equity of each day, and the deepest drawdown.",

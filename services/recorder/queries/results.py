@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 RESULTS_FOLDER, RESULTS_FILE = "results", "events.csv"
 UNTIL_FILE = ".events_until"
-"""Holds the number of the newest record that the file beside it has."""
+"""Holds the number of the newest record that the file beside it has; it stays when that goes by
+its age, so that it is not written again."""
+
+NAME_BYTES_MAX = 255
+"""What file systems take."""
 
 ENDED = (SessionState.STOPPED.value, SessionState.COMPLETED.value, SessionState.FAILED.value)
 _CHANGED = "SessionStateChanged"
@@ -119,18 +123,23 @@ class Results:
                 self._ended[session] = None
 
     def _held_n(self, session: str) -> int:
-        """Return the newest record that the session's file has; 0 where nobody knows."""
-        file = results_file(self._data_dir, session)
+        """Return the newest record that the session's file has, or had; 0 where nobody knows."""
         try:
-            return int(file.with_name(UNTIL_FILE).read_bytes()) if file.exists() else 0
+            return int(results_file(self._data_dir, session).with_name(UNTIL_FILE).read_bytes())
         except (OSError, ValueError):
             return 0
 
     def _write(self, session: str, first_n: int) -> None:
-        if session in (".", "..") or "/" in session:
-            return  # a name that no session has: nobody writes outside the folder by it
+        if not _is_name(session):
+            return  # no session has it: nobody writes outside the folder, or stops others, by it
         with self._writing:
             write_results(self._data_dir, session, first_n=first_n)
+
+
+def _is_name(session: str) -> bool:
+    """Return whether a folder can have this name."""
+    is_odd = session in ("", ".", "..") or "/" in session or "\0" in session
+    return not is_odd and len(session.encode()) <= NAME_BYTES_MAX
 
 
 def results_file(data_dir: Path, session: str) -> Path:

@@ -31,7 +31,7 @@ from services.recorder.events import component_of
 from services.recorder.queries.counts import DECIDE, EVENT, FILL, SEND, Counts
 from services.recorder.queries.events import parts
 from services.recorder.queries.heads import NO_ORDER, read_head
-from services.recorder.queries.holdings import Holding
+from services.recorder.queries.holdings import Holding, key_of
 from services.recorder.queries.order_rows import Row, first_ns, order_row, text_of
 from services.recorder.queries.tables import ALL, KEYED
 from services.reports.corrections import Corrections, name_of
@@ -58,6 +58,7 @@ class Rows:
         self._changed: dict[str, Holding] = {}
         self._sessions: dict[SessionId, Row] = {}
         self._instruments: dict[InstrumentId, Instrument] = {}
+        self._rates: dict[str, dict[str, Decimal]] = {}
         self._prices: dict[InstrumentId, Row] = {}
         self._days: dict[int, str] = {}
         self._corrections = Corrections(self._took_over)
@@ -84,6 +85,7 @@ class Rows:
         folds: Mapping[str, str],
         holdings: Iterable[str],
         instruments: Iterable[str],
+        terms: Iterable[str],
         executions: Iterable[str],
         sessions: Iterable[Row],
     ) -> None:
@@ -93,16 +95,19 @@ class Rows:
             folds: open orders by id, as JSON.
             holdings: as JSON.
             instruments: as JSON.
+            terms: the newest of each account, as JSON.
             executions: ids of those that count already, oldest first.
             sessions: rows of the table.
         """
         self.orders.reopen(msgspec.json.decode(text, type=OrderRecord) for text in folds.values())
         for text in holdings:
             held = msgspec.json.decode(text, type=Holding)
-            self._holdings[_key(held.account, held.session, held.instrument)] = held
+            self._holdings[key_of(held.account, held.session, held.instrument)] = held
         for text in instruments:
             instrument = msgspec.json.decode(text, type=Instrument)
             self._instruments[instrument.id] = instrument
+        for text in terms:
+            self._value(msgspec.json.decode(text, type=TermsDeclared))
         for execution_id in executions:
             self.orders.is_repeat(ExecutionId(execution_id))
         self._sessions = {SessionId(row[0]): row for row in sessions}
@@ -212,7 +217,7 @@ class Rows:
         self._latency(FILL, order, order.submitted_ns, event.at_ns)
         signed = event.quantity if event.side is Side.BUY else -event.quantity
         realized, cash, held.fill_count = held.realized, held.cash, held.fill_count + 1
-        _trade(held, signed, event.price)
+        held.trade(signed, event.price)
         held.fees, held.cash = held.fees + event.fee, held.cash - event.fee
         notional = event.price * event.quantity * (held.multiplier or ONE)
         is_known = held.multiplier is not None
@@ -247,13 +252,12 @@ class Rows:
         """Settle each session's part of a holding: it is told by the unit."""
         for key, held in self._holdings.items():
             is_meant = (held.account, held.instrument) == (event.account, event.instrument)
-            if not is_meant or held.settled == event.settlement_id:
+            if not is_meant or held.is_repeat(event.settlement_id):
                 continue
-            held.settled = event.settlement_id
             held.cash += held.quantity * event.payment
             held.settlements += held.quantity * event.payment
             if event.closes_at is not None and held.multiplier is not None:
-                _trade(held, -held.quantity, event.closes_at)
+                held.trade(-held.quantity, event.closes_at)
             self._changed[key] = held
 
     def _adopted(self, n: int, event: PositionsAdopted) -> None:
@@ -263,29 +267,26 @@ class Rows:
             return  # nobody knows its account
         for move in moves(event):
             held = self._held(row[2], move.session, move.instrument)
-            _trade(held, move.quantity, move.price)
+            held.trade(move.quantity, move.price)
 
     def _adjusted(self, n: int, event: BookAdjusted) -> None:
         """Fold a correction in; cash that it brought is no profit, fees that were paid are."""
         if self._corrections.hear(event) and event.fees:
             held = self._corrected(event, InstrumentId(""))
             if held is not None:
-                held.multiplier = ONE
+                held.multiplier = held.rate = ONE
                 held.fees, held.cash = held.fees + event.fees, held.cash - event.fees
 
     def _took_over(self, event: BookAdjusted, price: Decimal | None, at_ns: int) -> None:
         assert event.instrument is not None, "it is about a position"
         held = self._corrected(event, event.instrument)
         if held is not None and price is not None:
-            _trade(held, event.quantity, price)
+            held.trade(event.quantity, price)
 
     def _corrected(self, event: BookAdjusted, instrument: InstrumentId) -> Holding | None:
-        """Return what a correction changes; None if it is the newest that did, before a restart."""
+        """Return what a correction changes; None if it did so before a restart."""
         held = self._held(event.account, ADOPTED, instrument)
-        if held.settled == name_of(event):
-            return None
-        held.settled = name_of(event)
-        return held
+        return None if held.is_repeat(name_of(event)) else held
 
     def _repeated(self, n: int, event: FactRepeated) -> None:
         """Fold in what is told again; what was told before changes nothing, and took no time."""
@@ -299,12 +300,13 @@ class Rows:
                     self._touched[order.order_id] = order
 
     def _held(self, account: str, session: SessionId, instrument: InstrumentId) -> Holding:
-        key = _key(account, session, instrument)
+        key = key_of(account, session, instrument)
         held = self._holdings.get(key)
         if held is None:
             held = self._holdings[key] = Holding(account, session, instrument)
             known = self._instruments.get(instrument)
             held.multiplier = None if known is None else known.multiplier
+            held.rate = self._rate(held)
         self._changed[key] = held
         return held
 
@@ -344,6 +346,22 @@ class Rows:
             exact = msgspec.json.encode(each).decode()
             row = (*names, each.currency, each.sector, *sizes, exact)
             self._rows["instruments"].append(row)
+        self._value(event)
+
+    def _value(self, terms: TermsDeclared) -> None:
+        """Take in what currencies count for in an account's."""
+        self._rates[terms.account] = {**terms.currency_values, terms.currency: ONE}
+        for key, held in self._holdings.items():
+            if held.account == terms.account and (rate := self._rate(held)) != held.rate:
+                held.rate, self._changed[key] = rate, held
+
+    def _rate(self, held: Holding) -> Decimal | None:
+        """Return what a holding's currency counts for; corrections of fees are in the account's."""
+        if not held.instrument:
+            return ONE
+        known = self._instruments.get(InstrumentId(held.instrument))
+        rates = self._rates.get(held.account, {})
+        return None if known is None else rates.get(known.currency)
 
     def _price(self, instrument: InstrumentId, price: Decimal, at_ns: int, source: str) -> None:
         self._prices[instrument] = (instrument, str(price), at_ns, source)
@@ -362,7 +380,8 @@ class Rows:
         realized, cash = (str(e) if is_known else "" for e in (held.realized, held.cash))
         sizes = (str(held.quantity), str(held.average_price), realized, str(held.fees), cash)
         exact = msgspec.json.encode(held).decode()
-        row = (*whose, *sizes, text_of(held.multiplier), held.fill_count, exact)
+        worth = (text_of(held.multiplier), text_of(held.rate))
+        row = (*whose, *sizes, *worth, held.fill_count, exact)
         self._rows["positions"].append(row)
 
     def _strategy(self, session: SessionId) -> str:
@@ -379,14 +398,3 @@ class Rows:
 
 
 _OWN = ("SignalDecided", "OrderFilled")
-
-
-def _trade(held: Holding, signed: Decimal, price: Decimal) -> None:
-    multiplier, position = held.multiplier or ONE, held.position()
-    position.apply(signed, price, multiplier)
-    held.take(position)
-    held.cash -= signed * price * multiplier
-
-
-def _key(account: str, session: str, instrument: str) -> str:
-    return f"{account}|{session}|{instrument}"

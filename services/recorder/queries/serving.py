@@ -229,6 +229,9 @@ class Serving:
             said = error.fields.get("found", str(error))
             told = FieldError(path=error.fields.get("path", "$"), found=said, wanted=wanted)
             return [self._written(each, error=told) for each in group]
+        except Exception as error:  # a fault of ours: no further report would be made after it
+            told = FieldError(path="$", found=f"a fault: {error!r}", wanted="a report of it")
+            return [self._written(each, error=told) for each in group]
         return found
 
     def _written(

@@ -33,7 +33,7 @@ from services.recorder.queries.tables import (
 )
 from services.reports.orders import CLOSED_MAX
 
-FORM = 3
+FORM = 4
 """The tables' version: a store of another one is made anew."""
 
 INT_BITS = 64
@@ -46,9 +46,10 @@ REPEATS_MAX = 500_000
 """Executions that are read back when the store is opened, so that a repeat counts once; a count."""
 
 _BATCH = "batch"
-_PLACE = "CREATE TABLE IF NOT EXISTS place (form INTEGER, n BIGINT)"
+_PLACE = "CREATE TABLE IF NOT EXISTS place (form INTEGER, n BIGINT, hash VARCHAR)"
 
 
+_TERMS = "SELECT arg_max(body, record) FROM events WHERE type = 'TermsDeclared' GROUP BY account"
 _HOLDS = "SELECT session FROM positions WHERE quantity IS NULL OR quantity <> 0"
 _ORDERS_ENDED = "DELETE FROM orders WHERE NOT is_open AND closed_ns <= ?"
 _DAYS_PAST = "DELETE FROM counts WHERE day < (SELECT min(day) FROM events) RETURNING key"
@@ -103,8 +104,20 @@ class Store:
             self._catch_up()
         return self._place()
 
-    def commit(self) -> None:
+    @property
+    def hash(self) -> str:
+        """The hash of record `n`; empty where nobody said it.
+
+        Raises:
+            StateError: SLU-141 the store does not answer.
+        """
+        return "".join(row[0] for row in self.values("SELECT hash FROM place"))
+
+    def commit(self, hash_: str = "") -> None:
         """Take in what `rows` has folded since the last commit; it is durable when this returns.
+
+        Args:
+            hash_: of the last record folded in, so that another one in its place is noticed.
 
         Raises:
             StateError: SLU-141 the disk did not take it; nothing of it is in the tables.
@@ -116,8 +129,9 @@ class Store:
                 for table, rows in taken.items():
                     if rows:
                         self._insert(connection, table, rows)
-                connection.execute("UPDATE place SET n = ?", [n])
+                connection.execute("UPDATE place SET n = ?, hash = ?", [n, hash_])
         except duckdb.Error as error:
+            self._renew(error)
             with contextlib.suppress(StateError):  # `n` tries again; the first is what is told
                 self._catch_up()
             raise self._failed(error) from error
@@ -143,6 +157,7 @@ class Store:
                 days = connection.execute(_DAYS_PAST).fetchall()
                 sessions = connection.execute(_SESSIONS_ENDED, until).fetchall()
         except duckdb.Error as error:
+            self._renew(error)
             raise self._failed(error) from error
         self.rows.forget(sessions=[each[0] for each in sessions], counts=[each[0] for each in days])
 
@@ -187,6 +202,7 @@ class Store:
             with self.cursor() as cursor:
                 return list(cursor.execute(sql, list(parameters)).fetchall())
         except duckdb.Error as error:
+            self._renew(error)
             raise self._failed(error) from error
 
     def close(self) -> None:
@@ -223,6 +239,15 @@ class Store:
             self._connection.close()
             self._connection = None
 
+    def _renew(self, error: duckdb.Error) -> None:
+        """Let go of a file that DuckDB will not use any more until it is opened anew.
+
+        So it is once a disk was full while it moved its log into the tables: all is in the log.
+        """
+        if isinstance(error, duckdb.FatalException):
+            with self._lock:
+                self._let_go()
+
     def _catch_up(self) -> None:
         self.rows = self._restored()
         self._is_behind = False
@@ -234,7 +259,7 @@ class Store:
         found = self.values("SELECT form FROM place")
         if not found:
             with self._transaction() as connection:
-                connection.execute("INSERT INTO place VALUES (?, 0)", [FORM])
+                connection.execute("INSERT INTO place VALUES (?, 0, '')", [FORM])
             return True
         return int(found[0][0]) == FORM
 
@@ -248,6 +273,7 @@ class Store:
                 dict(self.values("SELECT key, exact FROM folds WHERE exact IS NOT NULL")),
                 [row[0] for row in self.values("SELECT exact FROM positions")],
                 [row[0] for row in self.values("SELECT exact FROM instruments")],
+                [row[0] for row in self.values(_TERMS)],
                 [row[0] for row in reversed(self.values(recent))],
                 [_plain(row) for row in sessions],
             )

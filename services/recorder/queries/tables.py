@@ -108,7 +108,7 @@ KEYED: dict[str, tuple[Column, ...]] = {
     ),
     "positions": (
         *_texts("key", "account", "session", "strategy", "instrument"),
-        *_amounts("quantity", "average_price", "realized", "fees", "cash", "multiplier"),
+        *_amounts("quantity", "average_price", "realized", "fees", "cash", "multiplier", "rate"),
         Column("fill_count", "BIGINT", True, True),
         *_texts("exact"),
     ),

@@ -6,8 +6,12 @@ from pathlib import Path
 import msgspec
 
 from schemas.errors import StateError
-from services.recorder.chain import Record, read_line
+from services.recorder.chain import Record, hash_of, read_line
 from services.recorder.reader import files_after, lines, segments
+
+
+class RecordReplacedError(StateError):
+    """Another record lies where the one lay that was followed: an older copy was put there."""
 
 
 class Tail:
@@ -15,11 +19,13 @@ class Tail:
 
     Attributes:
         n: the last record handed out.
+        hash: of that record; empty: not known.
     """
 
-    def __init__(self, folder: Path, n: int) -> None:
-        self.n = n
+    def __init__(self, folder: Path, n: int, hash_: str = "") -> None:
+        self.n, self.hash = n, hash_
         self._folder = folder
+        self._newest_n = 0  # that was come upon, handed out or not
         self._path: Path | None = None
         self._offset_bytes = 0
 
@@ -27,6 +33,7 @@ class Tail:
         """Yield the records that are there after `n`; stop where the recorder has not written.
 
         Raises:
+            RecordReplacedError: SLU-145 what lies there does not go on from record `n`.
             StateError: SLU-140 a line is no record; SLU-141 a file cannot be read.
         """
         try:
@@ -36,9 +43,13 @@ class Tail:
                     0,
                 )
             while self._path is not None:
-                yield from self._read_file(self._path)
+                # What follows is looked for first: only a file that is not written to any more is
+                # read to its end.
                 later = [path for path in segments(self._folder) if path > self._path]
+                yield from self._read_file(self._path)
                 if not later:
+                    if 0 < self._newest_n < self.n:
+                        raise self._replaced(f"it ends at record {self._newest_n}")
                     return
                 self._path, self._offset_bytes = later[0], 0
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -62,6 +73,20 @@ class Tail:
         for line in lines(path, self._offset_bytes):
             record = read_line(line)
             self._offset_bytes += len(line) + 1
-            if record.n > self.n:
-                self.n = record.n
+            self._newest_n = record.n
+            if record.n == self.n:
+                self._compare(hash_of(line))
+            elif record.n > self.n:
+                if record.n == self.n + 1:
+                    self._compare(record.prev_hash)
+                self.n, self.hash = record.n, hash_of(line)
                 yield record
+
+    def _compare(self, found: str) -> None:
+        """Refuse another record in the place of the last one that was handed out."""
+        if self.hash and found != self.hash:
+            raise self._replaced(f"the hash of its record {self.n} is {found}, not {self.hash}")
+
+    def _replaced(self, found: str) -> RecordReplacedError:
+        wanted = f"the record that was followed up to {self.n}: what follows is made anew"
+        return RecordReplacedError("SLU-145", path=self._folder, found=found, wanted=wanted)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from schemas.base import BootId, Event, SessionId
 from schemas.confirmations import SignalWithdrawn
 from schemas.errors import FieldError
+from schemas.executions import BookReported
 from schemas.orders import CancelRequested, SignalRaised
 from schemas.sessions import (
     SessionCreated,
@@ -38,6 +39,7 @@ from services.strategy.isolated.frames import (
     framed,
 )
 from services.strategy.isolated.stand_in import KINDS
+from services.strategy.orders import at_par
 from services.strategy.session import Session
 from services.strategy.starts import Starts
 from services.strategy.versions import version_of
@@ -94,7 +96,14 @@ class Host:
     def __init__(self, opening: Opening) -> None:
         config = _unheld(opening.config)
         known = {each.id: each for each in opening.instruments}
-        self._core = _Hosted(config, opening.account, known, boot_id=BootId("isolated"))
+        values = opening.currency_values
+        self._core = _Hosted(
+            config,
+            opening.account,
+            known,
+            boot_id=BootId("isolated"),
+            worth_of=at_par if values is None else values.get,
+        )
         self._core.is_again = opening.is_again
         self._session = SessionId("")
         for text in opening.history:
@@ -119,6 +128,9 @@ class Host:
                 return self._answer(self._core.hook(self._session, told.hook, (), told.now_ns))
             return self._answer(tell(self._core, None, told.now_ns))
         event = decode_kept(told.event_json, where="the manager")
+        if isinstance(event, BookReported):
+            self._core.sessions[self._session].book.catch_up(event)
+            return self._answer(())
         if isinstance(event, SignalBlocked | SignalWithdrawn):
             self._core.sessions[self._session].book.drop(event.signal_id)
             return self._answer(self._core.hook(self._session, told.hook, (event,), told.now_ns))

@@ -7,6 +7,7 @@ all else a bounded number. Whoever answers late, wrongly or not at all is killed
 
 import asyncio
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import partial
 
 import msgspec
@@ -61,7 +62,9 @@ class Children:
         account: AccountId,
         instruments: Mapping[InstrumentId, Instrument],
         clock: Callable[[], int],
+        currency_values: Mapping[str, Decimal] | None = None,
     ) -> None:
+        self._currency_values = currency_values
         self._zygote, self._config, self._clock = zygote, config, clock
         self._account, self._instruments = account, list(instruments.values())
         self._lines: dict[SessionId, Line] = {}
@@ -112,12 +115,14 @@ class Children:
         self._post(PartFailed(at_ns=alert.at_ns, alert=alert))
 
     def _opening(self, strategy: str) -> Opening:
+        values = self._currency_values
         return Opening(
             config=self._config,
             account=self._account,
             instruments=self._instruments,
             memory_mb_max=self._config.session_memory_mb_max,
             strategy=strategy,
+            currency_values=None if values is None else dict(values),
         )
 
     def _line(self, opening: Opening, load_ms_max: int) -> Line:

@@ -4,6 +4,7 @@ A frame is four bytes of length and JSON. The process answers each frame with on
 """
 
 import struct
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -42,6 +43,9 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the session ran before, in another process."""
 
     now_ns: int = 0
+    currency_values: dict[str, Decimal] | None = None
+    """What one unit of each currency is worth in the account's; None: all are the account's."""
+
     is_confined: bool = True
 
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import msgspec
 
-from schemas.base import Event
+from schemas.base import Event, SessionId
 from schemas.control import StartRequest
+from schemas.executions import BookReported
 from schemas.isolation import Probed, SessionTold
 from schemas.limits import AccountHealthReported
 from schemas.market import QuoteReceived
@@ -18,6 +19,8 @@ KINDS: tuple[type[Event], ...] = tuple(dict.fromkeys((*MARKET_HOOKS, *EVENTS.val
 """All that a strategy can listen to, or read."""
 
 TIMER, START, STOP = "on_timer", "on_start", "on_stop"
+ORDERS = "orders"
+"""No hook of a strategy: its process takes what became of its orders from the executor's book."""
 
 
 class StandIn(Own, Strategy[Any]):
@@ -86,6 +89,17 @@ class _Elsewhere(DataProvider):
     def take_health(self, report: AccountHealthReported) -> None:
         """Hand it on."""
         self._stand_in.hand_on("on_health", report)
+
+
+def orders_of(session: SessionId, report: BookReported) -> BookReported:
+    """Return what a book says of one session's orders; the rest is no concern of its process."""
+    shown = report.open_orders, report.recent_orders
+    open_orders, ended = (
+        tuple(each for each in views if each.order.session == session) for views in shown
+    )
+    return BookReported(
+        at_ns=report.at_ns, account=report.account, open_orders=open_orders, recent_orders=ended
+    )
 
 
 def stand_in_of(probed: Probed, asked: StartRequest | None = None) -> type[StandIn]:

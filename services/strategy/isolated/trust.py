@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from schemas.isolation import SessionSpoke
 from schemas.orders import CancelRequested, SignalRaised
 from schemas.sessions import StateRemembered
+from services.strategy.context import WHY_CHARS_MAX, odd_number
+from services.strategy.hours import NEVER_NS
 from services.strategy.remembered import KEYS_MAX, too_long
 from services.strategy.session import Session
 
@@ -12,12 +14,18 @@ SAID_MAX = 256
 """Signals and cancels in one answer; a count."""
 
 LACKS_CHARS_MAX = 500
+NUMBER_DIGITS_MAX = 18
+"""Of a signal's number; a session never comes near it."""
+
+ID_CHARS_SHOWN = 128
 
 
 def broken_rule(session: Session, spoke: SessionSpoke) -> str:
     """Return which rule an answer breaks: a session may speak for itself only. Empty: none."""
     if len(spoke.said) > SAID_MAX:
         return f"{len(spoke.said)} signals in one answer, at most {SAID_MAX}"
+    if not (spoke.wake_at_ns is None or 0 <= spoke.wake_at_ns <= NEVER_NS):
+        return "a timer that no clock reaches"
     number = session.book.number
     for event in spoke.said:
         broken = _stranger(session, event)
@@ -57,10 +65,11 @@ def _stranger(session: Session, event: SignalRaised | CancelRequested) -> str:
 def _numbered(session: Session, signal: SignalRaised, number: int) -> tuple[str, int]:
     """Return what is wrong with a signal's own terms, and its number: they only grow."""
     head, _, tail = signal.signal_id.rpartition("-")
-    if head != session.terms.session or not (tail.isascii() and tail.isdigit()):
-        return f"signal id {signal.signal_id!r} is none of its own", number
+    is_number = tail.isascii() and tail.isdigit() and len(tail) <= NUMBER_DIGITS_MAX
+    if head != session.terms.session or not is_number:
+        return f"signal id {signal.signal_id[:ID_CHARS_SHOWN]!r} is none of its own", number
     if int(tail) <= number:
         return f"signal id {signal.signal_id!r} was used before", number
-    if not (signal.quantity.is_finite() and signal.quantity > 0):
-        return f"a quantity of {signal.quantity}", number
-    return "", int(tail)
+    if len(signal.why) > WHY_CHARS_MAX:
+        return f"{len(signal.why)} characters of why, at most {WHY_CHARS_MAX}", number
+    return odd_number(signal), int(tail)

@@ -249,7 +249,10 @@ class BtcBasis(Strategy[BtcBasisParameters]):
         """Return the whole size of the spot leg."""
         if self.parameters.quantity is not None:
             return self.parameters.quantity
-        return self.context.capital * self.parameters.capital_share / spot.ask
+        worth = self.context.worth(self._spot.id)
+        if worth is None:
+            return ZERO
+        return self.context.capital * self.parameters.capital_share / (spot.ask * worth)
 
     def _whole(self, units: Decimal) -> Decimal:
         """Return how many lots of the perpetual hedge so many units of spot."""

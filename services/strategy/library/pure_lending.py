@@ -175,10 +175,11 @@ class PureLending(Strategy[PureLendingParameters]):
     def _supply(self, instrument: InstrumentId, held: Decimal) -> None:
         """Supply what is missing to the part of the capital that is to be lent."""
         quote = self.context.quote(instrument)
-        if quote is None or not quote.ask or self._health(instrument) is None:
+        worth = self.context.worth(instrument)
+        if quote is None or not quote.ask or worth is None or self._health(instrument) is None:
             return
         capital = self.context.capital * self.parameters.capital_share
-        missing = self.context.whole_lots(instrument, capital / quote.ask - held)
+        missing = self.context.whole_lots(instrument, capital / (quote.ask * worth) - held)
         if missing > 0 and not held:
             rate = self._rate(instrument)
             self.context.buy(instrument, missing, why=f"supply at {rate} a year")

@@ -105,8 +105,11 @@ class Size:
             return parameters.quantity
         if parameters.target_volatility is None:
             return share_of(self._context, self._instrument, parameters.capital_share)
+        worth = self._context.worth(self._instrument)
+        if worth is None:
+            return ZERO
         terms = SizingTerms(
-            capital=self._context.capital / len(self._context.instruments),
+            capital=self._context.capital / len(self._context.instruments) / worth,
             target_volatility=parameters.target_volatility,
             capital_share_max=parameters.capital_share,
         )
@@ -126,9 +129,11 @@ def share_of(context: Context, instrument: InstrumentId, capital_share: Decimal)
     quote = context.quote(instrument)
     if quote is None or not (quote.bid and quote.ask):
         raise ValueError(f"{instrument} has no price to size a position by")
-    made = context.instruments[instrument]
+    made, worth = context.instruments[instrument], context.worth(instrument)
+    if worth is None:
+        raise ValueError(f"{made.currency} has no known worth to size {instrument} by")
     capital = context.capital * capital_share / len(context.instruments)
-    price = (quote.bid + quote.ask) * HALF * made.multiplier
+    price = (quote.bid + quote.ask) * HALF * made.multiplier * worth
     lots = (capital / price / made.lot_size).to_integral_value(ROUND_DOWN)
     if not lots:
         raise ValueError(

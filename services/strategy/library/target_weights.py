@@ -168,12 +168,13 @@ class TargetWeights(Strategy[TargetWeightsParameters]):
         found: dict[InstrumentId, Holding] = {}
         for key, target in self._targets.items():
             quote, made = self.context.quote(key), self.context.instruments[key]
-            if quote is None or not (quote.bid and quote.ask):
+            worth = self.context.worth(key)
+            if worth is None or quote is None or not (quote.bid and quote.ask):
                 return None
             mid = (quote.bid + quote.ask) * HALF
             found[key] = Holding(
                 quantity=self.context.position(key),
-                unit=mid * made.multiplier,
+                unit=mid * made.multiplier * worth,
                 lot=made.lot_size,
                 fee_rate=made.taker_fee_bps.scaleb(-4) + (quote.ask - mid) / mid,
                 target=target,
