@@ -36,8 +36,12 @@ _EAST_ASIAN = frozenset(
 _LATIN_OF_LANGUAGES = (range(0x1C0), range(0x1C4, 0x250), range(0x1E00, 0x1F00))
 """Where the letters of languages are; what else is Latin are signs of sounds, and alike to them."""
 
+_APOSTROPHES = range(0x2B9, 0x2D0)
+"""Signs beside letters, such as the okina of Hawaiian names: of no script, and alike to a quote."""
+
 _ALIKE = str.maketrans(
     {
+        **dict.fromkeys(map(chr, _APOSTROPHES), ""),
         **dict.fromkeys("0\u043e\u03bf", "o"),
         **dict.fromkeys("1i|\u0131\u0456\u04cf\u03b9", "l"),
         **dict.fromkeys("3\u0437", "3"),
@@ -121,7 +125,7 @@ def _of(name: str) -> str:
 
 def _script(character: str) -> str:
     """Return the script of a letter, as the first word of its name has it; else nothing."""
-    if not unicodedata.category(character).startswith("L"):
+    if not unicodedata.category(character).startswith("L") or ord(character) in _APOSTROPHES:
         return ""
     word = unicodedata.name(character, "UNNAMED").split()[0]
     if word == "LATIN" and not any(ord(character) in each for each in _LATIN_OF_LANGUAGES):

@@ -100,6 +100,7 @@ class ControlState:
         self.told: frozenset[tuple[str, Level]] = frozenset()
         self.locks: tuple[Lock, ...] = ()
         self.own: frozenset[int] = frozenset()
+        self._before = BreakerState.NORMAL, False  # word and `is_manual`, before the newest of all
         self.tripped: dict[tuple[str, Response], BreakerTripped] = {}
         self.epoch: EpochStarted | None = None
         self.epoch_last = 0
@@ -119,6 +120,7 @@ class ControlState:
             case ControlRecordRead():
                 self._read(event)
             case BreakerTripped(breaker=name, response=response):
+                self._sign(event)
                 self.tripped[name, response] = event
             case BreakerStateChanged(state=BreakerState.NORMAL):
                 self._clear()
@@ -259,9 +261,23 @@ class ControlState:
             if is_next and isinstance(fact, RestrictionRequested):
                 self.seq_leased = record.stream_seq
 
+    def _sign(self, trip: BreakerTripped) -> None:
+        """Take what was asked for right before a trip, in its words, for our own.
+
+        An earlier version kept what it asked for without a signature.
+        """
+        words = (self.halts, OWN + trip.breaker, trip.reason, trip.at_ns)
+        asked = (self.open_halt, *self.restrictions.values())
+        found = ((each.number, each.operator, each.reason, each.at_ns) for each in asked if each)
+        if self.halts not in self.own and words in found:
+            self.own |= {self.halts}
+            self.word, self.is_manual = self._before
+            self._move(is_trip=True)
+
     def _open(self, fact: _Fact) -> None:
         """Give it the next number, and put it in force."""
         self.halts += 1
+        self._before = self.word, self.is_manual
         is_own = _is_own(fact)
         self.own |= {self.halts} if is_own else set()
         match fact:

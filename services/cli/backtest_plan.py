@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from schemas.base import NS_PER_S, AccountId, InstrumentId
 from schemas.bounds import WANTED_NUMBER, is_bounded
 from schemas.errors import FieldError, UserError
-from schemas.instruments import Instrument
+from schemas.instruments import DataKind, Instrument
 from services.backtest.data import DataTerms, hash_of, source_of, with_hours
 from services.backtest.run import Plan
 from services.breaker.config import BreakerConfig
@@ -45,6 +45,9 @@ from services.strategy.config import StrategyConfig
 ACCOUNT = AccountId("backtest")
 REFERENCE = InstrumentId("usa:SPY")
 """Whose daily prices stand for the S&P 500: its fall from the close before halts the market."""
+
+FOLLOWED = frozenset({DataKind.TRADES, DataKind.BARS})
+"""What tells what a reference trades at: a quote does not."""
 
 ASSUMED: dict[str, Any] = {
     "extended_hours": ExtendedHours.NONE,
@@ -107,7 +110,7 @@ def plan_of(strategy: str, wish: Wish, place: Place) -> tuple[Plan, Config]:
     account = {"id": ACCOUNT, "currency": currency, "initial_cash": str(capital)}
     sections = document(config, known, account, BusConfig(url=""))
     gate = msgspec.convert(sections["gate"], GateConfig)
-    is_followed = source.silence_ns >= DAILY_NS and REFERENCE in symbols
+    is_followed = source.silence_ns >= DAILY_NS and _is_followed(known, symbols)
     strategies = msgspec.convert(sections["strategy"], StrategyConfig)
     search(strategies)
     return Plan(
@@ -238,6 +241,12 @@ def _assuming(gate: GateConfig, *, is_followed: bool) -> GateConfig:
     if is_followed and not references:
         references = {"XNYS": REFERENCE}
     return msgspec.structs.replace(gate, market=rows, market_references=references)
+
+
+def _is_followed(known: Sequence[Instrument], symbols: Sequence[InstrumentId]) -> bool:
+    """Return whether the reference is played, and with what the gate can follow it by."""
+    found = [each for each in known if each.id == REFERENCE and each.id in symbols]
+    return any(not each.offers or FOLLOWED & set(each.offers) for each in found)
 
 
 def _timeless(config: BreakerConfig) -> BreakerConfig:

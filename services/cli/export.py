@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from schemas.base import NS_PER_S
 from schemas.errors import UserError
 from services.cli.config_types import did_you_mean
 from services.cli.encrypting import EncryptTo, writing
@@ -25,6 +24,7 @@ RECORD_BYTES = 260
 """What a record has around its payload, about."""
 
 TOLD_BYTES = 1_000_000
+NS_PER_US = 1_000
 
 
 def export(
@@ -91,10 +91,11 @@ def moment_ns(text: str | None, option: str, *, is_end: bool = False) -> int:
         else:
             at = datetime.fromisoformat(text)
             at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         wanted = "2026-11-27, or 2026-11-27T14:30:00 (UTC)"
         raise UserError("SLU-103", path=option, found=repr(text), wanted=wanted) from error
-    return int(at.timestamp() * 1_000_000) * (NS_PER_S // 1_000_000)
+    since = at - datetime(1970, 1, 1, tzinfo=UTC)
+    return since // timedelta(microseconds=1) * NS_PER_US
 
 
 class _Count:

@@ -148,6 +148,8 @@ class _Up:
             self._output.line(line)
         watch.notes.extend(noted(said))
         await self._show(watch)
+        if self._code is Exit.REFUSED and watch.has_started:
+            self._code = Exit.OK  # somebody started it all the same
         self._say_stopping()
         await watch.refresh()
         await self._supervisor.stop(after=KNOWS_THE_END)

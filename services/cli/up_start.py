@@ -6,9 +6,9 @@ from decimal import Decimal
 
 from schemas import subjects
 from schemas.control import BreakerState, ControlAnswered, StartRequest
-from schemas.errors import BusError
 from schemas.sessions import SessionState
 from services.cli.desk import Desk
+from services.cli.exits import SilentError
 from services.cli.operators import operator_name
 from services.cli.output import banner_of
 from services.cli.system import Run
@@ -32,11 +32,12 @@ async def start_by_itself(desk: Desk, run: Run) -> tuple[bool, list[str]]:
     A halt that is open from before is never cleared here: a person must have seen it.
 
     Raises:
-        BusError: the breaker service does not answer.
+        SilentError: the breaker service does not answer.
     """
     arbiter = await desk.arbiter()
     if arbiter is None:
-        raise BusError("SLU-122", subject="query.breaker", found="no answer", wanted="an answer")
+        wanted = "the breaker service; see `sluice status`"
+        raise SilentError("SLU-122", subject="query.breaker", found="no answer", wanted=wanted)
     if arbiter.breaker_state is not BreakerState.NORMAL:
         return False, [
             banner_of(arbiter),

@@ -26,7 +26,8 @@ def readiness(took_s: float, services: tuple[ServiceView, ...]) -> str:
 
 def line_of(watch: UpWatch, services: tuple[ServiceView, ...]) -> str:
     """Return the state of this second in one line."""
-    held = ", ".join(f"{p.instrument} {p.quantity:+f}" for p in watch.positions) or "none"
+    held = ", ".join(f"{p.instrument} {p.quantity:+f}" for p in watch.positions)
+    held = held or (UNKNOWN if watch.book is None else "none")
     last = watch.last_fills[-1] if watch.last_fills else None
     parts = [
         f"{watch.elapsed_s:5.1f} s",
@@ -99,12 +100,13 @@ def _tables(watch: UpWatch, room: int) -> list[Any]:
 
 
 def document_of(watch: UpWatch, services: tuple[ServiceView, ...]) -> dict[str, Any]:
-    """Return the state of this second for programs."""
+    """Return the state of this second for programs; null is what nobody knows."""
+    held = {each.instrument: each.quantity for each in watch.positions}
     return {
         "elapsed_s": round(watch.elapsed_s, 1),
         "trading_state": watch.trading_state,
         "equity": watch.equity,
-        "positions": {each.instrument: each.quantity for each in watch.positions},
+        "positions": None if watch.book is None else held,
         "fills": watch.fills,
         "decisions": watch.decisions,
         "denied": dict(watch.denied),

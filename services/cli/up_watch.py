@@ -55,6 +55,7 @@ class UpWatch:
         denied: signals that the gate rejected, by rule.
         first_fill_s: seconds from the start of the command to the first of them.
         is_feed_ended: whether the recording is at its end.
+        has_started: whether trading was started since, by whomever.
         notes: the newest alerts and notes, oldest first.
     """
 
@@ -70,7 +71,7 @@ class UpWatch:
         self.fills = self.decisions = 0
         self.denied: Counter[str] = Counter()
         self.first_fill_s: float | None = None
-        self.is_feed_ended = False
+        self.is_feed_ended = self.has_started = False
         self.is_news = asyncio.Event()
         self.rates = Rates()
         self.last_fills: deque[OrderFilled] = deque(maxlen=EVENTS_KEPT)
@@ -196,6 +197,7 @@ class UpWatch:
             case EpochEnded(epoch=epoch, reason=reason):
                 self.note(f"epoch {epoch} ended: {reason}")
             case EpochStarted(epoch=epoch, operator=operator):
+                self.has_started = True
                 self.note(f"epoch {epoch} started by {operator}")
             case SessionStateChanged(session=session, state=state, reason=reason):
                 self.note(f"session {session} {state} {reason}".strip())

@@ -93,7 +93,7 @@ def lean_file(path: Path) -> LeanFile | None:
     parts = path.resolve().parts
     at = _resolution_index(parts)
     if at is None:
-        raise unreadable(path, "/".join(parts[-5:]), WANTED_NAME)
+        raise unreadable(path, str(Path(*parts[-5:])), WANTED_NAME)
     asset, market, resolution = parts[at - 2 : at + 1]
     words = path.stem.lower().split("_")
     if resolution == "margin_interest":
@@ -101,7 +101,7 @@ def lean_file(path: Path) -> LeanFile | None:
     if resolution in DAY_PER_FILE:
         day, symbol, kind = words[0], parts[at + 1].lower(), words[1] if len(words) > 1 else ""
         if len(parts) != at + 3 or len(day) != 8 or not day.isdigit():
-            raise unreadable(path, "/".join(parts[-5:]), WANTED_NAME)
+            raise unreadable(path, str(Path(*parts[-5:])), WANTED_NAME)
     else:
         day, symbol, kind = "", words[0], words[1] if len(words) > 1 else "trade"
     if kind not in ("quote", "trade"):

@@ -195,6 +195,8 @@ class LimitChanges:
             return limit, value
         if configured is None:
             return f"the file says nothing of it by now, and said {change.configured}"
+        if not is_movable(limit):  # kept by an earlier version; no request could undo it now
+            return f"it is fixed by now, and the file says {configured}"
         if value is None or limit.is_looser(value, configured):
             return f"{change.after} is looser than what the file says by now, {configured}"
         return limit, value

@@ -127,7 +127,7 @@ class Curve:
 
     def _moved_mark(self, amount: Decimal) -> Decimal:
         """Return the high-water mark once this is paid in: as far above the worth as it was."""
-        if self.equity == self._mark or self.equity <= 0 or self.equity + amount <= 0:
+        if self.equity == self._mark or self.equity <= 0 or self.equity + amount < 0:
             return self._mark + amount
         return self._mark * (self.equity + amount) / self.equity
 

@@ -181,7 +181,8 @@ def _unsynced(servers: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:
         elif not varz.get("jetstream", {}).get("config", {}).get(SYNC_ALWAYS, False):
             yield (
                 f"the server at {where} syncs its files every two minutes: set `sync_interval: "
-                "always` in the jetstream section of its configuration"
+                "always` in the jetstream section of its configuration; where `sluice up` starts "
+                "it, `bus.is_durable = true`"
             )
 
 

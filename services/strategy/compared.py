@@ -69,10 +69,7 @@ class Compared:
         for view in event.positions:
             by_session = self._taken.setdefault(view.instrument, {})
             had = by_session.get(event.session)
-            quantity = view.quantity + (ZERO if had is None else had.quantity)
-            by_session[event.session] = PositionView(
-                instrument=view.instrument, quantity=quantity, average_price=view.average_price
-            )
+            by_session[event.session] = view if had is None else _joined(had, view)
 
     def given_back(self, fill: OrderFilled) -> Iterator[tuple[SessionId, PositionView]]:
         """Yield who must give up what, now that an execution of the book is told.
@@ -100,6 +97,17 @@ class Compared:
                 instrument=fill.instrument, quantity=-signed(fill), average_price=fill.price
             ),
         )
+
+
+def _joined(had: PositionView, view: PositionView) -> PositionView:
+    """Return both as one: what is given back later comes to what was taken, in money too."""
+    quantity, price = had.quantity + view.quantity, had.average_price
+    if had.quantity * view.quantity > 0:
+        paid = had.quantity * had.average_price + view.quantity * view.average_price
+        price = paid / quantity
+    elif quantity * had.quantity <= 0:  # all of it was given back; what is left is the newer
+        price = view.average_price
+    return PositionView(instrument=view.instrument, quantity=quantity, average_price=price)
 
 
 def signed(fill: OrderFilled) -> Decimal:

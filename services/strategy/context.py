@@ -294,7 +294,7 @@ def odd_number(signal: SignalRaised) -> str:
         return f"quantity of a signal: found {_short(quantity)}, wanted a number above 0"
     every = (quantity, signal.limit_price, signal.stop_price, signal.parent_quantity)
     for number in every:
-        if number is not None and not _is_sane(number):
+        if number is not None and not _is_sane(Decimal(str(number))):  # a price may be said as 100
             wanted = f"at most {NUMBER_MAX:.0e} either way, and {PLACES_MAX} places that matter"
             return f"a number of a signal: found {_short(number)}, wanted {wanted}"
     if not 0 <= signal.expires_at_ns < NEVER_NS:

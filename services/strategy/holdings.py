@@ -50,7 +50,7 @@ class Holdings:
         self._account = account
         self._executor = ""
         self._heard = Heard()
-        self._asked: Compared | None = None  # the book that a start asked for
+        self._asked: Compared | None = None  # the book that a start asked for, if it goes by it
         self._unowned: dict[InstrumentId, PositionView] = {}
         self._seen = Distinct()
         self._closed: dict[tuple[SessionId, InstrumentId], Decimal] = {}  # by which flatten
@@ -130,8 +130,10 @@ class Holdings:
         Differences are looked for only when executions may have been missed: at any other time
         what is on its way would look like one.
         """
-        is_ours = report.account == self._account
-        if not is_ours or not report.is_reconciled or self._is_stale(report):
+        if report.account != self._account or not report.is_reconciled:
+            return [], []
+        if self._heard.is_stale(report):
+            self._ask_stale(report, sessions.values())
             return [], []
         # An executor that died may have folded executions in that it never came to tell.
         self.is_behind |= bool(self._executor) and report.src != self._executor
@@ -158,11 +160,20 @@ class Holdings:
             self._ask(report, sessions.values())
         return adopted, [*contested.values()]
 
-    def _is_stale(self, report: BookReported) -> bool:
-        """Return whether more than this book tells was heard already; then the next one tells."""
-        is_stale = self._heard.is_stale(report)
-        self.is_behind |= is_stale and bool(report.request_id)  # a start goes by what it does tell
-        return is_stale
+    def _ask_stale(self, report: BookReported, sessions: Iterable[Session]) -> None:
+        """Let a start go by an old book, as to what ended sessions hold; the next tells the rest.
+
+        That much is known here, all that was heard since counted in; what is nobody's is not.
+        """
+        if not report.request_id:
+            return
+        self.is_behind = True
+        known = [*sessions]
+        self._ask(report, known)
+        for key, view in self._unowned.items():
+            own = sum((held for _, held in _holders(known, key)), ZERO)
+            self._unowned[key] = _bare(view, own)
+        self._asked = None  # whatever is told from now on moves it
 
     def _ask(self, report: BookReported, sessions: Iterable[Session]) -> None:
         """Note what the account holds of what no session trades now, for the session to come."""
@@ -175,7 +186,7 @@ class Holdings:
     def _move_unowned(self, fill: OrderFilled) -> None:
         """Keep that up to date until the session comes: an ended one's order may fill yet."""
         view = self._unowned.get(fill.instrument)
-        if view is not None and self._asked is not None and not self._asked.holds(fill):
+        if view is not None and (self._asked is None or not self._asked.holds(fill)):
             self._unowned[fill.instrument] = _bare(view, view.quantity + signed(fill))
 
     def _is_held(self, fill: OrderFilled) -> bool:

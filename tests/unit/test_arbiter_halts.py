@@ -1,21 +1,39 @@
 """A halt has one number, stands until a person clears that number, and outlives every restart."""
 
+import msgspec
 import pytest
 
 from schemas.control import (
     BreakerState,
     BreakerStateChanged,
+    BreakerTripped,
     ControlAnswered,
     ControlRecordRead,
     EpochEnded,
     HaltAcknowledged,
+    Response,
 )
 from schemas.errors import FieldError
 from schemas.health import ArbiterReported, LinkChanged
 from schemas.restrictions import Level
+from services.breaker.arbiter import Arbiter
+from services.breaker.config import BreakerConfig
 from services.breaker.control_log import ControlLog
+from services.breaker.state import ControlState
+from services.breaker.watch import Roster
 from tests.builders import S_NS
-from tests.control_rig import ControlRig, boot, halt, kinds, only, own, reset, restriction, start
+from tests.control_rig import (
+    HASH,
+    ControlRig,
+    boot,
+    halt,
+    kinds,
+    only,
+    own,
+    reset,
+    restriction,
+    start,
+)
 
 pytestmark = pytest.mark.req("B-05", "B-06")
 
@@ -316,3 +334,22 @@ def test_what_the_service_itself_asked_for_is_its_own_after_a_restart_too() -> N
     rig.tell(restriction("symbol.sim.ALPHA"))
     rig.reset(2)
     assert report(rig).breaker_state is BreakerState.TRIPPED, "the trip holds"
+
+
+@pytest.mark.parametrize("response", [Response.HALT, Response.REDUCE])
+@pytest.mark.parametrize("is_halted_by_hand", [False, True])
+def test_a_trip_that_an_earlier_version_kept_without_a_signature_is_no_halt_by_hand(
+    response: Response, is_halted_by_hand: bool
+) -> None:
+    state = ControlState()
+    if is_halted_by_hand:
+        state.apply(halt(at_ns=4))
+    asked = Arbiter(BreakerConfig(), boot_id=boot("breaker"), limits_hash=HASH, roster=Roster())
+    trip = BreakerTripped(
+        at_ns=5, breaker="drawdown", response=response, value="9", limit="8", reason="down"
+    )
+    for fact in asked.trip(trip, 5)[:2]:
+        state.apply(msgspec.structs.replace(fact, src=""))
+    word = BreakerState.MANUALLY_HALTED if is_halted_by_hand else BreakerState.TRIPPED
+    assert (state.word, state.is_manual) == (word, is_halted_by_hand)
+    assert state.own == {1 + is_halted_by_hand}

@@ -76,6 +76,7 @@ ALIKE = {
     "digits of another script": ("kim 3", "kim \u0663"),
     "cyrillic digit": ("\u0437\u043e\u044f", "3\u043e\u044f"),
     "kanji and katakana": ("\u53e3\u7530", "\u30ed\u7530"),
+    "two kinds of apostrophe": ("O\u02bcBrien", "O'Brien"),
 }
 
 
@@ -127,6 +128,7 @@ def test_one_person_of_any_script_starts_where_one_is_enough() -> None:
         ("\u5c71\u7530\u30a8\u30df", "\u4f50\u85e4\u306f\u306a"),
         ("\uae40\ubbfc\uc218", "\uc774\uc601"),
         ("O'Brien", "Nu\u00f1ez"),
+        ("\u02bbAkilina", "Ka\u02bbiulani"),
     ],
 )
 def test_people_of_any_script_are_two(one: str, other: str) -> None:

@@ -11,19 +11,20 @@ from rich.console import Console
 
 from schemas.base import InstrumentId
 from schemas.control import AccountMarked
-from schemas.errors import UserError
+from schemas.errors import SluiceError, UserError
 from schemas.executions import BookReported, OrderStatus, OrderView, PositionView
 from schemas.health import FeedReported, ServiceView
 from services.cli import __main__ as cli
 from services.cli import status as page
 from services.cli.books import _marked
-from services.cli.exits import Exit
+from services.cli.exits import Exit, exit_of
 from services.cli.locate import Place
 from services.cli.restrict import REPORTED_QUOTES_MAX as RESTRICT_MAX
 from services.cli.restrict import _warning
 from services.cli.status import Answers, _feed_lines, status_of
 from services.cli.up import _Up, up
-from services.cli.up_view import line_of, page_of
+from services.cli.up_start import start_by_itself
+from services.cli.up_view import document_of, line_of, page_of
 from services.cli.up_watch import UpWatch
 from services.feed.core import REPORTED_QUOTES_MAX
 from tests.builders import ACCOUNT, order
@@ -225,3 +226,29 @@ def test_the_page_of_up_fits_the_terminal_and_shows_alerts_and_what_to_do(height
     assert ("last orders" in text) is (height >= 24)
     assert ("sim:S7" in text) is (height >= 50)
     assert ("more: sluice positions" in text) is (24 <= height < 50)
+
+
+@pytest.mark.req("O-05")
+def test_what_is_held_is_not_known_where_the_executor_did_not_answer_at_the_end() -> None:
+    found = watch()
+    found.book = BookReported(
+        at_ns=0, account=ACCOUNT, cash=Decimal(0), fees=Decimal(0), is_reconciled=True
+    )
+    assert (document_of(found, ())["positions"], "positions none" in line_of(found, ())) == (
+        {},
+        True,
+    )
+    asyncio.run(found.close())
+    assert document_of(found, ())["positions"] is None
+    assert "positions unknown" in line_of(found, ())
+
+
+@pytest.mark.req("O-01")
+def test_up_ends_as_over_a_silent_component_where_the_breaker_does_not_answer() -> None:
+    class Silent(Desk):
+        async def arbiter(self) -> None:
+            return None
+
+    with pytest.raises(SluiceError, match="the breaker service") as caught:
+        asyncio.run(start_by_itself(Silent(), None))  # type: ignore[arg-type]
+    assert exit_of(caught.value) == Exit.SILENT

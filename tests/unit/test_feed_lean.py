@@ -321,6 +321,12 @@ def test_a_path_that_is_not_leans_says_what_one_looks_like(tmp_path: Path) -> No
     assert found["wanted"].startswith("a path like equity/usa/minute/spy/20131007_quote.zip")
 
 
+def test_a_path_near_the_root_is_told_as_it_is() -> None:
+    with pytest.raises(UserError) as caught:
+        lean_file(Path("/no/20131007.zip"))
+    assert caught.value.fields["found"] == "/no/20131007.zip"
+
+
 def test_large_members_are_read_as_small_ones_are(tmp_path: Path) -> None:
     rows = [QUOTE_BAR] * 3_000
     recording = open_recording(lean_zip(tmp_path, f"{SPY_DAY}_quote.zip", rows))

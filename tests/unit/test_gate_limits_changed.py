@@ -307,6 +307,24 @@ def test_a_limit_that_the_file_no_longer_has_is_not_brought_back_by_a_kept_chang
     assert after_restart(gone, bare).limit("position_quantity_max") == 100
 
 
+def test_a_window_that_an_earlier_version_changed_ends_with_another_value_in_the_file() -> None:
+    path, old = "gate.accounts.paper.message_window_ms", config(**WINDOWED)
+    kept = LimitsChanged(
+        at_ns=NOW_NS,
+        change_seq=1,
+        operator="kim",
+        reason="calm",
+        request_id="r1",
+        changes=(LimitChange(path=path, before="1000", after="5000", configured="1000"),),
+    )
+    rig = LimitsRig(old)
+    rig.kept.append(kept)
+    assert after_restart(rig, old).limit("message_window_ms") == 5_000
+    changed = after_restart(rig, config(**(WINDOWED | {"message_window_ms": 2_000})))
+    assert changed.limit("message_window_ms") == 2_000
+    assert changed.dynamic.changes.left_out == {path: "it is fixed by now, and the file says 2000"}
+
+
 def test_a_kept_change_of_a_row_that_is_gone_is_left_out_and_said() -> None:
     own = {ACCOUNT: PortfolioLimits(health_factor_min=dec("1.2"))}
     rig = LimitsRig(msgspec.structs.replace(config(), portfolio=own))

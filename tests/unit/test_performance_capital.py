@@ -47,6 +47,19 @@ def test_capital_that_comes_or_goes_makes_no_drawdown_and_mends_none(amount: str
     assert curve.drawdown_max == pytest.approx(20 / 1100)
 
 
+def test_who_takes_all_that_is_left_out_has_lost_no_more_than_before() -> None:
+    curve = Curve()
+    curve.pay_in(dec(1000), 0)
+    curve.note(dec(800), 1)
+    curve.pay_in(dec(-800), 2)
+    curve.note(dec(0), 3)
+    assert curve.drawdown_max == pytest.approx(0.2)
+    curve.pay_in(dec(500), 4)
+    curve.note(dec(500), 5)
+    assert curve.drawdown == 0.0
+    assert curve.drawdown_max == pytest.approx(0.2)
+
+
 def test_capital_moves_a_mark_that_stands_at_the_worth_exactly() -> None:
     curve = Curve()
     curve.pay_in(dec("0.3"), 0)

@@ -92,3 +92,15 @@ def test_what_was_declared_before_a_restart_counts_for_what_is_held_after_it(
     asked(tmp_path, "pnl_by_book")
     recorded.add(*events[1:])
     assert asked(tmp_path, "pnl_by_book") == [[(ACCOUNT, 2, 2, "0", "2.02", "147.98")]]
+
+
+@pytest.mark.parametrize("spoilt", ['"currency":7', '"currency_values":{"JPY":"sNaN"}'])
+def test_terms_that_nobody_can_read_keep_nobody_from_asking_later(
+    tmp_path: Path, spoilt: str
+) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.add(declared(JPY="0.01"), *traded())
+    said = f'{{"type":"TermsDeclared","at_ns":{NOON_NS},"account":"{ACCOUNT}",{spoilt}}}'
+    recorded.add_bytes([("terms.paper", NOON_NS, said.encode())])
+    told = [asked(tmp_path, "pnl_by_book") for _ in range(2)]
+    assert told == [[[(ACCOUNT, 2, 2, "0", "2.02", "147.98")]]] * 2

@@ -82,3 +82,28 @@ def test_whoever_asks_without_a_running_system_is_answered_from_the_record(
     assert keeper.follow_all() == 22
     assert orders(keeper) == ids("kept", "new1", "new2", "new3")
     keeper.close()
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_record_with_a_broken_link_is_read_as_it_lies(tmp_path: Path, is_known: bool) -> None:
+    """Made anew, the store would meet the same again, for ever: nobody would be answered."""
+    recorded = Recorded(tmp_path)
+    recorded.add(terms(), created(), *Life("one").opened(), *Life("two").opened())
+    if is_known:
+        keeper = Keeper(tmp_path, ReportsConfig(), ACCOUNT)
+        assert keeper.follow_all() == 12
+        keeper.close()
+    [path] = (tmp_path / RECORD_FOLDER).glob("chain-*.jsonl")
+    found = path.read_bytes().split(b"\n")
+    found[-2] = found[-2].replace(b'"stream":"AUDIT"', b'"stream":"OTHER"')
+    found[5] = found[5].replace(b'"stream":"AUDIT"', b'"stream":"OTHER"')
+    path.write_bytes(b"\n".join(found))
+
+    keeper = Keeper(tmp_path, ReportsConfig(), ACCOUNT)
+    keeper.is_wanted = True
+    told = [keeper.feed(number) for number in range(3)]
+    assert [each.recorded_count for each in told] == [0 if is_known else 12, 12, 12]
+    assert [each.detail for each in told[1:]] == ["", ""]
+    assert orders(keeper) == ids("one", "two")
+    assert keeper.follow_all() == 12
+    keeper.close()

@@ -69,6 +69,13 @@ def test_a_report_of_a_release_that_did_not_say_how_far_its_day_goes_is_taken_fo
     assert due(recorded.data_dir) == []
 
 
+def test_a_day_that_ends_when_no_day_does_keeps_no_report_from_being_made(
+    recorded: Recorded,
+) -> None:
+    recorded.add(replace(made(recorded.data_dir, NOON_NS), until_ns=(1 << 63) - 1))
+    assert due(recorded.data_dir) == [(KIND, DAY)]
+
+
 @pytest.mark.parametrize(("request_id", "is_due"), [("", False), ("r1", True)])
 def test_only_what_the_schedule_wanted_counts_before_the_record_says_so(
     recorded: Recorded, request_id: str, is_due: bool

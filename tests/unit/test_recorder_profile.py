@@ -166,6 +166,7 @@ def test_a_server_that_syncs_every_write_is_durable() -> None:
         (["ORDERS.storage is memory, wanted file"], SYNCED, "u", "ORDERS.storage is memory"),
         ([], {"jetstream": {"config": {}}}, "u", "set `sync_interval: always`"),
         ([], {}, "u", "set `sync_interval: always`"),
+        ([], {}, "u", "where `sluice up` starts it, `bus.is_durable = true`"),
         ([], None, "http://h:1", "its monitoring did not answer at http://h:1"),
         ([], None, "", "its monitoring has no address (bus.monitor_url)"),
         (
@@ -175,7 +176,15 @@ def test_a_server_that_syncs_every_write_is_durable() -> None:
             "one of the cluster C, and",
         ),
     ],
-    ids=["a weak stream", "a lazy server", "an old server", "no answer", "no address", "one of 3"],
+    ids=[
+        "a weak stream",
+        "a lazy server",
+        "an old server",
+        "ours",
+        "no answer",
+        "no address",
+        "one of 3",
+    ],
 )
 def test_anything_less_is_not_durable_and_says_why(
     problems: list[str], varz: dict[str, object] | None, where: str, detail: str

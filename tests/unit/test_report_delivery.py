@@ -102,3 +102,16 @@ def test_what_begins_to_fail_while_something_else_does_is_alerted_too() -> None:
     told = [[each.message for each in part if isinstance(each, AlertRaised)] for part in said]
     begins = "a report was not delivered, and is tried again: "
     assert told == [[begins + mail], [], [begins + share], [], [begins + share]]
+
+
+def test_one_place_is_alerted_once_however_its_words_change() -> None:
+    core = ReportsCore(terms(), uptime_every_s=60)
+    tell(core, None, 1)  # the terms come first
+    waits = [f"mail by host: kim@example.com: a.html: 451 wait {each} s" for each in (300, 240, 9)]
+    both = f"{waits[2]}; lee@example.com: a.html: 451 wait 9 s"
+    looks = [*waits, both, both.replace("9 s", "8 s"), both.replace("a.html", "b.html")]
+    said = [tell(core, DeliveriesLooked(at_ns=2, trouble=each), 2) for each in looks]
+    told = [[each.message for each in part if isinstance(each, AlertRaised)] for part in said]
+    begins = "a report was not delivered, and is tried again: "
+    lee = "lee@example.com: a.html: 451 wait 9 s"
+    assert told == [[begins + waits[0]], [], [], [begins + lee], [], []]

@@ -99,3 +99,13 @@ def test_an_odd_signal_of_a_session_in_the_service_ends_that_session(
     states = [each.state for each in rig.core.describe(0).sessions]
     assert states == [SessionState.FAILED, SessionState.RUNNING]
     assert rig.core.sessions[even].context.timer_ns == NEVER_NS
+
+
+@pytest.mark.req("S-14")
+@pytest.mark.parametrize("price", [100, 100.25, 1e-5])
+def test_a_price_that_a_strategy_says_as_a_plain_number_goes_out(price: Any) -> None:
+    rig = StrategyRig(config(classes={"says": "tests.unit.test_strategy_odd_signals:Says"}))
+    session = rig.start("says")
+    rig.strategy(session).terms = at_limit(price)
+    assert only(SignalRaised, rig.tell(quote())).limit_price == price
+    assert rig.core.sessions[session].state is SessionState.RUNNING

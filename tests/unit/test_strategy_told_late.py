@@ -238,6 +238,41 @@ def test_a_starts_book_that_is_old_is_made_good_by_the_next() -> None:
 
 
 @pytest.mark.req("S-02", "S-16")
+@pytest.mark.parametrize("told_ns", [BOOK_NS - 1, BOOK_NS + 2])
+def test_a_start_with_an_old_book_takes_over_what_an_ended_session_holds(told_ns: int) -> None:
+    """News of another order came before the book; nothing could make it good later."""
+    rig, [ended] = rig_with()
+    rig.tell(bought(rig, ended))
+    fill, news = bought(rig, ended, at_ns=told_ns), bought(rig, ended, at_ns=BOOK_NS + 1)
+    rig.tell(news)
+    rig.ask("stop", ended)
+    asked = request("buys")
+    answer = rig.prepare(asked, "second")
+    rig.tell(book("4", request_id="second"))
+    rig.tell(fill)
+    rig.now_ns += 1
+    adopted = only(PositionsAdopted, rig.tell(rig.epoch_of(answer, asked)))
+    assert (adopted.taken_from, adopted.positions[0].quantity) == (ended, dec(6))
+    rig.tell(book("7", at_ns=BOOK_NS + 3))
+    assert held(rig) == [dec(0), dec(7)], "what was nobody's comes with the next book"
+
+
+@pytest.mark.req("S-16", "I11")
+def test_what_is_told_late_at_several_prices_comes_to_the_same_money() -> None:
+    """Two buys and a sell of both are told after the book that shows nothing held."""
+    rig, [session] = rig_with()
+    first, second = bought(rig, session, price=dec(100)), bought(rig, session, price=dec(102))
+    sold = bought(rig, session, price=dec(110), side=Side.SELL, quantity=dec(4))
+    rig.tell(GAP)
+    rig.tell(book("0"))
+    for fill in (first, second, sold):
+        rig.tell(fill)
+        assert held(rig) == [dec(0)]
+    found = rig.core.sessions[session].book.portfolio
+    assert found.cash == 10_000 - 2 * 100 - 2 * 102 + 4 * 110 - 3
+
+
+@pytest.mark.req("S-02", "S-16")
 def test_what_another_took_over_from_an_ended_session_stays_with_it() -> None:
     """An order of the ended one fills unheard: the other has that as well, and keeps it."""
     rig, [ended] = rig_with()

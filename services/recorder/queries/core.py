@@ -131,8 +131,8 @@ class ReportsCore:
         """Tell what was delivered; alert when something begins to be in the way of it."""
         previous, self._undelivered = self._undelivered, looked.trouble
         said: list[Event] = [replace(each, at_ns=now_ns) for each in looked.delivered]
-        known = {"", *previous.split(APART)}
-        if new := [each for each in looked.trouble.split(APART) if each not in known]:
+        known = {"", *map(_place, previous.split(APART))}
+        if new := [each for each in looked.trouble.split(APART) if _place(each) not in known]:
             what = f"a report was not delivered, and is tried again: {APART.join(new)}"
             said.append(_alert(what, now_ns))
         return said
@@ -166,6 +166,11 @@ def _answer(
         message=message,
         errors=() if error is None else (error,),
     )
+
+
+def _place(trouble: str) -> str:
+    """Return which place a trouble is of: what a server says of one may differ every time."""
+    return trouble.partition(": ")[0]
 
 
 def _alert(message: str, now_ns: int) -> AlertRaised:

@@ -227,8 +227,8 @@ class Keeper:
             "SELECT json_extract_string(body, '$.kind'), json_extract_string(body, '$.day')"
             " FROM events WHERE type = 'ReportMade' AND account = ?"
             " AND (json_extract_string(body, '$.is_scheduled') IS NOT DISTINCT FROM 'true'"
-            " OR at_ns >= coalesce("
-            "TRY_CAST(json_extract_string(body, '$.until_ns') AS BIGINT) + ?, 0))"
+            " OR at_ns - ? >= coalesce("
+            "TRY_CAST(json_extract_string(body, '$.until_ns') AS BIGINT), 0))"
         )
         found = store.values(sql, self._account, self._config.delay_s * NS_PER_S)
         return {(str(kind), str(day)) for kind, day in found} | set(self._newly_made)

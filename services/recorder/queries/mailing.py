@@ -235,9 +235,14 @@ def _said(error: Exception) -> str:
     """Return what went wrong in the server's words, without anything that we have sent."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code, text = next(iter(error.recipients.values()))
-        return f"{code} {text.decode('utf-8', 'replace')}"
+        return _words(code, text.decode("utf-8", "replace"))
     if isinstance(error, smtplib.SMTPResponseException):
         words: object = error.smtp_error  # bytes of the server, or smtplib's own text
         said = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
-        return f"{error.smtp_code} {said}"
+        return _words(error.smtp_code, said)
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _words(code: int, said: object) -> str:
+    """Return a server's answer as one trouble: what stands between two would make it several."""
+    return f"{code} {said}".replace("; ", ", ")

@@ -4,6 +4,7 @@ What follows is folded by the same code as every report: `services.reports.order
 `services.portfolio`.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -107,7 +108,8 @@ class Rows:
             instrument = msgspec.json.decode(text, type=Instrument)
             self._instruments[instrument.id] = instrument
         for text in terms:
-            self._value(msgspec.json.decode(text, type=TermsDeclared))
+            with contextlib.suppress(*_UNREADABLE):
+                self._value(msgspec.json.decode(text, type=TermsDeclared))
         for execution_id in executions:
             self.orders.is_repeat(ExecutionId(execution_id))
         self._sessions = {SessionId(row[0]): row for row in sessions}
@@ -172,14 +174,9 @@ class Rows:
         fold = self._folds.get(head.type)
         if fold is None:
             return
-        try:
+        with contextlib.suppress(*_UNREADABLE):
             [event] = wire.decode(body, subject=record.subject)
-        except WireError:
-            return
-        try:
             fold(record.n, event)
-        except (ArithmeticError, ValueError):  # NaN and the like: it is an event, and no more
-            return
 
     def _order(self, n: int, event: Any) -> None:
         order = self.orders.apply(event)
@@ -398,3 +395,5 @@ class Rows:
 
 
 _OWN = ("SignalDecided", "OrderFilled")
+_UNREADABLE = (WireError, msgspec.MsgspecError, ArithmeticError, ValueError, RecursionError)
+"""What is an event, and no more: it has fields that are none, or NaN and the like in them."""
