@@ -7,6 +7,7 @@ acknowledgement nothing of an earlier epoch is written to a venue (I1, I3, I10).
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Container
 from concurrent.futures import Future
@@ -80,7 +81,8 @@ class ControlLink:
     async def close(self) -> None:
         """End the thread. The component stays halted from here on."""
         if self._loop is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._end, None)
+            with contextlib.suppress(RuntimeError):  # its loop may have ended by itself just now
+                self._loop.call_soon_threadsafe(self._end, None)
             await asyncio.to_thread(self._thread.join, STOP_TIMEOUT_S)
 
     async def wait(self) -> None:
