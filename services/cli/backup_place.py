@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from schemas.errors import StateError, UserError
+from services.runtime.journal import sync_folder
 
 UNFINISHED = ".restoring"
 VERIFYING = ".verifying"
@@ -121,15 +122,6 @@ def sync(folder: Path) -> None:
         else:
             sync_folder(path)
     sync_folder(folder)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _move_up(draft: Path, data_dir: Path) -> None:

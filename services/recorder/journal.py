@@ -24,7 +24,7 @@ from services.recorder.chain import (
 from services.recorder.checkpoints import Restoration
 from services.recorder.own import RESTORED, STREAM, own_message, read_tombstones
 from services.recorder.reader import first_n, last_line, lines, records, segment_name, segments
-from services.runtime.journal import write_all
+from services.runtime.journal import sync_folder, write_all
 
 DAY_NS = 86_400 * NS_PER_S
 NOTE = "head.json"
@@ -264,7 +264,7 @@ class Journal:
         file = os.open(path, _WRITE, 0o640)
         try:
             offset_bytes, day = os.fstat(file).st_size, _day_of(path)
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
         except BaseException:
             os.close(file)
             raise
@@ -309,15 +309,6 @@ def _locked(folder: Path) -> int:
             "SLU-141", path=folder, found="another process records here", wanted=wanted
         ) from error
     return lock
-
-
-def _sync_folder(path: Path) -> None:
-    """Sync the names in a folder, so that a new file's survives a power cut as well."""
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _day_of(path: Path) -> int | None:

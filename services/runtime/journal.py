@@ -44,7 +44,7 @@ class Journal:
             is_new = not path.exists()
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, FILE_MODE)
             if is_new:
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
         except OSError as error:
             raise _unwritable(path, error) from error
         self._lock()
@@ -146,8 +146,12 @@ def write_all(descriptor: int, data: bytes | bytearray) -> None:
         view = view[count:]
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name last as its bytes do."""
+def sync_folder(folder: Path) -> None:
+    """Make a new file's name last as its bytes do.
+
+    Raises:
+        OSError: it cannot be read, or the disk does not take it.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -71,14 +71,17 @@ class Compared:
             had = by_session.get(event.session)
             by_session[event.session] = view if had is None else _joined(had, view)
 
-    def given_back(self, fill: OrderFilled) -> Iterator[tuple[SessionId, PositionView]]:
+    def given_back(
+        self, fill: OrderFilled, *, is_counted: bool
+    ) -> Iterator[tuple[SessionId, PositionView]]:
         """Yield who must give up what, now that an execution of the book is told.
 
         Its own session first, then others that took it over; what nobody did was taken with the
-        opposite of it, and is its own session's.
+        opposite of it, and is its own session's. So is all of it where another session has taken
+        over whatever its own holds, this as well (`is_counted` is False).
         """
         left, own, key = -signed(fill), fill.session, fill.instrument
-        by_session = self._taken.get(key, {})
+        by_session = self._taken.get(key, {}) if is_counted else {}
         for name in sorted(by_session, key=lambda each: each != own):
             had = by_session[name]
             if had.quantity * left >= 0:
@@ -88,15 +91,6 @@ class Compared:
             yield name, PositionView(instrument=key, quantity=part, average_price=had.average_price)
         if left:
             yield own, PositionView(instrument=key, quantity=left, average_price=fill.price)
-
-    def undone(self, fill: OrderFilled) -> Iterator[tuple[SessionId, PositionView]]:
-        """Yield the same where another has taken over all that its session holds, this as well."""
-        yield (
-            fill.session,
-            PositionView(
-                instrument=fill.instrument, quantity=-signed(fill), average_price=fill.price
-            ),
-        )
 
 
 def _joined(had: PositionView, view: PositionView) -> PositionView:

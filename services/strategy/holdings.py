@@ -90,9 +90,9 @@ class Holdings:
         if compared is None or not self._is_held(fill):
             return []
         counted = {each.terms.session for each in _counted(sessions.values(), fill.instrument)}
-        given = compared.given_back(fill) if fill.session in counted else compared.undone(fill)
         return [
-            self._take(sessions[name], [view], TOLD_LATE, sessions, now_ns) for name, view in given
+            self._take(sessions[name], [view], TOLD_LATE, sessions, now_ns)
+            for name, view in compared.given_back(fill, is_counted=fill.session in counted)
         ]
 
     def flattened(
@@ -256,8 +256,8 @@ class Holdings:
         for each in (*report.recent_orders, *report.open_orders):
             order = each.order
             if is_flatten(order.session) and order.instrument == key:
-                signed = each.filled if order.side is Side.BUY else -each.filled
-                filled[order.session] = filled.get(order.session, ZERO) + signed
+                moved = each.filled if order.side is Side.BUY else -each.filled
+                filled[order.session] = filled.get(order.session, ZERO) + moved
         unseen = ((name, q, q - self._closed.get((name, key), ZERO)) for name, q in filled.items())
         return [(name, left) for name, q, left in unseen if q * left > 0]
 

@@ -42,7 +42,7 @@ from services.runtime.settings import Settings
 from services.runtime.supervisor_server import free_port
 from services.strategy.config import StrategyConfig
 from tests.report_rig import Recorded, a_day, created, terms
-from tests.unit.test_cli_commands import runner
+from tests.unit.test_cli_commands import leave_home, runner
 from tests.unit.test_cli_output import arbiter
 from tests.unit.test_cli_unknown import watch
 
@@ -52,10 +52,7 @@ NOBODY = Answers(None, None, None, None, None, None, None)
 
 @pytest.fixture(autouse=True)
 def _nobody_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for variable in ("SLUICE_CONFIG", "SLUICE_BUS__URL"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("SLUICE_PATHS__DATA_DIR", str(tmp_path / "var"))
+    leave_home(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -18,13 +18,17 @@ from services.simulation.run import simulate
 from services.strategy.formulas_folder import formulas_in
 
 
-@pytest.fixture(autouse=True)
-def _nobody_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No system runs here, and nothing of the caller's environment matters."""
+def leave_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go where no system runs, and where nothing of the caller's environment matters."""
     monkeypatch.chdir(tmp_path)
     for variable in ("SLUICE_CONFIG", "SLUICE_BUS__URL"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("SLUICE_PATHS__DATA_DIR", str(tmp_path / "var"))
+
+
+@pytest.fixture(autouse=True)
+def _nobody_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_home(tmp_path, monkeypatch)
 
 
 class Said:

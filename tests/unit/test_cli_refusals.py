@@ -11,17 +11,14 @@ from schemas.bounds import WANTED_NUMBER
 from schemas.instruments import AssetClass, Instrument
 from services.cli import backtest_plan
 from services.cli.config_resolve import ConfigError, load_config
-from tests.unit.test_cli_commands import runner
+from tests.unit.test_cli_commands import leave_home, runner
 
 pytestmark = pytest.mark.req("S-14")
 
 
 @pytest.fixture(autouse=True)
 def _nobody_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for variable in ("SLUICE_CONFIG", "SLUICE_BUS__URL"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("SLUICE_PATHS__DATA_DIR", str(tmp_path / "var"))
+    leave_home(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from schemas.base import ExecutionId, SessionId
-from schemas.executions import PositionView
+from schemas.base import SessionId
 from schemas.orders import Side
 from schemas.restrictions import Level
 from schemas.sessions import PositionsAdopted
@@ -16,9 +15,10 @@ from tests.gate_rig import NOW_NS, Rig, config
 from tests.strategy_rig import only
 from tests.unit.test_executor_restrictions import of, refusals, sell, trading
 from tests.unit.test_gate_groups import S2, created
+from tests.unit.test_gate_takeovers import S3, adopted
 from tests.unit.test_strategy_flatten import closing, rig_with
 
-S3, FLATTEN = SessionId("s3"), SessionId("flatten-1")
+FLATTEN = SessionId("flatten-1")
 
 
 class Forgetful(Distinct):
@@ -27,19 +27,6 @@ class Forgetful(Distinct):
     def add(self, each: str) -> bool:
         super().add(each)
         return True
-
-
-def takeover(
-    session: SessionId, quantity: str, giver: SessionId, execution: str | None = None
-) -> PositionsAdopted:
-    view = PositionView(instrument=ALPHA, quantity=dec(quantity), average_price=dec(100))
-    return PositionsAdopted(
-        at_ns=NOW_NS,
-        session=session,
-        positions=(view,),
-        taken_from=giver,
-        execution_id=None if execution is None else ExecutionId(execution),
-    )
 
 
 def gate_with(session: SessionId) -> Rig:
@@ -63,7 +50,7 @@ def test_without_knowing_a_takeover_again_the_gate_lets_a_session_close_what_ano
         rig = gate_with(SESSION)
         rig.tell(created(S2))
         for _ in range(2):
-            rig.tell(takeover(S2, "10", SESSION))
+            rig.tell(adopted(S2, "10", SESSION))
         return rule_of_a_close(rig, "20", S2)
 
     assert rule() == "reduce_only"
@@ -84,7 +71,7 @@ def test_without_knowing_an_execution_again_the_gate_keeps_a_session_from_closin
         )
         rig.fill(flatten, "4", "e-f")
         for _ in range(2):
-            rig.tell(takeover(S2, "-4", FLATTEN, "e-f"))
+            rig.tell(adopted(S2, "-4", FLATTEN, "e-f"))
         lane = rig.gate.state.accounts[ACCOUNT].holders.sessions[S2].lanes[ALPHA]
         return lane.position, rule_of_a_close(rig, "6", S2)
 
@@ -100,7 +87,7 @@ def test_without_knowing_a_takeover_again_the_executor_sells_what_another_sessio
     def refused_and_left() -> tuple[list[str], Decimal]:
         pair = trading(of("s1", order("first")), of("s3", order("third")))
         for _ in range(2):
-            pair.executor.handle(takeover(S2, "10", SessionId("s1")), NOW_NS)
+            pair.executor.handle(adopted(S2, "10", SessionId("s1")), NOW_NS)
         pair.restrict(f"session.{S2}", Level.REDUCE)
         said = pair.approve(of(S2, sell("out", "20")))
         return list(refusals(said)), pair.executor.orders.portfolio.quantity(ALPHA)
