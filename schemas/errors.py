@@ -68,6 +68,7 @@ SLU-121 | bus | CRITICAL | the bus refused a right this service needs | check op
 SLU-122 | bus | CRITICAL | the bus cannot be reached | start nats-server, or check --nats-url
 SLU-123 | bus | HIGH | events of a publisher are missing | nothing: the component resynchronises
 SLU-124 | bus | HIGH | a message is too large for the bus | send less, or raise max_payload
+SLU-125 | bus | HIGH | the bus is there, a component does not answer | see `sluice status`, its log
 SLU-130 | executor | HIGH | the venue cannot be reached | orders are held unknown until it can
 SLU-131 | executor | CRITICAL | our book and the venue's differ | compare both; adopt or flatten
 SLU-132 | executor | HIGH | an order's fate is unknown | nothing: it is queried until known
@@ -99,6 +100,7 @@ SLU-160 | supervisor | CRITICAL | a service crashes again and again | see its lo
 SLU-162 | supervisor | HIGH | a service ended and is started again | if it repeats: see var/log
 SLU-163 | supervisor | HIGH | a system runs on this data folder already | stop it, or use another
 SLU-170 | recorder | MEDIUM | events did not reach the record | search it for record.hole
+SLU-171 | recorder | HIGH | another key signs the record than before | see who took record.pem away
 SLU-175 | gate | HIGH | a limit changed while running is left out | see the file; change it again
 SLU-161 | runtime | CRITICAL | a service ended itself: a rule that must hold did not | see its log
 SLU-180 | calendars | HIGH | a trading calendar does not reach that far | install a newer release

@@ -93,6 +93,11 @@ class OrderFilled(ExecutionEvent, frozen=True, kw_only=True):
     status: OrderStatus
     venue_ns: int = 0
 
+    @property
+    def signed_quantity(self) -> Decimal:
+        """Return what it adds to the position; negative: sold."""
+        return self.quantity if self.side is Side.BUY else -self.quantity
+
 
 class OrderCanceled(ExecutionEvent, frozen=True, kw_only=True):
     """The venue cancelled it; `leaves` will never fill."""
@@ -189,7 +194,7 @@ class BookReported(Event, frozen=True, kw_only=True):
     order_count: int = 0
     fill_count: int = 0
     recent_orders: tuple[OrderView, ...] = ()
-    """The last ones that closed, newest last; for people."""
+    """The last ones that closed, newest last; before them those that traded in the last minutes."""
 
     differences: tuple[Difference, ...] = ()
     """What the venue's book differed in when the two were last compared."""

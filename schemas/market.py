@@ -163,6 +163,33 @@ class FeedEnded(Event, frozen=True, kw_only=True):
     """Messages read, by kind, and `total`."""
 
 
+class StatesTold(Event, frozen=True, kw_only=True):
+    """The feed says again, each second, what holds: whoever was not there for it knows it all.
+
+    Nothing is left out that is known, so of what is named all was told. No stream has it: it
+    is worth nothing a second later, and would push out of one what is.
+    """
+
+    source: str
+    since_ns: int
+    """Since when the feed has been there; what was said of halts before that, it does not know."""
+
+    trading: dict[InstrumentId, Trading] = {}
+    """What was said last of every instrument that anything was said of."""
+
+    halts: tuple[MarketWideHaltDeclared, ...] = ()
+    """The last one of each market that is not over by its own word."""
+
+    restrictions: tuple[ShortSaleRestrictionChanged, ...] = ()
+    """The last word of the listing market on each instrument."""
+
+    lows: dict[InstrumentId, Decimal] = {}
+    """The lowest price of a trade, or of a bar, since `lows_since_ns`; of those that traded."""
+
+    lows_since_ns: int = 0
+    """Some minutes ago, or since the feed is there."""
+
+
 MarketEvent = (
     QuoteReceived
     | TradeReceived

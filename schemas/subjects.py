@@ -109,6 +109,7 @@ SUBJECTS: dict[type[Event], str] = {
     market_rules.ClosingPricePublished: "market.*.*.close",
     market_rules.ShortSaleRestrictionChanged: "market.*.*.short",
     market_rules.MarketWideHaltDeclared: "market.*.all.halt",
+    market.StatesTold: "feed.states",
     market.FeedEnded: "feed.ended",
     scan.OpportunityFound: "scan.*.*.*",
     orders.SignalRaised: "signal.*.*",

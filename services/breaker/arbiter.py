@@ -41,7 +41,7 @@ from schemas.restrictions import (
     UnlockAsked,
     known_scope,
 )
-from services.breaker.answers import locked, open_halt, reset_command
+from services.breaker.answers import locked, newest_lock, open_halt, reset_command
 from services.breaker.config import BreakerConfig
 from services.breaker.leases import Leases
 from services.breaker.levels import REDUCING
@@ -192,8 +192,7 @@ class Arbiter:
         """Return why nobody may trade now; empty while leases are given."""
         halt = self.state.open_halt
         if self.state.locks:
-            found = locked(self.state)
-            return f"{found.found}: {found.wanted}"
+            return newest_lock(self.state)
         if halt is not None:
             return f"{halt}: look at it, then {reset_command(halt.number)}"
         if self.state.epoch is None:
@@ -338,7 +337,7 @@ class Arbiter:
     def _tripped_again(self) -> FieldError:
         newest = self.state.restriction(self.state.halts)
         assert newest is not None, "a trip ended the reset"
-        wanted = f"look at it, then {reset_command(newest.number)}"
+        wanted = f"no trip meanwhile: look at it, then {reset_command(newest.number)}"
         return FieldError(path="breaker", found=newest.reason, wanted=wanted)
 
     def _on_record(self, record: ControlRecordRead, now_ns: int) -> list[Event]:

@@ -9,6 +9,7 @@ from schemas.breakers import LevelSetting
 from schemas.control import Response
 from services.breaker.levels import complaints
 from services.breaker.profile import ProfileName, profile_named
+from services.calendars.named import NAMES
 
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 Levels = tuple[LevelSetting, ...]
@@ -105,6 +106,9 @@ class BreakerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         amount = self.daily_loss_amount_max
         if amount is not None and not (amount.is_finite() and amount > 0):
             raise ValueError(f"daily_loss_amount_max is {amount}: wanted an amount above 0")
+        if self.day_calendar not in NAMES:
+            known = ", ".join(NAMES)
+            raise ValueError(f"day_calendar is {self.day_calendar!r}: wanted one of {known}")
         for field, breaker in HALTING.items():
             if getattr(self, field) is not None and breaker in self.levels:
                 raise ValueError(

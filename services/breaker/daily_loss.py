@@ -24,7 +24,8 @@ _READS = "BookReported, OrderFilled, QuoteReceived, and the calendar's open"
 ABOUT_SHARE = About(
     name="daily_loss",
     title="loss since the day's open",
-    formula="(equity at the calendar's open - equity - loss acknowledged by a reset) / that equity",
+    formula="(equity + loss acknowledged by a reset) / equity at the calendar's open - 1; "
+    "0 for a gain",
     unit="fraction of the equity at the open",
     reads=_READS,
     on_reset=_RESET,
@@ -35,7 +36,7 @@ ABOUT_SHARE = About(
 ABOUT_AMOUNT = About(
     name="daily_loss_amount",
     title="loss since the day's open",
-    formula="equity at the calendar's open - equity - loss acknowledged by a reset",
+    formula="equity + loss acknowledged by a reset - equity at the calendar's open; 0 for a gain",
     unit="account currency",
     reads=_READS,
     on_reset=_RESET,
@@ -112,8 +113,14 @@ class TradingDay:
                 self.awaited.pop(event.breaker, None)
 
     def _known(self, now_ns: int) -> Calendar:
-        """Return the calendar, or one of UTC days where its table ends: a day always has a base."""
-        return self.calendar if self.calendar.knows(now_ns) else calendar_named(ALL_DAY)
+        """Return the calendar, or one of UTC days where its table has no day: a day has a base.
+
+        It has none outside what it covers, nor before the first open in it.
+        """
+        opens = self.calendar.sessions
+        is_before = bool(opens) and now_ns < opens[0].open_ns
+        is_known = self.calendar.knows(now_ns) and not is_before
+        return self.calendar if is_known else calendar_named(ALL_DAY)
 
     def _base_at(self, opened_ns: int, equity: Decimal, now_ns: int) -> tuple[Decimal, str]:
         before = self._noted
@@ -139,13 +146,13 @@ class DailyLoss(Breaker):
         self._is_share = about is ABOUT_SHARE
 
     def value(self, now_ns: int) -> Decimal | None:
-        """Return the loss, negative for a gain; None while base or equity is not known."""
-        loss = self._loss()
-        if loss is None or not self._is_share:
-            return loss
-        base = self._day.base
-        assert base is not None, "a loss was measured from it"
-        return loss / base if base > 0 else ONE
+        """Return the loss, 0 for a gain: it would read as a loss; None while it is not known."""
+        loss, base = self._loss(), self._day.base
+        if loss is None or base is None:
+            return None
+        if not self._is_share:
+            return max(ZERO, loss)
+        return max(ZERO, loss) / base if base > 0 else ONE
 
     def is_at(self, level: Decimal, now_ns: int) -> bool:
         """Return whether the loss has reached a level; computed without a rounded division."""

@@ -6,7 +6,7 @@ from schemas.errors import FieldError
 from schemas.health import AlertRaised, Severity
 from schemas.restrictions import LockRequested, LocksChanged, UnlockAsked, UnlockRequest
 from services.breaker.answers import (
-    locked,
+    newest_lock,
     no_answer,
     refused,
     reset_command,
@@ -94,7 +94,8 @@ class Unlocks:
         if self._asked is None:
             return []
         found = f"an unlock by {self._asked.request.operator} is under way"
-        return [FieldError(path="breaker", found=found, wanted="ask again in a moment")]
+        wanted = "no unlock under way: ask again in a moment"
+        return [FieldError(path="breaker", found=found, wanted=wanted)]
 
     def _complaints(self, request: UnlockRequest) -> list[FieldError]:
         if not self._state.locks:
@@ -102,12 +103,8 @@ class Unlocks:
             return [FieldError(path="breaker", found="nothing is locked", wanted=wanted)]
         found_all = blanks(request.operator, request.reason, "unlocks", "what was looked into")
         if request.lock != self._state.locks[-1].number:
-            seen = locked(self._state)
-            found_all.append(
-                FieldError(
-                    path="$.lock", found=str(request.lock), wanted=f"{seen.found}: {seen.wanted}"
-                )
-            )
+            wanted = f"the newest lock's number: {newest_lock(self._state)}"
+            found_all.append(FieldError(path="$.lock", found=str(request.lock), wanted=wanted))
         return found_all
 
 

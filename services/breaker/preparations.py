@@ -2,7 +2,11 @@
 
 from schemas.control import EpochProposed, EpochStarted, Member, Prepared, StartAsked
 from schemas.errors import FieldError
+from services.breaker.answers import no_answer
 from services.breaker.state import ControlState
+
+WAITS_FOR = {"gate": "executor"}
+"""Who answers only once another has: the gate prepares from the executor's book of this start."""
 
 SHARES_LIMITS = ("gate", "executor")
 """Whose limits must be the very ones that the arbiter was configured with."""
@@ -24,6 +28,12 @@ class Preparations:
     def missing(self) -> tuple[str, ...]:
         """Members that have not answered."""
         return tuple(name for name in self._members if name not in self._answers)
+
+    def silent(self, within_ms: int) -> list[FieldError]:
+        """Return the complaint of each that has not answered; one may only wait for another."""
+        missing = self.missing
+        awaited = {name: first for name, first in WAITS_FOR.items() if first in missing}
+        return [no_answer(name, within_ms, awaits=awaited.get(name, "")) for name in missing]
 
     def take(self, answer: Prepared) -> bool:
         """Note one answer; return whether all have now answered."""

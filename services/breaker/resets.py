@@ -12,7 +12,6 @@ from schemas.restrictions import Restriction, RestrictionsChanged
 from services.breaker.answers import (
     locked,
     no_answer,
-    open_halt,
     refused,
     reset_command,
     unread_records,
@@ -123,7 +122,8 @@ class Resets:
         if self._asked is None:
             return []
         found = f"a reset by {self._asked.request.operator} is under way"
-        return [FieldError(path="breaker", found=found, wanted="ask again in a moment")]
+        wanted = "no reset under way: ask again in a moment"
+        return [FieldError(path="breaker", found=found, wanted=wanted)]
 
     def _complaints(self, request: ResetRequest) -> list[FieldError]:
         state = self._state
@@ -139,17 +139,15 @@ class Resets:
         if state.open_halt is not None:
             is_named = is_named or request.halt == state.open_halt.number
         if not is_named:
-            found_all.append(
-                FieldError(path="$.halt", found=str(request.halt), wanted=self._choices())
-            )
+            wanted = f"a number that is open: {self._choices()}"
+            found_all.append(FieldError(path="$.halt", found=str(request.halt), wanted=wanted))
         return found_all
 
     def _choices(self) -> str:
         """Return what could have been named, with the command for it."""
         said: list[str] = []
-        if self._state.open_halt is not None:
-            seen = open_halt(self._state)
-            said.append(f"{seen.found}: {seen.wanted}")
+        if (halt := self._state.open_halt) is not None:
+            said.append(f"{halt}: look at it, then {reset_command(halt.number)}")
         said += [
             f"restriction {each.number} is open ({each.level} of {each.scope} by "
             f"{each.operator or 'unknown'}: {each.reason or 'no reason given'}): "

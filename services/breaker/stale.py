@@ -41,7 +41,8 @@ class StaleData(Breaker):
     """How long the worst of what is held or traded has had no price.
 
     It asks the newest quotes for their age when its own deadline comes, so that a quote costs it
-    nothing. A recording that has ended has no more prices, and says so: nothing is stale then.
+    nothing. A recording that has ended has no more prices, and says so: nothing is stale then,
+    until trading is started again.
     """
 
     hears = frozenset({EpochStarted, EpochEnded, OrderSubmitted, FeedEnded})
@@ -59,8 +60,8 @@ class StaleData(Breaker):
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
         """Note since when there is trading, and what is traded."""
         match event:
-            case EpochStarted():
-                self._epoch_ns = now_ns
+            case EpochStarted():  # whoever starts again expects prices
+                self._epoch_ns, self._ended_ns = now_ns, None
             case EpochEnded():
                 self._epoch_ns = None
             case OrderSubmitted(instrument=instrument):

@@ -179,7 +179,7 @@ class Starts:
             return []
         if start.phase is not _Phase.PREPARING:
             return self.fail([no_answer("control stream", self._config.store_ms_max)], now_ns)
-        silent = [no_answer(n, self._config.prepare_ms_max) for n in start.answers.missing]
+        silent = start.answers.silent(self._config.prepare_ms_max)
         return self.fail([*silent, *start.answers.complaints()], now_ns)
 
     def _complaints(self, asked: StartAsked, now_ns: int) -> list[FieldError]:
@@ -187,7 +187,8 @@ class Starts:
         if self._pending is not None:
             by, what = self._pending.asked.request.operator, self._pending.phase.value
             waits = f"a start by {by} waits for {what}"
-            found.append(FieldError(path="breaker", found=waits, wanted="ask again in a moment"))
+            wanted = "no start under way: ask again in a moment"
+            found.append(FieldError(path="breaker", found=waits, wanted=wanted))
         if self._state.locks:
             found.append(locked(self._state))
         if self._state.open_halt is not None:

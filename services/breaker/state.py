@@ -237,16 +237,12 @@ class ControlState:
         self._open(fact)
 
     def _is_echo(self, fact: _Fact) -> bool:
-        """Whether this is our own halt or restriction, come back: it has its number already."""
-        if isinstance(fact, LockRequested) or not _is_own(fact):
-            return False
-        newest: OpenHalt | Restriction | None = self.open_halt
-        if isinstance(fact, RestrictionRequested):
-            newest = self.restrictions.get((fact.scope, fact.level))
-        return newest is not None and (newest.operator, newest.reason) == (
-            fact.operator,
-            fact.reason,
-        )
+        """Whether this is what we asked for ourselves, come back at once: it has a number already.
+
+        A breaker may trip again in the same words, while its own restriction stands: at another
+        time, so that is no echo, and has a record of its own to come.
+        """
+        return _is_own(fact) and (_key(fact), fact.at_ns) in self._heard
 
     def _read(self, record: ControlRecordRead) -> None:
         is_next = record.stream_seq == self.seq_leased + 1

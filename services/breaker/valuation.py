@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import msgspec
 
-from schemas.base import NS_PER_S, AccountId, InstrumentId
+from schemas.base import NS_PER_S, AccountId, Event, InstrumentId
 from schemas.control import AccountMarked
 from schemas.executions import BookReported, OrderFilled
 from schemas.instruments import Instrument
@@ -42,7 +42,7 @@ class Valuation:
         self._portfolio = Portfolio(account.instruments, account.initial_cash)
         self.quotes: dict[InstrumentId, QuoteReceived] = {}
         self.is_book_known = False
-        self._teller = ""
+        self._book = self._heard = ("", 0)  # who told it, and when by its own clock
         self._held: tuple[InstrumentId, ...] = ()
 
     @property
@@ -51,8 +51,18 @@ class Valuation:
         return bool(self._held)
 
     def on_fill(self, fill: OrderFilled | PositionSettled) -> bool:
-        """Fold one execution or settlement in; return whether it changed anything."""
+        """Fold one execution or settlement in; return whether it changed anything.
+
+        One that is told after the book which holds it already does not. Where another executor told
+        that book, nobody knows: of two, one has missed something.
+        """
         if fill.account != self.account.id:
+            return False
+        self._hear(fill)
+        booker, booked_ns = self._book
+        if not _is_same(booker, fill.src):
+            self.forget_book()
+        elif fill.at_ns < booked_ns:
             return False
         if fill.instrument not in self.account.instruments:
             self.is_book_known = False  # its multiplier is not known, so its worth is not
@@ -65,10 +75,15 @@ class Valuation:
         return True
 
     def on_book(self, book: BookReported) -> bool:
-        """Take the executor's whole book for ours; return whether it is our account's."""
-        if book.account != self.account.id:
+        """Take the executor's whole book for ours; return whether that was done.
+
+        It must be our account's, and from after all that its own teller was heard to say.
+        """
+        teller, heard_ns = self._heard
+        is_stale = _is_same(teller, book.src) and book.at_ns < heard_ns
+        if book.account != self.account.id or is_stale:
             return False
-        self._teller = book.src
+        self._book = self._heard = (book.src, book.at_ns)
         folio = self._portfolio
         folio.cash, folio.fees = book.cash, book.fees
         folio.positions.clear()
@@ -82,7 +97,8 @@ class Valuation:
 
     def compare_teller(self, executor: str) -> None:
         """Forget a book that another executor told than the one that trades from now on."""
-        if self._teller and self._teller != executor:
+        booker, _ = self._book
+        if booker and booker != executor:
             self.forget_book()
 
     def forget_book(self) -> None:
@@ -140,6 +156,11 @@ class Valuation:
             marks=mids,
         )
 
+    def _hear(self, event: Event) -> None:
+        teller, heard_ns = self._heard
+        if event.src != teller or event.at_ns > heard_ns:
+            self._heard = (event.src, event.at_ns)
+
     def _hold(self) -> None:
         """Look what is held: asked for at every valuation, changed only by a fill or a book."""
         positions = self._portfolio.positions.items()
@@ -152,6 +173,11 @@ class Valuation:
             if quote is not None and quote.bid > 0 and quote.ask > 0:
                 mids[name] = (quote.bid + quote.ask) * HALF
         return mids
+
+
+def _is_same(teller: str, other: str) -> bool:
+    """Return whether two tellers may be one: an answer to a query does not name its own."""
+    return teller == other or not teller or not other
 
 
 def change(equity: Decimal, base: Decimal) -> Decimal:

@@ -48,7 +48,7 @@ def _run(arguments: list[str]) -> int:
 
     from services.cli.app import make_app
 
-    app = make_app()
+    app = make_app(arguments[0] if arguments else "")
     try:
         found = app(
             arguments or ["--help"],
@@ -101,6 +101,11 @@ def _print_wrong(arguments: list[str], error: Exception) -> None:
 
 
 def _plain(error: Exception) -> str:
+    from cyclopts import UnusedCliTokensError
+
+    if isinstance(error, UnusedCliTokensError):  # "tokens" are a word of programmers
+        found = ", ".join(map(repr, error.unused_tokens or ()))
+        return f"found {found}, wanted no further argument"
     return " ".join(str(error).split())
 
 

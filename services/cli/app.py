@@ -62,11 +62,19 @@ Exit codes: 0 done, 1 failed, 2 bad input, 3 not running, 4 refused, 5 a compone
 """
 
 
-def make_app() -> App:
-    """Return the command line."""
+def make_app(asked: str = "") -> App:
+    """Return the command line.
+
+    Args:
+        asked: the command that is run: its help is all that its function says of itself, which is
+            more than the line it has among the others, and costs what it imports.
+    """
     app = App(name="sluice", help=ABOUT, version=_version)
     for name, where, about in COMMANDS:
-        app.command(where, name=name, help=about)
+        if name == asked:
+            app.command(where, name=name)
+        else:
+            app.command(where, name=name, help=about)
     return app
 
 

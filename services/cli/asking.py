@@ -1,5 +1,6 @@
 """Ask the owner of a control request, and print the answer."""
 
+import asyncio
 import sys
 from typing import Any
 
@@ -7,16 +8,24 @@ import msgspec
 
 from schemas.control import BreakerState, ControlAnswered
 from schemas.health import ArbiterReported
-from services.cli.desk import Desk
+from services.cli.desk import REQUEST_TIMEOUT_S, Desk
 from services.cli.exits import Exit
 from services.cli.output import Output
+
+SLOW_S = 1.0
+"""How long nothing is said of an answer that is still to come."""
 
 
 async def put(
     desk: Desk, output: Output, subject: str, request: msgspec.Struct, owner: str
 ) -> ControlAnswered:
-    """Send a request, print its answer, and return it."""
-    answer = await desk.request(subject, request, owner)
+    """Send a request, print its answer, and return it; say what is waited for where it is slow."""
+    asked = asyncio.ensure_future(desk.request(subject, request, owner))
+    done, _ = await asyncio.wait({asked}, timeout=SLOW_S)
+    if not done:
+        most = f"{REQUEST_TIMEOUT_S:g} s at the most"
+        output.line(f"waiting for the answer of the {owner} service, {most}")
+    answer = await asked
     print_answer(answer, output)
     return answer
 
@@ -25,7 +34,8 @@ def print_answer(answer: ControlAnswered, output: Output) -> None:
     """Print an answer with everything that is wrong."""
     output.data(answer)
     word = "done" if answer.is_ok else "REFUSED"
-    output.line(f"{answer.request} {word}: {answer.message}")
+    said = answer.message.removeprefix(f"{answer.request} refused: ")  # the word says it
+    output.line(f"{answer.request} {word}: {said}")
     if answer.session and answer.epoch:
         output.line(f"session {answer.session}, epoch {answer.epoch}")
     if not output.is_json:

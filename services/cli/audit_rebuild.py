@@ -5,7 +5,7 @@ from pathlib import Path
 
 from schemas.base import AccountId
 from services.cli.exits import Exit
-from services.cli.locate import Place, data_dir_of, running_system
+from services.cli.locate import Place, data_dir_of, works_alone
 from services.cli.output import Output
 from services.cli.progress import progress
 from services.recorder.queries.config import ReportsConfig
@@ -26,7 +26,7 @@ def rebuild(*, place: Place | None = None) -> Exit:
     marker = data_dir / STORE_FOLDER / REBUILD
     marker.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     marker.touch()
-    if running_system(data_dir) is not None:
+    if not works_alone(where):
         output.data({"is_done": False, "by": "the reports service"})
         output.line("asked the reports service to make it anew; see `sluice query --named events`")
         return Exit.OK

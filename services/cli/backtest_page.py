@@ -72,7 +72,7 @@ def picture_of(points: Sequence[Point]) -> str:
         col=1,
     )
     figure.update_yaxes(title_text="equity", row=1, col=1)
-    figure.update_yaxes(title_text="drawdown", tickformat=".1%", row=2, col=1)
+    figure.update_yaxes(title_text="drawdown", tickformat=".3~%", row=2, col=1)
     figure.update_layout(
         template="plotly_white",
         height=520,

@@ -39,7 +39,7 @@ from services.gate.config_market import (
     ShortSaleRule,
 )
 from services.runtime.config import BusConfig
-from services.strategy.catalogue import catalogue_of
+from services.strategy.catalogue import STRATEGY, catalogue_of
 from services.strategy.config import StrategyConfig
 
 ACCOUNT = AccountId("backtest")
@@ -57,6 +57,9 @@ ASSUMED: dict[str, Any] = {
 }
 """Rules of US equities that a live system must be told, where the configuration says nothing: bars
 show no bands, and no trades to compute them from."""
+
+ARGUMENT = "STRATEGY"
+"""As the usage of the command calls it."""
 
 DAILY_NS = 86_400 * NS_PER_S
 
@@ -77,13 +80,15 @@ class Wish:
     )
     until: Annotated[str | None, Parameter(name="--to", help="Last date (or time).")] = None
     sets: Annotated[
-        list[str] | None, Parameter(name="--set", negative=(), help="PARAMETER=VALUE")
+        list[str] | None,
+        Parameter(name="--set", negative=(), help="PARAMETER=VALUE, as often as needed."),
     ] = None
     seed: Annotated[int, Parameter(help="Of the simulated market and of the venue's chance.")] = 1
     hours: Annotated[float, Parameter(help="Of the simulated market.")] = 1.0
     config: Annotated[Path | None, Parameter(help="The configuration file.")] = None
     settings: Annotated[
-        list[str] | None, Parameter(name="--setting", negative=(), help="SECTION.FIELD=VALUE")
+        list[str] | None,
+        Parameter(name="--setting", negative=(), help="SECTION.FIELD=VALUE, as often as needed."),
     ] = None
 
 
@@ -113,6 +118,7 @@ def plan_of(strategy: str, wish: Wish, place: Place) -> tuple[Plan, Config]:
     is_followed = source.silence_ns >= DAILY_NS and _is_followed(known, symbols)
     strategies = msgspec.convert(sections["strategy"], StrategyConfig)
     search(strategies)
+    _check_strategy(strategy, strategies)
     return Plan(
         strategy=strategy,
         data=data,
@@ -226,6 +232,21 @@ def _currency(config: Config, chosen: Sequence[Instrument]) -> str:
         wanted = "instruments of one currency, or account.currency in the configuration"
         raise _wrong("--symbols", "instruments in " + ", ".join(currencies), wanted)
     return named or currencies[0]
+
+
+def _check_strategy(name: str, strategies: StrategyConfig) -> None:
+    """Refuse what no strategy stands for here: a refused start would be told as one sentence.
+
+    Raises:
+        ConfigError: with everything that is wrong with it.
+    """
+    if wrong := catalogue_of(strategies).mistakes(name):
+        raise ConfigError(
+            [
+                msgspec.structs.replace(each, path=ARGUMENT) if each.path == STRATEGY else each
+                for each in wrong
+            ]
+        )
 
 
 def _chosen(plan: Plan) -> list[Instrument]:

@@ -11,7 +11,7 @@ from schemas.errors import UserError
 from services.cli.audit import anchor_dirs
 from services.cli.encrypting import EncryptTo, recipient_of, writing
 from services.cli.exits import Exit
-from services.cli.locate import Place, data_dir_of, running_system
+from services.cli.locate import Place, data_dir_of, is_served, running_system
 from services.cli.operators import operator_name
 from services.cli.output import Output, time_of
 
@@ -36,12 +36,16 @@ def create(
     *,
     with_keys: Annotated[bool, Parameter(negative=(), help="Needs --encrypt-to.")] = False,
     encrypt_to: EncryptTo = None,
+    replace: Annotated[
+        bool, Parameter(negative=(), help="Replace a file that is there: its backup is lost.")
+    ] = False,
     place: Place | None = None,
 ) -> Exit:
     """Back up record, journals, repository and configuration; the system may run on.
 
     Raises:
-        UserError: SLU-103 the keys are wanted in it, and nothing encrypts them.
+        UserError: SLU-103 the keys are wanted in it, and nothing encrypts them; or a file is
+            there already.
     """
     from services.cli.backup_archive import KEYS, write_backup
     from services.cli.backup_leftovers import sweep
@@ -56,14 +60,10 @@ def create(
     path = (file or _named(encrypt_to)).expanduser().resolve()
     system = running_system(data_dir)
     keys_dir = found.keys_dir or (system.keys_dir if system else data_dir / KEYS)
+    keys = keys_dir if with_keys else None
     sweep(data_dir, path)
-    with writing(path, encrypt_to=encrypt_to) as sink:
-        manifest = write_backup(
-            data_dir,
-            sink,
-            keys_dir=keys_dir if with_keys else None,
-            is_running=system is not None,
-        )
+    with writing(path, encrypt_to=encrypt_to, is_replacing=replace) as sink:
+        manifest = write_backup(data_dir, sink, keys_dir=keys, is_running=is_served(found))
     output = Output(found.as_json)
     size_bytes = path.stat().st_size
     output.data({"file": str(path), "size_bytes": size_bytes, "manifest": manifest})

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import msgspec
 
@@ -66,7 +66,8 @@ class Pack:
 
     def __init__(self, sink: BinaryIO) -> None:
         self._zip = gzip.GzipFile(fileobj=sink, mode="wb", compresslevel=1)
-        self._tar = tarfile.TarFile.open(fileobj=self._zip, mode="w|")
+        self._way = _Way(self._zip)
+        self._tar = tarfile.TarFile.open(fileobj=self._way, mode="w|")
         self.members: dict[str, Member] = {}
 
     def add(self, name: str, source: BinaryIO, size_bytes: int) -> None:
@@ -96,6 +97,20 @@ class Pack:
         self._tar.close()
         self._zip.close()
 
+    def give_up(self) -> None:
+        """Write nothing more: what is not closed by now has failed, and somebody is told why."""
+        self._way.is_shut = True
+
+
+class _Way(io.BufferedIOBase):
+    """Where a tar goes. One that is not closed writes what it still holds when it is forgotten."""
+
+    def __init__(self, file: gzip.GzipFile) -> None:
+        self._file, self.is_shut = file, False
+
+    def write(self, data: Any) -> int:
+        return len(data) if self.is_shut else self._file.write(data)
+
 
 def write_backup(
     data_dir: Path, sink: BinaryIO, *, keys_dir: Path | None, is_running: bool
@@ -112,7 +127,11 @@ def write_backup(
         StateError: SLU-148, a file cannot be read, or there is no record.
     """
     try:
-        return _written(data_dir, Pack(sink), keys_dir, is_running)
+        pack = Pack(sink)
+        try:
+            return _written(data_dir, pack, keys_dir, is_running)
+        finally:
+            pack.give_up()
     except OSError as error:
         path, found = error.filename or data_dir, error.strerror or str(error)
         raise StateError("SLU-148", path=path, found=found, wanted="a file to back up") from error

@@ -186,7 +186,7 @@ def _refuse_in_use(data_dir: Path) -> None:
     if found:
         wanted = "a folder that is not there, or empty: move it away, or give --data-dir"
         said = "a folder with files: " + ", ".join(found[:5])
-        raise UserError("SLU-163", path=data_dir, found=said, wanted=wanted)
+        raise UserError("SLU-103", path=data_dir, found=said, wanted=wanted)
 
 
 def _inside(data_dir: Path) -> Path:

@@ -12,11 +12,19 @@ from schemas.executions import OrderView, PositionView
 from services.cli.asking import silent
 from services.cli.desk import at_desk, gather
 from services.cli.exits import Exit
-from services.cli.locate import Place
-from services.cli.output import UNKNOWN, Output, detail_of, state_of, time_of
+from services.cli.locate import Place, currency_of
+from services.cli.output import (
+    UNKNOWN,
+    Output,
+    amount,
+    detail_of,
+    in_currency,
+    state_of,
+    time_of,
+)
 
 
-def positions(place: Place | None = None) -> Exit:
+def positions(*, place: Place | None = None) -> Exit:
     """Show what is held, at which price, and what it made."""
     return asyncio.run(_positions(place or Place()))
 
@@ -30,7 +38,7 @@ def orders(
     return asyncio.run(_orders(place or Place(), last))
 
 
-def sessions(place: Place | None = None) -> Exit:
+def sessions(*, place: Place | None = None) -> Exit:
     """Show the sessions: strategy, state, instruments, signals."""
     return asyncio.run(_sessions(place or Place()))
 
@@ -57,7 +65,8 @@ async def _positions(place: Place) -> Exit:
     )
     rows = [(p.instrument, p.quantity, p.average_price, p.mark, p.realized, p.fees) for p in held]
     columns = ("instrument", "quantity", "average price", "mark", "realized", "fees")
-    output.table(f"account {book.account}   cash {book.cash}", columns, rows)
+    account = in_currency(book.account, currency_of(place))
+    output.table(f"{account}   cash {amount(book.cash)}", columns, rows)
     if not book.is_reconciled:
         output.line(f"not compared with the venue: {book.detail or 'no reason given'}")
     output.next_step("sluice orders", "sluice status")
@@ -97,7 +106,7 @@ async def _sessions(place: Place) -> Exit:
     return Exit.OK
 
 
-_COLUMNS = ("order", "instrument", "side", "quantity", "type", "status", "filled", "when", "")
+_COLUMNS = ("order", "instrument", "side", "quantity", "type", "status", "filled", "when, UTC", "")
 
 
 def _marked(position: PositionView, quotes: Mapping[str, str]) -> PositionView:
@@ -122,7 +131,7 @@ def _rows(views: Sequence[OrderView]) -> list[tuple[object, ...]]:
             view.order.order_type,
             view.status,
             view.filled,
-            time_of(view.at_ns)[11:19] if view.at_ns else UNKNOWN,
+            time_of(view.at_ns).removesuffix(" UTC") if view.at_ns else UNKNOWN,
             view.detail,
         )
         for view in views

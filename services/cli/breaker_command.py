@@ -19,7 +19,7 @@ from services.cli.desk import at_desk
 from services.cli.exits import Exit
 from services.cli.locate import Place
 from services.cli.operators import operator_name
-from services.cli.output import UNKNOWN, Output, time_of
+from services.cli.output import GAP_COLUMNS, UNKNOWN, Output, time_of
 
 breaker_app = App(name="breaker", help="The circuit breakers: values, distance to trip, levels.")
 breaker_app.command("services.cli.control:reset", name="reset", help="As `sluice reset`.")
@@ -79,21 +79,37 @@ async def _show(place: Place) -> Exit:
     if arbiter is None:
         return silent(output, "breaker", {"breakers": None})
     output.data({"breakers": arbiter.breakers})
-    rows = [
-        (view.name, _state(view), view.value, view.limit, _distance(view), view.unit)
-        for view in arbiter.breakers
-    ]
-    columns = ("breaker", "state", "value", "trips at", "distance", "levels are set in")
-    output.table("", columns, rows)
+    rows = [(view.name, _word(view), view.value, _ahead(view)) for view in arbiter.breakers]
+    rows.insert(0, ("breaker", "state", "value", "distance"))
+    widths = [max(len(row[column]) for row in rows) + GAP_COLUMNS for column in range(3)]
+    for *cells, ahead in rows:  # what is prose is folded beside the rest, at any width
+        heads = zip(cells, widths, strict=True)
+        output.beside("".join(f"{cell:<{width}}" for cell, width in heads), ahead)
     output.next_step("sluice breaker explain NAME", "sluice status")
     return Exit.OK
 
 
 def _state(view: BreakerView) -> str:
+    since = f" {time_of(view.since_ns)}" if view.is_tripped and view.since_ns else ""
+    return f"{_word(view)}{since}"
+
+
+def _word(view: BreakerView) -> str:
     if view.is_tripped:
-        return f"TRIPPED {time_of(view.since_ns)}" if view.since_ns else "TRIPPED"
+        return "TRIPPED"
     reached = [level.response for level in view.levels if level.is_reached]
     return f"past {reached[-1]}" if reached else "normal"
+
+
+def _ahead(view: BreakerView) -> str:
+    """Return since when it is tripped, how far its next level is, and where it trips."""
+    said = [f"since {time_of(view.since_ns)}"] if view.is_tripped and view.since_ns else []
+    said.append(_distance(view))
+    if not view.levels:
+        said.append(view.limit)
+    elif not said[-1].endswith(f" at {view.limit}"):
+        said.append(f"trips at {view.limit}")
+    return "; ".join(said)
 
 
 def _distance(view: BreakerView) -> str:

@@ -29,8 +29,12 @@ File = Annotated[
     Path | None, Parameter(name="--config", help="The file; else $SLUICE_CONFIG or ./sluice.toml.")
 ]
 Settings = Annotated[
-    list[str] | None, Parameter(name="--set", negative=(), help="SECTION.FIELD=VALUE")
+    list[str] | None,
+    Parameter(name="--set", negative=(), help="SECTION.FIELD=VALUE, as often as needed."),
 ]
+
+FOLDERS = (("strategy", "folders"), ("strategy", "formulas"))
+"""Fields whose mistakes are told without where they were made: that is known here."""
 
 config_app = App(name="config", help="Check the configuration, or show where it comes from.")
 
@@ -99,21 +103,21 @@ def _refuse_strategies(config: Config) -> None:
     """Raise what a start would say of each formula file, and of the session that `up` starts.
 
     Raises:
-        ConfigError: a file or a folder of `strategy.formulas` cannot be used, or there is no such
-            strategy as `up.strategy`.
+        ConfigError: a folder of `strategy.folders`, or a file or a folder of `strategy.formulas`,
+            cannot be used, or there is no such strategy as `up.strategy`.
     """
     from services.cli.own_strategies import mistakes_of
     from services.strategy.catalogue import STRATEGY
     from services.strategy.config import StrategyConfig
 
     choice = msgspec.convert(config.merged.values["strategy"], StrategyConfig)
-    origin = config.merged.origin_of(("up", "strategy"))
-    errors = [
-        msgspec.structs.replace(each, path=f"{origin}: up.strategy")
-        if each.path == STRATEGY
-        else each
-        for each in mistakes_of(config.up.strategy, choice)
-    ]
+    fields = {".".join(field): field for field in FOLDERS} | {STRATEGY: ("up", "strategy")}
+    errors = []
+    for each in mistakes_of(config.up.strategy, choice):
+        if field := fields.get(each.path):
+            where = f"{config.merged.origin_of(field)}: {'.'.join(field)}"
+            each = msgspec.structs.replace(each, path=where)
+        errors.append(each)
     if errors:
         raise ConfigError(errors)
 

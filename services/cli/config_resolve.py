@@ -321,8 +321,14 @@ def default_anchors() -> FilePath:
 
 def _state_home() -> FilePath:
     """Return what is ours in the user's folder for state (XDG): it is outside any data folder."""
-    home = os.environ.get("XDG_STATE_HOME") or str(FilePath.home() / ".local" / "state")
-    return FilePath(home) / "sluice"
+    if home := os.environ.get("XDG_STATE_HOME"):
+        return FilePath(home) / "sluice"
+    try:
+        return FilePath.home() / ".local" / "state" / "sluice"
+    except RuntimeError as error:
+        wanted = "HOME or XDG_STATE_HOME; or recorder.anchor_dirs and bus.store_key_file"
+        found = "nothing, and this user has no home directory"
+        raise ConfigError([FieldError(path="HOME", found=found, wanted=wanted)]) from error
 
 
 def _settings(settings: Sequence[str]) -> tuple[dict[str, tuple[Path, Any]], list[Complaint]]:

@@ -16,6 +16,7 @@ from schemas.users import USERS
 from services.cli.account_journals import switch_account
 from services.cli.backup_config import forget_restore, refuse_another
 from services.cli.backup_place import refuse_unfinished
+from services.cli.config_command import Settings
 from services.cli.config_resolve import Config, account_of, document, instruments_of, load_config
 from services.cli.exits import Exit
 from services.cli.locate import Place
@@ -33,11 +34,9 @@ EVERYBODY = "viewer"
 def write(
     *,
     config: Annotated[Path | None, Parameter(help="The configuration file.")] = None,
-    sets: Annotated[
-        list[str] | None, Parameter(name="--set", negative=(), help="SECTION.FIELD=VALUE")
-    ] = None,
+    sets: Settings = None,
     split_keys: Annotated[
-        Path | None, Parameter(help="Also copy each user's key to FOLDER/<user>/.")
+        Path | None, Parameter(help="Also copy each user's key to FOLDER/USER/.")
     ] = None,
     seen_keys_dir: Annotated[
         Path | None, Parameter(help="Where the services will find their key, if elsewhere.")

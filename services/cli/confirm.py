@@ -19,7 +19,7 @@ from services.cli.output import UNKNOWN, Output
 COLUMNS = ("signal", "instrument", "side", "quantity", "price then", "now", "left", "why")
 
 
-def awaiting(place: Place | None = None) -> Exit:
+def awaiting(*, place: Place | None = None) -> Exit:
     """Show the signals that wait for a person's confirmation, and how long they still do."""
     return asyncio.run(_awaiting(place or Place()))
 

@@ -21,12 +21,17 @@ from schemas.control import (
 from schemas.errors import UserError
 from schemas.health import ArbiterReported
 from schemas.restrictions import UnlockRequest
-from services.cli.asking import exit_of_answer, is_confirmed, is_open, print_answer, put
-from services.cli.desk import at_desk
-from services.cli.exits import Exit, SilentError
+from services.cli.asking import exit_of_answer, is_confirmed, is_open, put
+from services.cli.desk import at_desk, no_answer
+from services.cli.exits import Exit
 from services.cli.locate import Place
 from services.cli.operators import operator_name
-from services.cli.output import Output, banner_of, typed
+from services.cli.output import Output, typed
+
+OneSession = Annotated[str | None, Parameter(help="This one; else every session.")]
+Reason = Annotated[str, Parameter(help="For the record.")]
+ENDING = "(reset: ends with the next start)"
+"""How the breaker service marks a restriction that is reset already, at the end of its reason."""
 
 Pairs = Annotated[list[str] | None, Parameter(negative=(), help="NAME=VALUE, as often as needed.")]
 
@@ -71,7 +76,9 @@ def start(
 def reset(
     *,
     reason: Annotated[str, Parameter(help="For the record: why it is safe to go on.")] = "",
-    halt: Annotated[int | None, Parameter(help="Number of the halt; else the newest.")] = None,
+    halt: Annotated[
+        int | None, Parameter(help="Its number; else the open halt, or the newest restriction.")
+    ] = None,
     yes: Annotated[bool, Parameter(negative=(), help="Do not ask.")] = False,
     operator: Annotated[str | None, Parameter(help="Who resets; else $USER.")] = None,
     place: Place | None = None,
@@ -92,28 +99,57 @@ def unlock(
     return asyncio.run(_unlock(place or Place(), reason, lock, yes, operator or operator_name()))
 
 
-def stop(session: str | None = None, *, reason: str = "", place: Place | None = None) -> Exit:
-    """Stop one session for good, or all of them; positions are kept."""
-    return _session(subjects.STOP, session, reason, place)
+def stop(
+    session: OneSession = None,
+    *,
+    reason: Reason = "",
+    yes: Annotated[bool, Parameter(negative=(), help="Do not ask.")] = False,
+    operator: Annotated[str | None, Parameter(help="Who stops; else $USER.")] = None,
+    place: Place | None = None,
+) -> Exit:
+    """Stop one session for good, or all of them; positions are kept.
+
+    The system itself runs on: that ends where `sluice up` was started, with Ctrl-C.
+    """
+    found = place or Place()
+    question = "Stop every session for good? The system runs on."
+    if session is None and not is_confirmed(question, yes, Output(found.as_json)):
+        Output(found.as_json).line("nothing was stopped")
+        return Exit.REFUSED
+    return _session(subjects.STOP, session, reason, operator, found)
 
 
-def pause(session: str | None = None, *, reason: str = "", place: Place | None = None) -> Exit:
+def pause(
+    session: OneSession = None,
+    *,
+    reason: Reason = "",
+    operator: Annotated[str | None, Parameter(help="Who pauses; else $USER.")] = None,
+    place: Place | None = None,
+) -> Exit:
     """Pause one session, or all of them; their state is kept."""
-    return _session(subjects.PAUSE, session, reason, place)
+    return _session(subjects.PAUSE, session, reason, operator, place or Place())
 
 
-def resume(session: str | None = None, *, reason: str = "", place: Place | None = None) -> Exit:
+def resume(
+    session: OneSession = None,
+    *,
+    reason: Reason = "",
+    operator: Annotated[str | None, Parameter(help="Who resumes; else $USER.")] = None,
+    place: Place | None = None,
+) -> Exit:
     """Let a paused session go on, or all of them."""
-    return _session(subjects.RESUME, session, reason, place)
+    return _session(subjects.RESUME, session, reason, operator, place or Place())
 
 
-def _session(subject: str, session: str | None, reason: str, place: Place | None) -> Exit:
+def _session(
+    subject: str, session: str | None, reason: str, operator: str | None, place: Place
+) -> Exit:
     request = SessionRequest(
-        operator=operator_name(),
+        operator=operator or operator_name(),
         reason=reason,
         session=SessionId(session) if session else None,
     )
-    return asyncio.run(_request(place or Place(), subject, request, "strategy"))
+    return asyncio.run(_request(place, subject, request, "strategy"))
 
 
 async def _request(place: Place, subject: str, request: msgspec.Struct, owner: str) -> Exit:
@@ -121,8 +157,7 @@ async def _request(place: Place, subject: str, request: msgspec.Struct, owner: s
     async with at_desk(place) as desk:
         before = await desk.arbiter()
         output.banner(before)
-        answer = await desk.request(subject, request, owner)
-    print_answer(answer, output)
+        answer = await put(desk, output, subject, request, owner)
     _suggest(answer, before, output)
     return exit_of_answer(answer)
 
@@ -141,22 +176,28 @@ async def _reset(place: Place, reason: str, halt: int | None, is_sure: bool, ope
     async with at_desk(place) as desk:
         arbiter = await desk.arbiter()
         if arbiter is None:
-            wanted = "the breaker service; see `sluice status`"
-            raise SilentError("SLU-122", subject="query.breaker", found="no answer", wanted=wanted)
+            raise no_answer("query.breaker", "breaker")
         output.banner(arbiter)
+        number = newest_open(arbiter) if halt is None else halt
         if arbiter.breaker_state is not BreakerState.NORMAL:
-            output.line(f"clears halt {halt or arbiter.halts}: {banner_of(arbiter)}")
+            output.line(f"asks to clear number {number}")
         for line in arbiter.rebases:
             output.line(f"  measured anew: {line}")
         if not is_confirmed("Permit trading to be started again?", is_sure, output):
             output.line("nothing was reset")
             return Exit.REFUSED
-        number = arbiter.halts if halt is None else halt
         request = ResetRequest(operator=operator, reason=reason, halt=number)
-        answer = await desk.request(subjects.RESET, request, "breaker")
-    print_answer(answer, output)
+        answer = await put(desk, output, subjects.RESET, request, "breaker")
     output.next_step("sluice start" if answer.is_ok else "sluice status")
     return exit_of_answer(answer)
+
+
+def newest_open(arbiter: ArbiterReported) -> int:
+    """Return what a reset takes that names none: the open halt, else the newest restriction."""
+    if arbiter.halt_at_ns:
+        return arbiter.halts
+    opened = (each for each in arbiter.restrictions if not each.reason.endswith(ENDING))
+    return max((each.number for each in opened), default=arbiter.halts)
 
 
 async def _unlock(
@@ -166,7 +207,9 @@ async def _unlock(
     async with at_desk(place) as desk:
         arbiter = await desk.arbiter()
         output.banner(arbiter)
-        locks = arbiter.locks if arbiter else ()
+        if arbiter is None:
+            raise no_answer("query.breaker", "breaker")
+        locks = arbiter.locks
         for each in locks:
             why = typed(each.reason)
             output.line(f"  lock {each.number} by {each.component}: {each.code} {why}")

@@ -25,7 +25,7 @@ from schemas.health import (
 from schemas.subjects import QUERY
 from schemas.wire import decode
 from services.cli.exits import SilentError
-from services.cli.locate import Place, locate
+from services.cli.locate import Place, data_dir_of, locate, running_system
 from services.runtime.config import BusConfig
 from services.runtime.connect import connect
 from services.runtime.fastpath import BusConnection
@@ -36,6 +36,12 @@ NOTHING_STOPPED = (
     "without a bus"
 )
 """What a person needs to know whose halt did not get out: what holds, and what else there is."""
+
+NOBODY_TOLD = (
+    "nothing: no word went out. Is another system meant? --data-dir or --nats-url names it; "
+    "`sluice venue-kill` cancels at the venue, without a bus"
+)
+"""The same, where there was no bus to tell."""
 
 USERS = ("operator", "viewer")
 """Whose key is used: the first that is there."""
@@ -124,29 +130,51 @@ def unanswered(
     subject: str, owner: str, error: NatsError, refusals: Sequence[str], timeout_s: float
 ) -> BusError:
     """Return why a request came to nothing: the bus forbids it, or its owner does not answer."""
-    wanted = f"the {owner} service; see `sluice status`"
     if isinstance(error, NoRespondersError):
-        return SilentError("SLU-122", subject=subject, found="nobody listens", wanted=wanted)
+        return no_answer(subject, owner, "nobody listens")
     if isinstance(error, NatsTimeoutError) and not refusals:
-        found = f"no answer in {timeout_s:g} s: it may or may not have worked"
-        return SilentError("SLU-122", subject=subject, found=found, wanted=wanted)
-    found = "; ".join(refusals) or str(error)
-    return BusError("SLU-122", subject=subject, found=found, wanted="an answer")
+        found = f"no answer in {timeout_s:g} s: it may or may not have worked; look first"
+        return no_answer(subject, owner, found)
+    if refusals:
+        wanted = "a key with this right"
+        return BusError("SLU-121", subject=subject, found="; ".join(refusals), wanted=wanted)
+    return BusError("SLU-122", subject=subject, found=str(error), wanted="an answer")
+
+
+def no_answer(subject: str, owner: str, found: str = "no answer") -> SilentError:
+    """Return the error of a service that should have answered on a bus that is there."""
+    wanted = f"an answer of the {owner} service"
+    return SilentError("SLU-125", component=owner, subject=subject, found=found, wanted=wanted)
 
 
 @asynccontextmanager
-async def at_desk(place: Place, bus: BusConfig | None = None) -> AsyncIterator[Desk]:
+async def at_desk(
+    place: Place, bus: BusConfig | None = None, *, timeout_s: float | None = None
+) -> AsyncIterator[Desk]:
     """Open a connection to the running system; close it at the end.
+
+    Args:
+        place: where to look.
+        bus: where it is; None looks for it.
+        timeout_s: how long to try, in seconds; None is as long as people wait.
 
     Raises:
         UserError: SLU-104 no system runs here; SLU-102 there is no key to use.
-        BusError: the bus cannot be reached, or does not let us in.
+        BusError: the bus cannot be reached, does not let us in, or goes away meanwhile.
     """
     found = locate(place) if bus is None else bus
-    user = _user(found)
-    connection = await connect(user, found, what_for="cli", timeout_s=CONNECT_TIMEOUT_S)
+    user, timeout_s = _user(found), timeout_s or CONNECT_TIMEOUT_S
+    try:
+        connection = await connect(user, found, what_for="cli", timeout_s=timeout_s)
+    except BusError as error:
+        if error.code != "SLU-122":
+            raise
+        raise BusError(error.code, **error.fields, **_of_here(place, found)) from error
     try:
         yield Desk(connection, user, found)
+    except NatsError as error:  # it went away in the middle of it
+        said = str(error) or type(error).__name__
+        raise BusError("SLU-122", url=found.url, found=said, wanted="a bus that stays") from error
     finally:
         await connection.close()
 
@@ -168,6 +196,18 @@ async def at_desk_to_stop(place: Place) -> AsyncIterator[Desk]:
                 raise BusError("SLU-122", found=found, wanted="a bus that takes it") from error
     except BusError as error:
         raise BusError(error.code, **error.fields, stopped=NOTHING_STOPPED) from error
+    except UserError as error:
+        raise UserError(error.code, **error.fields, stopped=NOBODY_TOLD) from error
+
+
+def _of_here(place: Place, bus: BusConfig) -> dict[str, str]:
+    """Return what to do about a bus that a `sluice up` here has started: there is no other one."""
+    system = running_system(data_dir_of(place))
+    if system is None or system.nats_url != bus.url:
+        return {}
+    pid, log = system.supervisor_pid, system.data_dir / "log" / "nats.log"
+    here = f"`sluice up` runs as process {pid}, and its bus does not answer: look at {log}"
+    return {"here": f"{here}; Ctrl-C there, or `kill {pid}`, ends all of it"}
 
 
 def _user(bus: BusConfig) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,7 @@ from schemas.subjects import SUBJECTS
 from schemas.wire import decode
 from services.cli.desk import Desk, at_desk
 from services.cli.exits import Exit
-from services.cli.locate import Place, data_dir_of
+from services.cli.locate import Place, data_dir_of, system_file
 from services.cli.open_bus import ADVICE, lets_anybody_in
 from services.cli.output import Output
 from services.cli.processes import MODULES
@@ -29,9 +29,13 @@ OK, WARNING, BAD = "ok", "warning", "BAD"
 LISTEN_S = 2.5
 """Longer than two health reports of a living service take."""
 
+VERDICT_COLUMNS, WHAT_COLUMNS = 10, 19
+"""As wide as the longest of each, and a gap."""
+
 DISK_FREE_BYTES_MIN = 1024 * 1024 * 1024
 CLOCK_DIFFERENCE_MS_MAX = 1_500
-REPORTERS = (*MODULES, "supervisor")
+SUPERVISOR = "supervisor"
+REPORTERS = (*MODULES, SUPERVISOR)
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -43,7 +47,7 @@ class Finding(msgspec.Struct, frozen=True):
     next_step: str = ""
 
 
-def doctor(place: Place | None = None) -> Exit:
+def doctor(*, place: Place | None = None) -> Exit:
     """Look at bus, rights, storage, disk, clocks, heartbeats; exit 6 if something is wrong."""
     return asyncio.run(_doctor(place or Place()))
 
@@ -53,28 +57,46 @@ async def _doctor(place: Place) -> Exit:
     async with at_desk(place) as desk:
         answers = await ask_all(desk)
         output.banner(answers.arbiter)
-        reports, unreadable = await _listen(desk)
-        findings = [
-            Finding("bus", OK, f"connected to {desk.bus.url} as {desk.user}"),
-            await _anonymous(desk.bus),
-            _keys(desk.bus),
-            await _jetstream(desk),
-            *await _streams(desk),
-            _durable(answers),
-            _disk(data_dir_of(place)),
-            *_clocks(reports),
-            *_heartbeats(reports, answers),
-            *_unreadable(unreadable),
-            *_counts(reports),
-            _trading(answers),
-        ]
-    findings = [msgspec.structs.replace(each, found=masked(each.found)) for each in findings]
-    is_healthy = all(each.verdict != BAD for each in findings)
-    output.data({"is_healthy": is_healthy, "findings": findings})
-    rows = [(each.what, each.verdict, each.found, each.next_step) for each in findings]
-    output.table("", ("looked at", "", "found", "next step"), rows)
-    output.line("healthy" if is_healthy else "NOT HEALTHY")
-    return Exit.OK if is_healthy else Exit.UNHEALTHY
+        looking = _looked_at(desk, answers, data_dir_of(place), output)
+        findings = [_told(each, output) async for each in looking]
+    bad = [each.what for each in findings if each.verdict == BAD]
+    output.data({"is_healthy": not bad, "findings": findings})
+    output.line(f"NOT HEALTHY: {', '.join(bad)}" if bad else "healthy")
+    return Exit.UNHEALTHY if bad else Exit.OK
+
+
+async def _looked_at(
+    desk: Desk, answers: Answers, data_dir: Path, output: Output
+) -> AsyncIterator[Finding]:
+    """Yield each finding as it is made: what takes its time is waited for after the rest."""
+    yield Finding("bus", OK, f"connected to {desk.bus.url} as {desk.user}")
+    yield await _anonymous(desk.bus)
+    yield _keys(desk.bus)
+    yield await _jetstream(desk)
+    async for each in _streams(desk):
+        yield each
+    for each in (_durable(answers), _disk(data_dir), _trading(answers)):
+        yield each
+    output.line(f"hearing the services for {LISTEN_S:g} s")
+    reports, unreadable = await _listen(desk)
+    reporters = _reporters(reports, answers, data_dir)
+    for each in (
+        *_clocks(reports),
+        *_heartbeats(reports, answers, reporters),
+        *_unreadable(unreadable),
+        *_counts(reports, reporters),
+    ):
+        yield each
+
+
+def _told(finding: Finding, output: Output) -> Finding:
+    """Tell a person of it at once; return it as it may be shown."""
+    finding = msgspec.structs.replace(finding, found=masked(finding.found))
+    head = f"{finding.verdict:<{VERDICT_COLUMNS}}{finding.what:<{WHAT_COLUMNS}}"
+    output.beside(head, finding.found)
+    if finding.next_step:
+        output.beside(" " * len(head), f"next step: {finding.next_step}")
+    return finding
 
 
 async def _listen(desk: Desk) -> tuple[dict[str, tuple[HealthReported, int]], list[str]]:
@@ -130,8 +152,7 @@ async def _jetstream(desk: Desk) -> Finding:
     return Finding("JetStream", OK, f"{account.get('streams', 0)} streams, {stored} MB")
 
 
-async def _streams(desk: Desk) -> list[Finding]:
-    findings = []
+async def _streams(desk: Desk) -> AsyncIterator[Finding]:
     for spec in STREAMS:
         subject = f"$JS.API.STREAM.INFO.{spec.name}"
         try:
@@ -140,13 +161,10 @@ async def _streams(desk: Desk) -> list[Finding]:
             )
             state = answer["state"]
             found = f"{state['messages']} messages, last sequence {state['last_seq']}"
-            findings.append(Finding(f"stream {spec.name}", OK, found))
+            yield Finding(f"stream {spec.name}", OK, found)
         except (NatsError, msgspec.MsgspecError, KeyError):
             verdict = WARNING if spec.is_limited else BAD
-            findings.append(
-                Finding(f"stream {spec.name}", verdict, "missing", "is the recorder up?")
-            )
-    return findings
+            yield Finding(f"stream {spec.name}", verdict, "missing", "is the recorder up?")
 
 
 def _durable(answers: Answers) -> Finding:
@@ -155,7 +173,8 @@ def _durable(answers: Answers) -> Finding:
         return Finding("recording", BAD, "the recorder does not answer", "sluice status")
     verdict = OK if recorder.is_durable else WARNING
     step = "" if recorder.is_durable else "fine for paper; else bus.is_durable = true"
-    return Finding("recording", verdict, f"{recorder.detail}; {recorder.lag_count} behind", step)
+    found = f"{recorder.detail}; {recorder.lag_count} messages behind"
+    return Finding("recording", verdict, found, step)
 
 
 def _disk(data_dir: Path) -> Finding:
@@ -182,15 +201,24 @@ def _clocks(reports: dict[str, tuple[HealthReported, int]]) -> Iterable[Finding]
     yield Finding("clocks", BAD if is_bad else OK, found, "synchronise them" if is_bad else "")
 
 
+def _reporters(
+    reports: dict[str, tuple[HealthReported, int]], answers: Answers, data_dir: Path
+) -> Sequence[str]:
+    """Return who should report: a supervisor only where `sluice up` was; containers have none."""
+    is_supervised = SUPERVISOR in reports or answers.supervisor is not None
+    return REPORTERS if is_supervised or system_file(data_dir).exists() else tuple(MODULES)
+
+
 def _heartbeats(
-    reports: dict[str, tuple[HealthReported, int]], answers: Answers
+    reports: dict[str, tuple[HealthReported, int]], answers: Answers, reporters: Sequence[str]
 ) -> Iterable[Finding]:
     views = {v.name: v for v in answers.supervisor.services} if answers.supervisor else {}
-    for name in REPORTERS:
+    for name in reporters:
         view = views.get(name)
-        state = f"{view.state} {view.detail}".strip() if view else ""
         if name not in reports:
-            found = f"no heartbeat in {LISTEN_S} s {state}".strip()
+            found = f"no heartbeat in {LISTEN_S} s"
+            if view is not None:
+                found += f"; the supervisor says: {view.state} {view.detail}".rstrip()
             yield Finding(name, BAD, found, f"look at log/{name}.log")
             continue
         event, _ = reports[name]
@@ -209,13 +237,18 @@ def _unreadable(said: list[str]) -> Iterable[Finding]:
         yield Finding("health reports", BAD, found, "is everything of one version?")
 
 
-def _counts(reports: dict[str, tuple[HealthReported, int]]) -> Iterable[Finding]:
+def _counts(
+    reports: dict[str, tuple[HealthReported, int]], reporters: Sequence[str]
+) -> Iterable[Finding]:
     events = [event for event, _ in reports.values()]
     gaps = sum(event.gap_count for event in events)
     letters = sum(event.dead_letter_count for event in events)
-    verdict = WARNING if gaps or letters else OK
+    unheard = ", ".join(name for name in reporters if name not in reports)
+    verdict = WARNING if gaps or letters or unheard else OK
     step = "sluice watch dead.letters" if letters else ""
-    yield Finding("messages", verdict, f"{gaps} gaps, {letters} dead letters", step)
+    found = f"{gaps} gaps, {letters} dead letters"
+    found += f"; unknown of {unheard}" if unheard else ""
+    yield Finding("messages", verdict, found, step)
 
 
 def _trading(answers: Answers) -> Finding:

@@ -6,6 +6,7 @@ or not at all, and only its owner can read it.
 """
 
 import contextlib
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ EncryptTo = Annotated[
     str | None, Parameter(help="An age recipient, age1...: only its owner can read the file.")
 ]
 """The option of every command that exports."""
+
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+"""What a disk says that knows no second names, as a stick or a share: there a look must do."""
 
 _AGE = b"age-encryption.org/v1"
 _RECIPIENT = "an age recipient, age1... (make one: age-keygen)"
@@ -41,15 +45,22 @@ def recipient_of(text: str) -> Any:
 
 
 @contextlib.contextmanager
-def writing(path: Path, *, encrypt_to: str | None) -> Iterator[BinaryIO]:
+def writing(path: Path, *, encrypt_to: str | None, is_replacing: bool = True) -> Iterator[BinaryIO]:
     """Yield a file to write to; when the block ends it stands at `path`, synced.
 
     When the block raises, nothing is left, and what stood at `path` is as it was.
 
+    Args:
+        path: where it will stand.
+        encrypt_to: the age recipient; None writes it in the clear.
+        is_replacing: whether what stands at `path`, now or at the end, may be replaced.
+
     Raises:
-        UserError: the recipient is none, or the file cannot be written.
+        UserError: the recipient is none, the file cannot be written, or another one stands there.
     """
     recipient = None if encrypt_to is None else recipient_of(encrypt_to)
+    if not is_replacing and os.path.lexists(path):  # before the hours that it may take
+        raise _taken(path)
     make_folder(path.parent)
     draft = path.with_name(f"{path.name}.{os.getpid()}.incomplete")
     try:
@@ -59,13 +70,37 @@ def writing(path: Path, *, encrypt_to: str | None) -> Iterator[BinaryIO]:
                 yield to
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(path)
+        _put_in_place(draft, path, is_replacing=is_replacing)
     except OSError as error:
         _forget(draft)
         raise unwritable(path, error) from error
     except BaseException:
         _forget(draft)
         raise
+
+
+def _put_in_place(draft: Path, path: Path, *, is_replacing: bool) -> None:
+    """Give the draft its name; a name that somebody took meanwhile is his."""
+    if is_replacing:
+        draft.replace(path)
+        return
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise _taken(path) from None
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if os.path.lexists(path):
+            raise _taken(path) from None
+        draft.replace(path)
+        return
+    draft.unlink()
+
+
+def _taken(path: Path) -> UserError:
+    wanted = "a name that is free; or --replace, and what is there is lost"
+    return UserError("SLU-103", path=path, found="a file that is there already", wanted=wanted)
 
 
 def _forget(draft: Path) -> None:

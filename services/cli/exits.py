@@ -23,7 +23,8 @@ MEANINGS: dict[Exit, str] = {
     Exit.FAILED: "it failed; the message says why",
     Exit.BAD_INPUT: "an argument, a file or a variable is wrong; the message says which",
     Exit.UNREACHABLE: "no system runs here, or its bus cannot be reached or refuses us",
-    Exit.REFUSED: "the system said no; the answer says why",
+    Exit.REFUSED: "the system said no; the answer says why. Of `sluice service`: the service's own "
+    "files are not as it wrote them, or another process has them; its last line says which",
     Exit.SILENT: "a component that should have answered stayed silent; the message names it",
     Exit.UNHEALTHY: "`sluice doctor`, `reconcile` or `status` (a dead feed) found something wrong",
     Exit.NOT_FLAT: "orders or positions are left at the venue; they are listed",

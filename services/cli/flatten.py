@@ -16,7 +16,7 @@ from services.cli.listening import Listening
 from services.cli.locate import Place
 from services.cli.operators import operator_name
 from services.cli.output import Output
-from services.cli.restrict import WANTED, checked_scope
+from services.cli.restrict import WANTED, Reason, checked_scope, reason_of
 
 FLAT_TIMEOUT_S = 60.0
 
@@ -35,12 +35,13 @@ def flatten(
     scope: Annotated[str, Parameter(help=f"What to close; else all. {WANTED}.")] = ALL,
     yes: Annotated[bool, Parameter(negative=(), help="Do not ask.")] = False,
     operator: Annotated[str | None, Parameter(help="Who asks; else $USER.")] = None,
+    reason: Reason = "",
     place: Place | None = None,
 ) -> Exit:
     """Cancel what rests and close every position, then verify at the venue."""
     request = FlattenRequest(
         operator=operator or operator_name(),
-        reason=" ".join(words) or "no reason given",
+        reason=reason_of(words, reason) or "no reason given",
         scope=checked_scope(scope),
     )
     return asyncio.run(_flatten(place or Place(), request, yes))
@@ -52,6 +53,8 @@ async def _flatten(place: Place, request: FlattenRequest, is_sure: bool) -> Exit
         output.banner(await desk.arbiter())
         book = await desk.book()
         held = [each for each in book.positions if each.quantity] if book else []
+        if book is None:
+            output.line("the executor does not answer: what is held is not known")
         for each in held:
             output.line(f"  held: {each.instrument} {each.quantity}")
         what = "every position" if request.scope == ALL else f"every position of {request.scope}"
@@ -68,13 +71,13 @@ async def _flatten(place: Place, request: FlattenRequest, is_sure: bool) -> Exit
         await listening.begin(FlattenReported)
         answer = await desk.request(subjects.FLATTEN, request, "executor")
         name = answer.request_id
+        if not place.as_json:
+            print_answer(answer, output)
         if answer.is_ok:
+            output.line(f"waiting for the venue's word, {FLAT_TIMEOUT_S:g} s at the most")
             await listening.until(lambda: name in newest and newest[name].is_ended, FLAT_TIMEOUT_S)
     report = newest.get(name)
-    if place.as_json:
-        output.data(FlattenResult(is_begun=answer.is_ok, message=answer.message, report=report))
-    else:
-        print_answer(answer, output)
+    output.data(FlattenResult(is_begun=answer.is_ok, message=answer.message, report=report))
     if not answer.is_ok:
         output.next_step("sluice status", "for what rests at the venue: sluice venue-kill")
         return Exit.REFUSED

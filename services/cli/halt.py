@@ -19,7 +19,7 @@ from services.cli.listening import FLUSH_TIMEOUT_S, MUST_ACKNOWLEDGE, Listening,
 from services.cli.locate import Place
 from services.cli.operators import operator_name
 from services.cli.output import Output
-from services.cli.restrict import WANTED, restrict
+from services.cli.restrict import WANTED, Reason, reason_of, restrict
 
 ACKNOWLEDGE_TIMEOUT_S = 3.0
 """Longer than a health report takes to come: who is alive has said so by then."""
@@ -60,12 +60,12 @@ def halt(
     *words: Annotated[str, Parameter(help="The reason, for the record; quotes are not needed.")],
     scope: Annotated[str, Parameter(help=f"Halt only this; else all. {WANTED}.")] = ALL,
     operator: Annotated[str | None, Parameter(help="Who halts; else $USER.")] = None,
-    reason: Annotated[str, Parameter(help="The reason, as elsewhere.")] = "",
+    reason: Reason = "",
     place: Place | None = None,
 ) -> Exit:
     """Halt all trading now; wait until gate and executor have acknowledged it."""
     where, who = place or Place(), readable(operator or operator_name())
-    why = readable(" ".join([*words, reason] if reason else words))
+    why = readable(reason_of(words, reason))
     if scope != known_scope(scope):  # who mistypes in a hurry wants something stopped
         Output(where.as_json).line(f"--scope {scope!r} is none of {WANTED}: halting ALL")
     if known_scope(scope) == ALL:
@@ -175,4 +175,6 @@ def _print(result: HaltResult, output: Output) -> None:
             f"  at the venue: {result.cancelled_count} cancelled, {result.resting_count} still rest"
         )
     output.line("HALTED" if result.is_halted else "NOT CERTAIN that all is halted")
-    output.next_step("sluice status", 'sluice reset --reason "why"')
+    # A reset is no step to offer while somebody may still trade.
+    after = 'sluice reset --reason "why"' if result.is_halted else "sluice venue-kill"
+    output.next_step("sluice status", after)

@@ -11,13 +11,29 @@ from cyclopts import App, Parameter
 from schemas import subjects
 from schemas.bounds import WANTED_NUMBER, is_bounded
 from schemas.errors import UserError
-from schemas.limits import LimitsRequest
+from schemas.limits import LimitsRequest, LimitView
 from services.cli.asking import exit_of_answer, put, silent
 from services.cli.desk import at_desk
 from services.cli.exits import Exit
 from services.cli.locate import Place
 from services.cli.operators import operator_name
-from services.cli.output import Output
+from services.cli.output import UNKNOWN, Output
+
+UNITS = (
+    (("_notional_max", "credit_limit_max", "value_at_risk"), "currency"),
+    (("_quantity_max",), "units"),
+    (("_bps", "_bps_max"), "bps"),
+    (("_ms", "_ms_max"), "ms"),
+    (("_messages_max", "_messages_reserved"), "messages"),
+    (("_executions_max",), "executions"),
+    (("_ratio_min",), "ratio"),
+)
+"""What a limit counts in, by how its name ends."""
+
+MISSING = "missing"
+"""What the gate says of a limit that nobody has chosen."""
+
+COUNTED_IN = "currency: the account's   units: the instrument's   bps: hundredths of a percent"
 
 limits_app = App(name="limits", help="The gate's limits: in force now, and changed while it runs.")
 
@@ -81,14 +97,36 @@ async def _show(place: Place) -> Exit:
     if gate is None:
         return silent(output, "gate", {"limits": None})
     output.data({"limits": gate.in_force, "limits_change_seq": gate.limits_change_seq})
-    rows = [
-        (v.account, v.instrument or "", v.name, v.in_force, v.value, v.distance, v.why)
-        for v in gate.in_force
-    ]
-    columns = ("account", "instrument", "limit", "in force", "value", "distance", "")
-    output.table(f"changes by operators so far: {gate.limits_change_seq}", columns, rows)
+    output.line(f"changes by operators so far: {gate.limits_change_seq}")
+    for title, views in _groups(gate.in_force).items():
+        output.table(title, ("limit", "in force", "value", "distance"), map(_row, views))
+        for view in views:
+            if view.why:
+                output.beside(f" {view.name}   ", view.why)
+    output.line(COUNTED_IN)
     output.next_step("sluice explain gate", "sluice limits set PATH=VALUE --reason WHY")
     return Exit.OK
+
+
+def _groups(views: Sequence[LimitView]) -> dict[str, list[LimitView]]:
+    """Return them by what they hold for: with that in each row none would fit a terminal."""
+    found: dict[str, list[LimitView]] = {}
+    for view in views:
+        of_one = f", {view.instrument}" if view.instrument else ""
+        found.setdefault(f"account {view.account}{of_one}", []).append(view)
+    return found
+
+
+def _row(view: LimitView) -> tuple[str, ...]:
+    in_force = view.in_force
+    if in_force != MISSING:
+        in_force = f"{in_force} {unit_of(view.name)}"
+    return (view.name, in_force, view.value, view.distance)
+
+
+def unit_of(name: str) -> str:
+    """Return what a limit counts in; a newer gate's, which is not known here, says so."""
+    return next((unit for ends, unit in UNITS if name.endswith(ends)), UNKNOWN)
 
 
 async def _change(place: Place, request: LimitsRequest) -> Exit:

@@ -1,19 +1,26 @@
 """Find the running system: without a valid configuration if need be, so that a halt always can."""
 
 import os
+import socket
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 from cyclopts import Parameter
 
 from schemas.errors import UserError
+from schemas.masking import masked
 from services.runtime.config import BusConfig
 
+BUS_VARIABLE = "SLUICE_BUS__URL"
 DATA_DIR_VARIABLES = ("SLUICE_PATHS__DATA_DIR", "BASIS_DATA_DIR")
+LOOK_TIMEOUT_S = 1.0
+"""How long a bus may take to let us in or to send us away, before it counts as there."""
+
 WANTED = "a system started by `sluice up` with this data folder, or --nats-url"
 
 
@@ -70,6 +77,32 @@ def running_system(data_dir: Path) -> RunningSystem | None:
     return found if found.is_alive else None
 
 
+def is_served(place: Place) -> bool:
+    """Return whether a system works on the data folder: one started here, or one that was named.
+
+    Whoever may work on the files alone asks this first. In containers no file says what runs: the
+    environment names the bus, and it counts as there unless nobody listens at its address.
+    """
+    data_dir = data_dir_of(place)
+    if place.nats_url is not None or running_system(data_dir) is not None:
+        return True
+    is_of_environment = data_dir == data_dir_of(replace(place, data_dir=None))  # an option is above
+    url = os.environ.get(BUS_VARIABLE)
+    return bool(url) and is_of_environment and not _is_deserted(str(url))
+
+
+def works_alone(place: Place) -> bool:
+    """Return whether a command has the files to itself; say so where a bus was to be expected."""
+    if is_served(place):
+        return False
+    if url := os.environ.get(BUS_VARIABLE):
+        said = (
+            f"nobody listens at {masked(url)}, or it is another folder's: this works on the files"
+        )
+        print(f"sluice: {said} in {data_dir_of(place)}", file=sys.stderr)
+    return True
+
+
 def locate(place: Place) -> BusConfig:
     """Return where the bus is and whose keys to use.
 
@@ -79,7 +112,7 @@ def locate(place: Place) -> BusConfig:
     data_dir = data_dir_of(place)
     system = running_system(data_dir)
     named = system if place.data_dir is not None else None  # an option is above the environment
-    url = place.nats_url or (named.nats_url if named else os.environ.get("SLUICE_BUS__URL"))
+    url = place.nats_url or (named.nats_url if named else os.environ.get(BUS_VARIABLE))
     url = url or (system.nats_url if system else None)
     if not url:
         raise UserError("SLU-104", path=system_file(data_dir), found="no system", wanted=WANTED)
@@ -88,6 +121,18 @@ def locate(place: Place) -> BusConfig:
     is_keyed = keys_dir.is_dir()
     monitor_url = system.monitor_url if system else ""
     return BusConfig(url=url, keys_dir=keys_dir if is_keyed else None, monitor_url=monitor_url)
+
+
+def currency_of(place: Place) -> str:
+    """Return what the account of the system asked counts in; empty where it does not run here."""
+    system = running_system(data_dir_of(place))
+    if system is None or locate(place).url != system.nats_url:
+        return ""
+    try:
+        document = msgspec.json.decode(system.config.read_bytes())
+        return str(document["account"]["currency"])
+    except (OSError, msgspec.MsgspecError, KeyError, TypeError):
+        return ""
 
 
 def data_dir_of(place: Place) -> Path:
@@ -122,6 +167,20 @@ def is_running(pid: int) -> bool:
     except PermissionError:
         return True  # somebody else's, and alive
     return not _is_defunct(pid)
+
+
+def _is_deserted(url: str) -> bool:
+    """Return whether nobody can be there; who does not answer at all may well be."""
+    try:
+        parts = urlsplit(url)
+        if not (parts.hostname and parts.port):
+            return False  # whoever connects says what is wrong with it
+        socket.create_connection((parts.hostname, parts.port), timeout=LOOK_TIMEOUT_S).close()
+    except (ConnectionRefusedError, socket.gaierror):  # nobody listens, or no machine is called so
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def _is_defunct(pid: int) -> bool:

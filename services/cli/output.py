@@ -2,6 +2,7 @@
 
 import datetime
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import msgspec
 
 from schemas.base import NS_PER_S
-from schemas.control import BreakerState
+from schemas.control import BreakerState, TradingState
 from schemas.errors import FieldError, SluiceError
-from schemas.health import ArbiterReported
+from schemas.executions import BookReported
+from schemas.health import ArbiterReported, GateReported
 from schemas.masking import masked
 from schemas.restrictions import Level, Restriction
 from schemas.sessions import SessionView
@@ -55,6 +57,18 @@ class Output:
         """Print a line for people."""
         if not self.is_json:
             print(text, flush=True)
+
+    def beside(self, head: str, text: str) -> None:
+        """Print a line for people: a head, and a text that is folded beside it, never below.
+
+        Nothing needs to be folded in a file, or for a program that looks for a line.
+        """
+        if self.is_json or not sys.stdout.isatty():
+            self.line(head + text)
+            return
+        room = max(_console().width - len(head), PROSE_COLUMNS_MIN)
+        folded = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+        self.line(head + f"\n{' ' * len(head)}".join(folded))
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Print a table for people: what is prose is folded to fit, and nothing is ever cut.
@@ -148,9 +162,20 @@ def banner_of(arbiter: ArbiterReported | None) -> str:
             f"HALTED since {since} by {who}: {why} "
             f"(halt {arbiter.halts}, {arbiter.breaker_state}). Next: sluice reset"
         )
-    if not arbiter.is_leasing:
-        return f"HALTED: {typed(arbiter.detail) or 'trading was not started'}. Next: sluice start"
-    return "; ".join(restriction_text(each) for each in arbiter.restrictions)
+    restrictions = [restriction_text(each) for each in arbiter.restrictions]
+    if not arbiter.is_leasing:  # who starts must know what will then not be allowed
+        why = typed(arbiter.detail) or "trading was not started"
+        return "; ".join([f"HALTED: {why}. Next: sluice start", *restrictions])
+    return "; ".join(restrictions)
+
+
+def trading_state_of(
+    arbiter: ArbiterReported | None, gate: GateReported | None, book: BookReported | None
+) -> str:
+    """Return the gate's state word; a lock that the arbiter holds is worse than it can know."""
+    if arbiter is None or gate is None or book is None:
+        return UNKNOWN
+    return str(TradingState.LOCKED if arbiter.locks else gate.trading_state)
 
 
 def restriction_text(each: Restriction) -> str:
@@ -173,6 +198,11 @@ def state_of(view: SessionView) -> str:
 def detail_of(view: SessionView) -> str:
     """Return what there is to say of a session: what holds it first."""
     return typed(view.held or view.detail)
+
+
+def in_currency(account: object, currency: str) -> str:
+    """Return an account for people, with what its amounts are in where that is known."""
+    return f"account {shown(account)}" + (f", in {currency}" if currency else "")
 
 
 def error_text(error: SluiceError) -> str:
@@ -207,6 +237,11 @@ def amount(value: Decimal) -> str:
         return f"{value:,.2f}".removesuffix(".00")
     rounded = value.quantize(DECIMALS_MAX).normalize()
     return f"{rounded + 0:f}"
+
+
+def signed(quantity: Decimal) -> str:
+    """Return a quantity for people, every digit of it, and on which side it is."""
+    return f"{quantity.normalize():+f}" if quantity else "0"
 
 
 def to_json(document: Any) -> str:

@@ -24,7 +24,7 @@ from services.strategy.versions import version_of
 OPERATOR = "prerequisites"
 
 
-def prerequisites(strategy: str, place: Place | None = None) -> Exit:
+def prerequisites(strategy: str, *, place: Place | None = None) -> Exit:
     """Show every check before real money, with what was found and what is needed.
 
     Starts nothing. Ends with 4 while anything is missing.

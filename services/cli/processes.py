@@ -75,6 +75,10 @@ def service(
     What it logs goes to standard error and, for `sluice logs`, into the data folder's log too; the
     bus, which is not ours, says all on its own output only.
 
+    It ends with the service's own code: 0 stopped, 1 broken, 2 something that a person must mend,
+    3 the bus, 4 its own files: not as it wrote them, or in use by another process, which runs it
+    already.
+
     Raises:
         UserError: SLU-103 there is no such service; SLU-102 there is no configuration.
     """

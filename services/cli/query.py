@@ -15,7 +15,7 @@ from schemas.reports import QueryAnswer, QueryRequest
 from schemas.subjects import QUERY_SQL
 from services.cli.desk import at_desk, unanswered
 from services.cli.exits import Exit
-from services.cli.locate import Place, data_dir_of, running_system
+from services.cli.locate import Place, data_dir_of, works_alone
 from services.cli.output import Output
 from services.recorder.queries.config import ReportsConfig
 
@@ -72,9 +72,8 @@ def answer_to(where: Place, sql: str, named: str, rows: int, timeout_ms: int) ->
         said, _, path = str(error).partition(" - at `$.")
         option = {"rows_count_max": "--rows", "timeout_ms": "--timeout-ms"}.get(path.rstrip("`"))
         raise UserError("SLU-103", path=option or "query", found=said, wanted="less") from error
-    data_dir = data_dir_of(where)
-    if where.nats_url is None and running_system(data_dir) is None:
-        answer = _from_files(data_dir, request)
+    if works_alone(where):
+        answer = _from_files(data_dir_of(where), request)
     else:
         answer = asyncio.run(_from_bus(where, request))
     if answer.error is not None:

@@ -16,7 +16,7 @@ from schemas.reports import ReportKind, ReportMade, ReportRequest, TermsDeclared
 from services.cli.config_types import did_you_mean
 from services.cli.desk import at_desk
 from services.cli.exits import Exit
-from services.cli.locate import Place, data_dir_of, running_system
+from services.cli.locate import Place, data_dir_of, works_alone
 from services.cli.operators import operator_name
 from services.cli.output import Output, time_of
 
@@ -82,7 +82,7 @@ def report(
     data_dir = data_dir_of(where)
     terms = terms_of(data_dir, account)
     name = _day_name(day, terms)
-    if where.nats_url is not None or running_system(data_dir) is not None:
+    if not works_alone(where):
         return asyncio.run(_asked(where, output, wanted, name, terms.account))
     made = _made_here(data_dir, wanted, name, terms)
     path = data_dir / made.file

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -31,6 +32,7 @@ CLEAR_TIMEOUT_S = 3.0
 REPORTED_QUOTES_MAX = 100
 """How many instruments the feed names in its report."""
 
+Reason = Annotated[str, Parameter(help="The reason, as elsewhere.")]
 WANTED = "account.ID, session.ID, venue.NAME or symbol.VENUE.SYMBOL"
 
 
@@ -63,6 +65,7 @@ def reduce(
     *words: Annotated[str, Parameter(help="The reason, for the record; quotes are not needed.")],
     scope: Annotated[str, Parameter(help=f"What to restrict; else all. {WANTED}.")] = ALL,
     operator: Annotated[str | None, Parameter(help="Who asks; else $USER.")] = None,
+    reason: Reason = "",
     place: Place | None = None,
 ) -> Exit:
     """Let only orders pass that reduce exposure; cancel those that would increase it."""
@@ -70,10 +73,15 @@ def reduce(
         at_ns=0,
         level=Level.REDUCE,
         scope=checked_scope(scope),
-        reason=" ".join(words),
+        reason=reason_of(words, reason),
         operator=operator or operator_name(),
     )
     return asyncio.run(restrict(place or Place(), request))
+
+
+def reason_of(words: Sequence[str], reason: str) -> str:
+    """Return what was given as words, and by `--reason`, as one."""
+    return " ".join([*words, reason] if reason else words)
 
 
 def checked_scope(scope: str) -> str:
@@ -198,4 +206,5 @@ def _print(result: RestrictionResult, output: Output) -> None:
     output.line(state if result.is_in_force else f"NOT CERTAIN: {state}")
     if result.warning:
         output.line(f"WARNING: {result.warning}")
-    output.next_step("sluice status", 'sluice reset --reason "why"')
+    after = 'sluice reset --reason "why"' if result.is_in_force else 'sluice halt "why"'
+    output.next_step("sluice status", after)

@@ -31,13 +31,13 @@ Shown = Callable[[Output, SessionsReported, tuple[SessionMeasure, ...]], Exit]
 
 
 @session_app.command
-def status(session: str | None = None, place: Place | None = None) -> Exit:
+def status(session: str | None = None, *, place: Place | None = None) -> Exit:
     """Show where sessions are in their life, and since when."""
     return _ask(session, place, _status)
 
 
 @session_app.command(name="list")
-def running(place: Place | None = None) -> Exit:
+def running(*, place: Place | None = None) -> Exit:
     """Show the sessions that run."""
     return _ask(None, place, _running)
 
@@ -55,7 +55,7 @@ def performance(session: str | None = None, *, by: By = "", place: Place | None 
 
 
 @session_app.command
-def risk(session: str | None = None, place: Place | None = None) -> Exit:
+def risk(session: str | None = None, *, place: Place | None = None) -> Exit:
     """Show sessions against their own limits; ends with 6 where one is reached, or not known."""
     return _ask(session, place, _risk)
 

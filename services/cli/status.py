@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from schemas.control import TradingState
 from schemas.executions import BookReported
 from schemas.health import (
     ArbiterReported,
@@ -22,8 +21,18 @@ from schemas.restrictions import Lock, Restriction
 from schemas.sessions import SessionView
 from services.cli.desk import Desk, at_desk, gather
 from services.cli.exits import Exit
-from services.cli.locate import Place
-from services.cli.output import UNKNOWN, Output, amount, detail_of, shown, state_of, typed
+from services.cli.locate import Place, currency_of
+from services.cli.output import (
+    UNKNOWN,
+    Output,
+    amount,
+    detail_of,
+    in_currency,
+    shown,
+    state_of,
+    trading_state_of,
+    typed,
+)
 
 _Reasoned = TypeVar("_Reasoned", Restriction, Lock)
 
@@ -63,6 +72,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int | None
     equity: Decimal | None
     account: str | None
+    currency: str | None = None
+    """Of the account's amounts; null where it is not known here."""
+
     positions: int | None
     """How many instruments are held; `sluice positions` lists them."""
 
@@ -100,7 +112,7 @@ class Answers(msgspec.Struct, frozen=True):
         return {name: said is not None for name, said in zip(names, fields, strict=True)}
 
 
-def status(place: Place | None = None) -> Exit:
+def status(*, place: Place | None = None) -> Exit:
     """Show the whole system: trading, halt, equity, sessions, services."""
     return asyncio.run(_show(place or Place()))
 
@@ -109,6 +121,7 @@ async def _show(place: Place) -> Exit:
     async with at_desk(place) as desk:
         answers = await ask_all(desk)
     found, output = status_of(answers), Output(place.as_json)
+    found = msgspec.structs.replace(found, currency=currency_of(place) or None)
     output.banner(answers.arbiter)
     output.data(found)
     if not place.as_json:
@@ -138,7 +151,7 @@ def status_of(answers: Answers) -> Status:
     arbiter, gate, book = answers.arbiter, answers.gate, answers.book
     sessions, feed, recorder = answers.sessions, answers.feed, answers.recorder
     return Status(
-        trading_state=_trading_state(answers),
+        trading_state=trading_state_of(answers.arbiter, answers.gate, answers.book),
         breaker_state=str(arbiter.breaker_state) if arbiter else UNKNOWN,
         halts=arbiter.halts if arbiter else None,
         halt=_halt(arbiter),
@@ -160,13 +173,6 @@ def status_of(answers: Answers) -> Status:
         durable_detail=recorder.detail if recorder else "the recorder does not answer",
         silent=[name for name, said in answers.by_service.items() if not said],
     )
-
-
-def _trading_state(answers: Answers) -> str:
-    """Return the gate's state word; a lock that the arbiter holds is worse than it can know."""
-    if answers.arbiter is None or answers.gate is None or answers.book is None:
-        return UNKNOWN
-    return str(TradingState.LOCKED if answers.arbiter.locks else answers.gate.trading_state)
 
 
 def _halt(arbiter: ArbiterReported | None) -> dict[str, Any] | None:
@@ -232,14 +238,16 @@ def _print(found: Status, output: Output) -> None:
         f"epoch {shown(found.epoch)}   halts {shown(found.halts)}"
     )
     equity = UNKNOWN if found.equity is None else amount(found.equity)
-    output.line(
-        f"account {shown(found.account)}   equity {equity}   positions {shown(found.positions)}   "
+    output.beside(
+        "",
+        f"{in_currency(found.account, found.currency or '')}   equity {equity}   "
+        f"positions {shown(found.positions)}   "
         f"orders {shown(found.orders)} ({shown(found.open_orders)} open)   "
-        f"fills {shown(found.fills)}"
+        f"fills {shown(found.fills)}",
     )
     for line in _feed_lines(found):
-        output.line(line)
-    output.line(f"recording: {found.durable_detail}")
+        output.beside("", line)
+    output.beside("recording: ", found.durable_detail)
     if found.differences:
         output.line(
             f"differences between our book and the venue's: {found.differences}; "
@@ -279,7 +287,7 @@ def _next(found: Status, is_running: bool) -> tuple[str, ...]:
         return ("sluice positions", "sluice watch", 'sluice halt "why"')
     if found.locks:
         return ("sluice reconcile", 'sluice unlock --reason "why"', "sluice doctor")
-    if found.breaker_state == UNKNOWN:  # nobody is there who would reset
+    if found.trading_state == UNKNOWN:  # who would have to start, or to reset, is not there
         return ("sluice doctor", 'sluice halt "why"')
     if found.breaker_state == "NORMAL":
         return ("sluice start", "sluice doctor")
@@ -291,7 +299,9 @@ def _print_sessions(found: Status, output: Output) -> None:
         output.line(f"sessions {UNKNOWN}")
         return
     for each in found.sessions:
-        output.line(
+        output.beside(
+            "",
             f"session {each.session}   {each.strategy}   {state_of(each)}   "
-            f"{len(each.instruments)} instruments   {each.signal_count} signals   {detail_of(each)}"
+            f"{len(each.instruments)} instruments   {each.signal_count} signals   "
+            f"{detail_of(each)}",
         )

@@ -68,7 +68,8 @@ def up(  # a parameter is an option here
     ] = False,
     config: Annotated[Path | None, Parameter(help="The configuration file.")] = None,
     sets: Annotated[
-        list[str] | None, Parameter(name="--set", negative=(), help="SECTION.FIELD=VALUE")
+        list[str] | None,
+        Parameter(name="--set", negative=(), help="SECTION.FIELD=VALUE, as often as needed."),
     ] = None,
     place: Place | None = None,
 ) -> Exit:
@@ -154,6 +155,8 @@ class _Up:
         await watch.refresh()
         await self._supervisor.stop(after=KNOWS_THE_END)
         await watch.close()
+        if watch.silent and self._code is Exit.OK:
+            self._code = Exit.SILENT  # whoever reads the last lines must not take them for true
 
     async def _show(self, watch: UpWatch) -> None:
         """Draw until the end: asked for, in time, or of the recording."""
@@ -254,15 +257,20 @@ class _Up:
         """Say it once: when it begins, whatever made it."""
         if not self._is_stopping:
             self._is_stopping = True
-            self._output.line("stopping: feed first, bus last")
+            with contextlib.suppress(OSError):  # nobody reads it: no cause not to stop in order
+                self._output.line("stopping: feed first, bus last")
 
     def _say_goodbye(self) -> None:
         if self._watch is None:
             return
         if self._output.is_json:
-            print(_one_line({"summary": document_of(self._watch, ())}), flush=True)
+            document = document_of(self._watch, ()) | {"silent": self._watch.silent}
+            print(_one_line({"summary": document}), flush=True)
         for line in summary_of(self._watch):
             self._output.line(line)
+        if silent := ", ".join(self._watch.silent):
+            said = f"no answer at the end from {silent}: what only they know is not in these lines"
+            print(f"sluice: {said}", file=sys.stderr, flush=True)
         self._output.line(f"logs and journals are in {self._run.config.data_dir}")
         self._output.line("Next, while `sluice up` runs: " + "   ".join(NEXT_COMMANDS))
 

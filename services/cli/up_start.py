@@ -7,8 +7,7 @@ from decimal import Decimal
 from schemas import subjects
 from schemas.control import BreakerState, ControlAnswered, StartRequest
 from schemas.sessions import SessionState
-from services.cli.desk import Desk
-from services.cli.exits import SilentError
+from services.cli.desk import Desk, no_answer
 from services.cli.operators import operator_name
 from services.cli.output import banner_of
 from services.cli.system import Run
@@ -36,8 +35,7 @@ async def start_by_itself(desk: Desk, run: Run) -> tuple[bool, list[str]]:
     """
     arbiter = await desk.arbiter()
     if arbiter is None:
-        wanted = "the breaker service; see `sluice status`"
-        raise SilentError("SLU-122", subject="query.breaker", found="no answer", wanted=wanted)
+        raise no_answer("query.breaker", "breaker")
     if arbiter.breaker_state is not BreakerState.NORMAL:
         return False, [
             banner_of(arbiter),

@@ -8,11 +8,14 @@ import msgspec
 from schemas.executions import PositionView
 from schemas.health import ServiceView
 from schemas.masking import masked
-from services.cli.output import UNKNOWN, amount, banner_of, table_of
+from services.cli.output import UNKNOWN, amount, banner_of, signed, table_of
 from services.cli.up_watch import UpWatch, unwell
 
 NEXT_COMMANDS = ("sluice status", "sluice halt", "sluice start")
 ORDERS_SHOWN = 6
+HELD_ROWS_KEPT, NOTES_LINES_KEPT = 4, 2
+"""What is shown of what is held whatever there is to note, and of the newest notes all the same."""
+
 FRAME_LINES = 4
 """What a table takes beside its rows: two empty lines, the names of the columns, a rule."""
 
@@ -26,8 +29,10 @@ def readiness(took_s: float, services: tuple[ServiceView, ...]) -> str:
 
 def line_of(watch: UpWatch, services: tuple[ServiceView, ...]) -> str:
     """Return the state of this second in one line."""
-    held = ", ".join(f"{p.instrument} {p.quantity:+f}" for p in watch.positions)
-    held = held or (UNKNOWN if watch.book is None else "none")
+    held = ", ".join(f"{p.instrument} {signed(p.quantity)}" for p in watch.positions)
+    held = held or "none"
+    if watch.book is None:
+        held = UNKNOWN
     last = watch.last_fills[-1] if watch.last_fills else None
     parts = [
         f"{watch.elapsed_s:5.1f} s",
@@ -35,7 +40,7 @@ def line_of(watch: UpWatch, services: tuple[ServiceView, ...]) -> str:
         f"equity {_equity(watch)}",
         f"positions {held}",
         f"fills {watch.fills}",
-        f"feed {watch.rates.market_per_s:.0f}/s",
+        f"feed {_rate(watch)}",
         f"decisions {watch.rates.decisions_per_s:.1f}/s",
     ]
     if watch.denied:
@@ -54,14 +59,15 @@ def page_of(
 ) -> Any:
     """Return the whole live page, for a terminal of so many columns and lines.
 
-    What must be seen comes first; notes, then tables are cut to the lines that are left.
+    What must be seen comes first, with what is held; notes, then the other rows are cut to the
+    lines that are left.
     """
     from rich.console import Console, Group
     from rich.text import Text
 
     width, height = size
     measure = Console(width=width, color_system=None)
-    banner = banner_of(watch.arbiter) if watch.arbiter else ""
+    banner = banner_of(watch.arbiter)
     parts: list[Any] = []
     if banner:
         parts.append(Text(banner, style="bold red"))
@@ -71,32 +77,46 @@ def page_of(
     parts.append(Text("In another terminal: " + "   ".join(NEXT_COMMANDS)))
     parts.append(Text("Ctrl-C stops everything.", style="dim"))
     room = height - len(measure.render_lines(Group(*parts)))
+    held_count = len(watch.positions)
+    held_lines = FRAME_LINES + min(held_count, HELD_ROWS_KEPT + 1) if held_count else 0
+    notes_room = max(room - held_lines, min(room, NOTES_LINES_KEPT))
     notes: list[Any] = []
     for note in reversed(watch.notes):
         text = Text(f"- {note}")
-        room -= len(measure.render_lines(text))
-        if room < 0:
+        lines = len(measure.render_lines(text))
+        if lines > notes_room:
             break
+        notes_room, room = notes_room - lines, room - lines
         notes.insert(0, text)
     return Group(*parts, *notes, *_tables(watch, room))
 
 
 def _tables(watch: UpWatch, room: int) -> list[Any]:
-    """Return the tables, with as many rows as so many lines hold; the orders get half of them."""
-    held = _position_rows(watch)
-    orders_count = min(len(watch.last_orders), ORDERS_SHOWN)
-    half = max(room // 2, room - FRAME_LINES - orders_count) - FRAME_LINES
-    held, more = held[: max(half, 0)], len(held) - max(half, 0)
-    found: list[Any] = []
-    if half > 0:
-        columns = ("instrument", "held", "average price", "market", "realized - fees")
-        title = f"{more} more: sluice positions" if more > 0 else ""
-        held = held[:-1] if title else held  # the title takes a line
-        found.append(table_of(title, columns, held))
-        room -= FRAME_LINES + len(held) + bool(title)
+    """Return the tables, with as many rows as so many lines hold: what is held before all else."""
+    held, more = _positions(watch, room)
+    found = [] if held is None else [held]
+    room -= more
     if room > FRAME_LINES:
         found.append(_orders(watch, room - FRAME_LINES))
     return found
+
+
+def _positions(watch: UpWatch, room: int) -> tuple[Any, int]:
+    """Return the table of positions, or a line where there is no room for it, and its lines."""
+    from rich.text import Text
+
+    rows, held_count = _position_rows(watch), len(watch.positions)
+    orders_count = min(len(watch.last_orders), ORDERS_SHOWN)
+    orders_lines = FRAME_LINES + orders_count if orders_count else 0
+    shown = max(room - FRAME_LINES - orders_lines, min(held_count, room - FRAME_LINES))
+    is_cut = len(rows) > shown
+    shown = min(len(rows), shown - is_cut)  # the title takes a line
+    if shown <= 0:
+        is_told = held_count > 0 and room > 0
+        return (Text(f"{held_count} held: sluice positions"), 1) if is_told else (None, 0)
+    columns = ("instrument", "held", "average price", "market", "realized - fees")
+    title = f"{len(rows) - shown} more: sluice positions" if is_cut else ""
+    return table_of(title, columns, rows[:shown]), FRAME_LINES + shown + is_cut
 
 
 def document_of(watch: UpWatch, services: tuple[ServiceView, ...]) -> dict[str, Any]:
@@ -138,7 +158,7 @@ def summary_of(watch: UpWatch) -> list[str]:
         )
     for position in watch.positions:
         average = amount(position.average_price)
-        lines.append(f"  holds {position.instrument} {position.quantity:+f} at {average}")
+        lines.append(f"  holds {position.instrument} {signed(position.quantity)} at {average}")
     return lines
 
 
@@ -153,23 +173,25 @@ def _headline(watch: UpWatch) -> Any:
     if watch.denied:
         line.append(f"{_denied(watch)}   ", style="yellow")
     line.append(
-        f"market {watch.rates.market_per_s:,.0f}/s   "
+        f"market {_rate(watch)}   "
         f"decisions {watch.rates.decisions_per_s:.1f}/s   fills {watch.rates.fills_per_s:.1f}/s"
     )
     return line
 
 
 def _position_rows(watch: UpWatch) -> list[tuple[object, ...]]:
+    """Return a row for each position, what is held first."""
     marks = watch.marks()
+    book = watch.book.positions if watch.book else ()
     return [
         (
             p.instrument,
-            f"{p.quantity:+f}",
+            signed(p.quantity),
             amount(p.average_price),
             marks.get(p.instrument),
             _gain(p),
         )
-        for p in (watch.book.positions if watch.book else ())
+        for p in sorted(book, key=lambda p: not p.quantity)
     ]
 
 
@@ -205,6 +227,11 @@ def _denied(watch: UpWatch) -> str:
         return "none denied"
     [(rule, _)] = watch.denied.most_common(1)
     return f"denied {watch.denied.total()} (most by {rule}: sluice explain gate)"
+
+
+def _rate(watch: UpWatch) -> str:
+    rate = watch.rates.market_per_s
+    return UNKNOWN if rate is None else f"{rate:,.0f}/s"
 
 
 def _gain(position: PositionView) -> str:

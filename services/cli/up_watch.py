@@ -18,7 +18,7 @@ from schemas.sessions import SessionStateChanged
 from schemas.subjects import SUBJECTS
 from schemas.wire import decode
 from services.cli.desk import Desk
-from services.cli.output import UNKNOWN
+from services.cli.output import trading_state_of
 
 HEARD: tuple[type[Event], ...] = (
     *ExecutionEvent.__subclasses__(),
@@ -42,7 +42,9 @@ UNREAD_MAX = 50
 class Rates(msgspec.Struct, frozen=True):
     """How much happened in the last second, by kind."""
 
-    market_per_s: float = 0.0
+    market_per_s: float | None = None
+    """None while the feed does not say."""
+
     decisions_per_s: float = 0.0
     fills_per_s: float = 0.0
 
@@ -86,8 +88,8 @@ class UpWatch:
 
     @property
     def trading_state(self) -> str:
-        """What the gate says, if gate and arbiter agree that they know."""
-        return str(self.gate.trading_state) if self.gate and self.arbiter else UNKNOWN
+        """The word for the whole, as `sluice status` says it."""
+        return trading_state_of(self.arbiter, self.gate, self.book)
 
     @property
     def positions(self) -> list[PositionView]:
@@ -102,6 +104,17 @@ class UpWatch:
         return [*self.book.recent_orders[-EVENTS_KEPT:], *self.book.open_orders[:EVENTS_KEPT]]
 
     @property
+    def silent(self) -> list[str]:
+        """Who did not answer when asked last: what is told of them then is not known."""
+        asked = {
+            "breaker": self.arbiter,
+            "gate": self.gate,
+            "feed": self.feed,
+            "executor": self.book,
+        }
+        return [name for name, said in asked.items() if said is None]
+
+    @property
     def is_settled(self) -> bool:
         """Whether no order is open."""
         return self.book is not None and not self.book.open_orders
@@ -113,15 +126,16 @@ class UpWatch:
             await self._desk.connection.take(subject, self._take)
 
     async def refresh(self) -> None:
-        """Ask what is not published by itself."""
-        self.arbiter, self.gate, self.feed = await asyncio.gather(
-            self._desk.arbiter(), self._desk.gate(), self._desk.feed()
+        """Ask everybody: who does not answer is not known to be as he was last heard of."""
+        heard = self.book
+        self.arbiter, self.gate, self.feed, book = await asyncio.gather(
+            self._desk.arbiter(), self._desk.gate(), self._desk.feed(), self._desk.book()
         )
+        if book is not None or self.book is heard:  # else it was published meanwhile
+            self.book = book
         if self.feed is not None:
             self.is_feed_ended = self.is_feed_ended or self.feed.is_ended
         self._mark(self.arbiter.equity if self.arbiter else None)
-        if self.book is None:
-            self.book = await self._desk.book()
         self._count()
 
     async def close(self) -> None:
@@ -163,7 +177,7 @@ class UpWatch:
         passed_s = max(now_s - self._counted_s, 1e-3)
         decisions, fills = self._counted
         self.rates = Rates(
-            market_per_s=self.feed.rate_per_s if self.feed else 0.0,
+            market_per_s=self.feed.rate_per_s if self.feed else None,
             decisions_per_s=(self.decisions - decisions) / passed_s,
             fills_per_s=(self.fills - fills) / passed_s,
         )

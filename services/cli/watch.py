@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import signal
+import sys
 from typing import Annotated, Any
 
 import msgspec
@@ -57,6 +58,7 @@ async def _watch(place: Place, subject: str | None, count: int) -> Exit:
     async with at_desk(place) as desk:
         output.banner(await desk.arbiter())
         view = _View(desk, count, is_json=place.as_json, is_default=subject is None)
+        desk.connection.on_link.append(_tell_link)
         for each in DEFAULT if subject is None else (subject,):
             await desk.connection.take(each, view.take)
         loop = asyncio.get_running_loop()
@@ -64,10 +66,19 @@ async def _watch(place: Place, subject: str | None, count: int) -> Exit:
             loop.add_signal_handler(number, view.ended.set)
         await desk.connection.flush(2)
         refused = await _refusal_or_end(desk, view)
+        desk.connection.on_link.remove(_tell_link)  # that it is closed now is no news
+    if view.failure is not None:
+        raise view.failure  # nobody reads it any more, or the disk is full
     if refused:
         output.line(f"the bus refuses: {refused}")
         return Exit.REFUSED
     return Exit.OK
+
+
+def _tell_link(is_up: bool, detail: str) -> None:
+    """Say that silence means nothing while the bus is away, and what may be missing after it."""
+    said = "the bus is back; what was said meanwhile is not shown" if is_up else "the bus is gone"
+    print(f"sluice: {said}" + (f": {detail}" if detail and not is_up else ""), file=sys.stderr)
 
 
 async def _refusal_or_end(desk: Desk, view: "_View") -> str:
@@ -84,6 +95,7 @@ class _View:
 
     def __init__(self, desk: Desk, count: int, *, is_json: bool, is_default: bool) -> None:
         self.ended = asyncio.Event()
+        self.failure: OSError | None = None
         self._desk, self._left = desk, count
         self._is_json, self._is_default = is_json, is_default
 
@@ -91,7 +103,12 @@ class _View:
         if self.ended.is_set() or (self._is_default and subject.startswith("control.lease")):
             return
         for line in self._lines(subject, data):
-            print(line, flush=True)
+            try:
+                print(line, flush=True)
+            except OSError as error:  # the reader of the bus would take it for the bus's, and go on
+                self.failure = error
+                self.ended.set()
+                return
             self._left -= 1
             if self._left == 0:
                 self.ended.set()

@@ -73,7 +73,8 @@ class ExecutorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """A changed book is published at most this often, in ms; 0 only when asked."""
 
     recent_orders_max: NotNegative = 20
-    """How many closed orders a report shows, for people."""
+    """How many closed orders a report shows, whatever became of them. Those that traded within the
+    last five minutes it shows beside them, up to 100: a gate may have missed their executions."""
 
     reconnect_min_ms: Positive = 50
     """First wait before connecting to the venue again, in ms; it doubles."""

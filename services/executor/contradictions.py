@@ -14,7 +14,9 @@ from schemas.health import Severity
 from schemas.venue import (
     CancelPlaced,
     VenueAccepted,
+    VenueCanceled,
     VenueCancelRejected,
+    VenueExpired,
     VenueFilled,
     VenueRejected,
 )
@@ -66,6 +68,9 @@ class Contradictions:
             return self._doubt(_against(report, before), now_ns)
         if isinstance(report, VenueAccepted):
             return self._taken(record, report, before, now_ns)
+        if isinstance(report, VenueCanceled | VenueExpired) and before in CLOSED:
+            is_untold = record.filled + report.leaves < record.order.quantity
+            return self._doubt(_against(report, before), now_ns) if is_untold else NOTHING
         return NOTHING
 
     def _held(self, fill: VenueFilled, now_ns: int) -> Sequence[Event]:

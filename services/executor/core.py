@@ -273,7 +273,7 @@ class ExecutorCore:
         self._fates.answered(order_id)
         if untold := self._fates.of_untold(record, report, now_ns):
             return untold
-        said = self._told(record, report, now_ns)
+        said = [*self._told(record, report, now_ns), *self._fates.after(record, report, now_ns)]
         if wish is not None and record.status in CLOSED:
             del self._wishes[order_id]
         wrong = self._contradictions.after(record, report, before, now_ns, is_news=bool(said))
@@ -336,16 +336,22 @@ class ExecutorCore:
             if known[order_id].status in CLOSED:  # by an answer that came with a book, or a query
                 del self._wishes[order_id]
         said += [CancelPlaced(at_ns=now_ns, order_id=order_id) for order_id in self._wishes]
-        return [*said, *self._reconcile(now_ns), *self._cancelling.again(now_ns)]
+        said += [*self._reconcile(now_ns), *self._prepare(now_ns)]
+        return [*said, *self._cancelling.again(now_ns)]
 
     # starts, halts and restrictions
 
     def _on_prepare(self, event: PrepareAsked, now_ns: int) -> Sequence[Event]:
+        """Ask for the venue's book: now, or once a link that is on its way back is there."""
         self.rounds.preparing = event
-        if not self.rounds.is_linked:
-            return self._prepare_late(now_ns)
         self._alarms.arm(Alarm.PREPARE, now_ns + self._config.prepare_timeout_ms * NS_PER_MS)
-        return (self.rounds.question(event.start_id, now_ns),)
+        return self._prepare(now_ns)
+
+    def _prepare(self, now_ns: int) -> Sequence[Event]:
+        asked = self.rounds.preparing
+        if asked is None or not self.rounds.is_linked:
+            return NOTHING
+        return (self.rounds.question(asked.start_id, now_ns),)
 
     def _on_epoch(self, event: EpochStarted, now_ns: int) -> Sequence[Event]:
         """Keep the token of a new gate before anything is sent for it (I5)."""

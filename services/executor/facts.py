@@ -92,9 +92,9 @@ def reported(record: Record, report: Any, now_ns: int) -> Fact:
     if record.status in shape.says_nothing_in:
         return None
     fields = {name: getattr(report, name) for name in shape.fields}
-    if shape.kind is OrderFilled:
-        is_partial = bool(report.leaves)
-        fields["status"] = OrderStatus.PARTIALLY_FILLED if is_partial else OrderStatus.FILLED
+    if shape.kind is OrderFilled:  # by what we count: an execution may be told after a later one
+        is_whole = record.filled + report.quantity >= record.order.quantity
+        fields["status"] = OrderStatus.FILLED if is_whole else OrderStatus.PARTIALLY_FILLED
     return _about(shape.kind, record, now_ns, **fields)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from schemas.base import Event, InstrumentId, OrderId
+from schemas.base import NS_PER_S, Event, InstrumentId, OrderId
 from schemas.executions import (
     CLOSED,
     IntentRecorded,
@@ -34,6 +34,14 @@ from services.portfolio import Portfolio
 ZERO = Decimal(0)
 AWAITING = frozenset({OrderStatus.PENDING, OrderStatus.SUBMITTED, OrderStatus.UNKNOWN})
 """Not yet answered by the venue."""
+
+TRADED_MAX = 100
+"""Orders that traded and closed lately which a book shows beside the last ones."""
+
+LATELY_NS = 300 * NS_PER_S
+"""So long a book shows them. A gate that heard nothing meanwhile learns from them whose executions
+it has missed: no more could be sent in that time than were open or on their way at its beginning.
+"""
 
 
 class Record:
@@ -142,6 +150,7 @@ class Orders:
         self.records: dict[OrderId, Record] = {}
         self.open: dict[OrderId, Record] = {}
         self.recent: deque[Record] = deque(maxlen=recent_orders_max)
+        self._traded: deque[Record] = deque(maxlen=TRADED_MAX)  # the last that did, and closed
         self.portfolio = Portfolio(instruments, initial_cash)
         self.last_fill_ns = 0
         self.gate_token_max = 0
@@ -222,6 +231,16 @@ class Orders:
     def unknown(self) -> list[Record]:
         """Return the orders of unknown fate, oldest first."""
         return [each for each in self.open.values() if each.status is OrderStatus.UNKNOWN]
+
+    def ended(self, now_ns: int) -> list[Record]:
+        """Return what a book shows as closed: what traded lately, then the last ones to close."""
+        shown = {each.order.order_id for each in self.recent}
+        older = [
+            each
+            for each in self._traded
+            if each.order.order_id not in shown and now_ns - each.at_ns < LATELY_NS
+        ]
+        return [*older, *self.recent]
 
     def held(self) -> dict[InstrumentId, Decimal]:
         """Return the signed quantity of every instrument that is held, or was."""
@@ -304,6 +323,8 @@ class Orders:
 
     def _filled(self, record: Record, event: OrderFilled) -> None:
         record.is_seen = True
+        if record.status in CLOSED and not record.filled:  # it crossed the end
+            self._traded.append(record)
         record.filled += event.quantity
         if event.status is OrderStatus.FILLED:
             self._close(record, OrderStatus.FILLED, "")
@@ -333,6 +354,8 @@ class Orders:
             del self.open[record.order.order_id]
             self.venue_ids.pop(record.venue_order_id, None)
             self.recent.append(record)
+            if record.filled:
+                self._traded.append(record)
             self._closed.append(record.order.order_id)
             while len(self._closed) > self._closed_orders_max:
                 oldest = self._closed.popleft()

@@ -180,7 +180,7 @@ class Rounds:
             open_orders=tuple(record.view() for record in orders.open.values()),
             order_count=orders.count,
             fill_count=orders.portfolio.fill_count,
-            recent_orders=tuple(record.view() for record in orders.recent),
+            recent_orders=tuple(record.view() for record in orders.ended(now_ns)),
             differences=tuple(self.differences.values()),
         )
 

@@ -35,15 +35,24 @@ ADOPTED = SessionId("adopted")
 Changes = dict[str, Any]
 """The fields of a `BookAdjusted` that say what changes."""
 
-NO_MONEY = "cash is no position: adopt or ignore it"
-NO_ADOPTING = "an order of ours that has ended never comes back: flatten cancels it at the venue"
-NO_TWINS = "two orders with one id cannot be adopted: flatten cancels both at the venue"
-ADOPTED_ALREADY = "it was adopted just now: the look at the venue that proves it is still to come"
-NOT_TRADED = "the instrument is not configured here: close it at the venue, or configure it"
+NO_MONEY = "cash is no position", "adopt or ignore it"
+NO_ADOPTING = "an order of ours that has ended never comes back", "flatten cancels it at the venue"
+NO_TWINS = "two orders with one id cannot be adopted", "flatten cancels both at the venue"
+ADOPTED_ALREADY = "it was adopted just now", "the look at the venue that proves it is still to come"
+NOT_TRADED = "the instrument is not configured here", "close it at the venue, or configure it"
 
 
 class RefusedError(Exception):
-    """What was wanted cannot be done about a difference; the text says what can."""
+    """What was wanted cannot be done about a difference.
+
+    Attributes:
+        found: what stands against it.
+        wanted: what can be done.
+    """
+
+    def __init__(self, found: str, wanted: str) -> None:
+        super().__init__(f"{found}: {wanted}")
+        self.found, self.wanted = found, wanted
 
 
 class Settling:
@@ -95,12 +104,14 @@ class Settling:
         found = self._rounds.differences.get(request.difference)
         try:
             if found is None:
-                raise RefusedError(self._no_such())
-            if blanks(request.operator, request.reason, "decides", "why"):
-                raise RefusedError("who decides, and why, is wanted")
+                raise self._no_such(request.difference)
+            if unsaid := blanks(request.operator, request.reason, "decides", "why"):
+                said_of = ", ".join(each.path.removeprefix("$.") for each in unsaid)
+                text = f"nothing was done: who decides, and why, is wanted; nothing in {said_of}"
+                return [_answer(event, text, now_ns, tuple(unsaid))]
             said = self._decided(event, found, now_ns)
         except RefusedError as why:
-            error = FieldError(path="$.difference", found=request.difference, wanted=str(why))
+            error = FieldError(path="$.difference", found=why.found, wanted=why.wanted)
             return [_answer(event, f"nothing was done: {why}", now_ns, (error,))]
         self._teller.changed(now_ns)
         done = f"{request.action}: {found.name}, {found.both}"
@@ -110,7 +121,7 @@ class Settling:
     def _decided(self, event: ReconcileAsked, found: Difference, now_ns: int) -> list[Event]:
         request = event.request
         if found.id in self._adopted:  # the same command may come twice before a look
-            raise RefusedError(ADOPTED_ALREADY)
+            raise RefusedError(*ADOPTED_ALREADY)
         match request.action:
             case ReconcileAction.IGNORE:
                 by, why = request.operator, request.reason
@@ -138,7 +149,7 @@ class Settling:
         request = event.request
         match found.kind:
             case DifferenceKind.CASH | DifferenceKind.FEES:
-                raise RefusedError(NO_MONEY)
+                raise RefusedError(*NO_MONEY)
             case DifferenceKind.ORDER | DifferenceKind.DUPLICATE:
                 ids = [each.order_id for each in self._there(found)]
                 return [CancelPlaced(at_ns=now_ns, order_id=each) for each in dict.fromkeys(ids)]
@@ -160,19 +171,19 @@ class Settling:
         task = self._flattener.task
         if task is not None:
             goes_on = f"{task.session} of {task.scope} goes on, and there is one at a time"
-            raise RefusedError(f"{goes_on}: adopt this, and `sluice flatten` it after the other")
+            raise RefusedError(goes_on, "adopt this, and `sluice flatten` it after the other")
         for error in self._flattener.objections(asked, may_wait=True):
-            raise RefusedError(f"no flatten: {error.path} is {error.found}, wanted {error.wanted}")
+            raise RefusedError(f"no flatten: {error.path} is {error.found}", error.wanted)
 
     def _position(self, found: Difference) -> Changes:
         instrument = InstrumentId(found.what)
         if instrument not in self._instruments:
-            raise RefusedError(NOT_TRADED)
+            raise RefusedError(*NOT_TRADED)
         others = self._rounds.differences.values()
         for each in others:
             is_part = each.kind is DifferenceKind.EXECUTION
             if is_part and self._fill(each).instrument == instrument:
-                raise RefusedError(f"it comes from an execution: decide about {each.id} first")
+                raise RefusedError("it comes from an execution", f"decide about {each.id} first")
         return {"instrument": instrument, "quantity": _gap(found)}
 
     def _money(self, found: Difference) -> Changes:
@@ -186,9 +197,9 @@ class Settling:
             filled = record.order.quantity - there.leaves
             return {"order_id": order_id, "filled": filled}
         if self._orders.is_used(order_id):
-            raise RefusedError(NO_ADOPTING)
+            raise RefusedError(*NO_ADOPTING)
         if there.instrument not in self._instruments:
-            raise RefusedError(NOT_TRADED)
+            raise RefusedError(*NOT_TRADED)
         order = Order(
             order_id=order_id,
             account=self._account,
@@ -204,18 +215,18 @@ class Settling:
 
     def _execution(self, found: Difference) -> Changes:
         if self._fill(found).instrument not in self._instruments:
-            raise RefusedError(NOT_TRADED)
+            raise RefusedError(*NOT_TRADED)
         return {}  # the execution itself follows, as a fact like any other
 
     def _twins(self, found: Difference) -> Changes:
-        raise RefusedError(NO_TWINS)
+        raise RefusedError(*NO_TWINS)
 
     def _there(self, found: Difference) -> list[VenueOpenOrder]:
         """Return the venue's orders that a difference is about."""
         orders = () if self._book is None else self._book.open_orders
         there = [each for each in orders if found.what in (each.order_id, each.venue_order_id)]
         if not there:
-            raise RefusedError(self._no_such())
+            raise self._no_such(found.id)
         return there
 
     def _fill(self, found: Difference) -> VenueFilled:
@@ -223,7 +234,7 @@ class Settling:
         for each in executions:
             if each.execution_id == found.what:
                 return each
-        raise RefusedError(self._no_such())
+        raise self._no_such(found.id)
 
     def _fact(self, fill: VenueFilled, now_ns: int) -> OrderFilled:
         return OrderFilled(
@@ -243,9 +254,10 @@ class Settling:
             venue_ns=fill.venue_ns,
         )
 
-    def _no_such(self) -> str:
+    def _no_such(self, id_: str) -> RefusedError:
         there = ", ".join(f"{e.id} ({e.name})" for e in self._rounds.differences.values())
-        return f"it changed, or is gone; now there are: {there or 'none'}"
+        wanted = f"one of {there}" if there else "nothing: no difference is open"
+        return RefusedError(f"{id_}, which changed or is gone", wanted)
 
 
 def _gap(found: Difference) -> Decimal:

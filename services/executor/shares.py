@@ -9,7 +9,6 @@ from decimal import Decimal
 from schemas.base import AccountId, InstrumentId, SessionId
 from schemas.executions import OrderFilled
 from schemas.ids import closed_part, is_flatten
-from schemas.orders import Side
 from schemas.restrictions import FlattenAsked
 from schemas.sessions import PositionsAdopted
 from services.distinct import Distinct
@@ -45,7 +44,7 @@ class Shares:
     def fill(self, fill: OrderFilled) -> None:
         """Count an execution; what a flatten of more closed is taken from those who held it."""
         session = self.owner(fill.session)
-        signed = fill.quantity if fill.side is Side.BUY else -fill.quantity
+        signed = fill.signed_quantity
         if not is_flatten(session):
             self._add(session, fill.instrument, signed)
             return

@@ -18,13 +18,16 @@ from schemas.market import (
     PlaybackReleased,
     PlaybackShut,
     QuoteReceived,
+    StatesTold,
     TradeReceived,
     Trading,
 )
 from schemas.market_rules import MarketWideHaltDeclared
 from services.core import NOTHING
 from services.feed.config import ScannerConfig
+from services.feed.rate import Rate
 from services.feed.scanner import Scanner
+from services.feed.told import TOLD_AGAIN, Told
 from services.feed.tops import CheckedBook
 from services.order_book import Applied
 
@@ -102,29 +105,31 @@ class FeedCore:
         self._books: dict[InstrumentId, CheckedBook] = {}
         self._position_count = 0
         self._marked_ns = self._began_ns = self._read_ns = 0
-        self._rate = _Rate()
+        self._rate = Rate()
+        self._told = Told(plan.source)
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
         """Say what was read; release a recording when trading is started, and what is shut then."""
         if isinstance(event, MarketRead):
             return self._on_read(event, now_ns)
-        if isinstance(event, LinkChanged):
-            return [event]  # the player must know, and only we are told
-        shut = self._shut_again(now_ns)
+        if isinstance(event, LinkChanged):  # the player must know, and only we are told
+            return [event, self._states(now_ns)] if event.is_up and self._told.since_ns else [event]
+        told = self._told_at_start(now_ns)
         if self._is_released:
-            return shut
+            return told
         self._is_released = True
-        return [PlaybackReleased(at_ns=now_ns), *shut]
+        return [PlaybackReleased(at_ns=now_ns), *told]
 
-    def _shut_again(self, now_ns: int) -> list[Event]:
-        """Say again what is not open: who was started anew may not have been there for it."""
-        return [
+    def _told_at_start(self, now_ns: int) -> list[Event]:
+        """Say again what holds, and to all what is not open: who is new was not there for it."""
+        shut = [
             InstrumentStatusChanged(
                 at_ns=now_ns, instrument=each, trading=trading, reason="as it was told before"
             )
             for each, trading in self._trading.items()
             if trading is not Trading.OPEN
         ]
+        return [self._states(now_ns), *shut] if self._told.since_ns else [*shut]
 
     def wake(self, now_ns: int) -> Sequence[Event]:
         """Look for instruments that have gone silent, and let the scanner look."""
@@ -196,6 +201,8 @@ class FeedCore:
                 self._end()
                 said.append(event)
                 continue
+            if isinstance(event, TOLD_AGAIN):
+                self._told.take(event, now_ns)
             if isinstance(event, MarketWideHaltDeclared):
                 said.append(event)
                 continue
@@ -218,6 +225,8 @@ class FeedCore:
         if read.events:
             self._count(read, now_ns)
         said += self._mark(read, now_ns)
+        if self._told.is_due(now_ns):
+            said.append(self._states(now_ns))
         if read.failure:
             said.append(self._failed(read.failure, now_ns))
         return said
@@ -348,6 +357,11 @@ class FeedCore:
         self._is_ended = True
         self._stale_at_ns = self.wake_at_ns = None
 
+    def _states(self, now_ns: int) -> StatesTold:
+        """Say what holds: who lost the bus for a moment does not know what was said then."""
+        stale = dict.fromkeys(self._stale, Trading.UNKNOWN)
+        return self._told.again(self._trading | stale, now_ns)
+
     def _failed(self, failure: str, now_ns: int) -> AlertRaised:
         """Say that the source is dead. What it fed goes stale, and nothing trades on it."""
         self._failure = failure
@@ -370,28 +384,3 @@ class FeedCore:
             message=message,
             fields=fields,
         )
-
-
-class _Rate:
-    """Events per second, over the last whole second or so."""
-
-    def __init__(self) -> None:
-        self._since_ns = 0
-        self._count = 0
-        self._per_s = 0.0
-
-    def add(self, count: int, now_ns: int) -> None:
-        """Count `count` events of this moment."""
-        if not self._since_ns:
-            self._since_ns = now_ns
-        elif now_ns - self._since_ns >= NS_PER_S:
-            self._per_s = self._count * NS_PER_S / (now_ns - self._since_ns)
-            self._since_ns, self._count = now_ns, 0
-        self._count += count
-
-    def per_s(self, now_ns: int) -> float:
-        """Return the rate; what came since a silence began counts over that silence."""
-        elapsed_ns = now_ns - self._since_ns
-        if elapsed_ns >= 2 * NS_PER_S:
-            return self._count * NS_PER_S / elapsed_ns
-        return self._per_s

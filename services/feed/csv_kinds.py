@@ -1,5 +1,6 @@
 """The kinds of CSV files: what columns each has, and what event a row becomes."""
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -30,6 +31,9 @@ LATEST_NS = 4_102_444_800 * NS_PER_S
 
 UNITS = (("microseconds", 1_000), ("milliseconds", 1_000_000), ("seconds", 1_000_000_000))
 ZERO = Decimal(0)
+
+FINE = re.compile(r"[.,][0-9]{6}([0-9]{1,3})")
+"""Of a time that is written out: the digits behind those of microseconds."""
 
 NUMBERS_KEPT_MAX = 10_000
 """Numbers that are remembered at a time."""
@@ -155,6 +159,10 @@ def _bar(
     at_ns: int, instrument: InstrumentId, row: Sequence[str], numbers: Numbers, amounts: Numbers
 ) -> BarClosed:
     open_time, first, high, low, close, volume = row
+    open_ns = time_ns(open_time)
+    if open_ns >= at_ns:
+        wanted = "a time before that of the row, at which the bar closed"
+        raise ColumnError(open_time, f"{open_time}, at which it is over", wanted, is_time=True)
     return BarClosed(
         at_ns=at_ns,
         instrument=instrument,
@@ -163,7 +171,7 @@ def _bar(
         low=finite(low),
         close=finite(close),
         volume=amounts[volume],
-        open_ns=time_ns(open_time),
+        open_ns=open_ns,
         close_ns=at_ns,
     )
 
@@ -306,9 +314,16 @@ def time_ns(text: str) -> int:
         raise ValueError(f"{text} has no offset: wanted one like Z or -04:00 at its end")
     since = moment - EPOCH
     at_ns = ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+    at_ns += _below_a_microsecond(text)
     if at_ns >= LATEST_NS:  # an old date that is written out is meant
         raise ColumnError(text, text, "a time before 2100", is_time=True)
     return at_ns
+
+
+def _below_a_microsecond(text: str) -> int:
+    """Return what a `datetime` leaves out of a time, in ns."""
+    fine = FINE.search(text)
+    return 0 if fine is None else int(fine[1].ljust(3, "0"))
 
 
 def _no_time(text: str, at_ns: int) -> ColumnError:

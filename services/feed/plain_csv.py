@@ -25,12 +25,13 @@ without prices (funding, status) tells of instruments that others describe, and 
 
 import csv
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -44,6 +45,9 @@ from services.calendars.named import ALL_DAY
 from services.feed.csv_kinds import KINDS, ColumnError, Kind, Numbers, time_ns
 from services.feed.lines import Counts, missing, unreadable
 from services.feed.steps import in_units, step_of_units
+
+if TYPE_CHECKING:  # it has no name at run time
+    from _csv import Reader
 
 DECLARES = "#instrument "
 TIMES = ("time", "open_time")
@@ -118,7 +122,7 @@ class CsvSeries:
             for number, line in enumerate(lines, 1):
                 text = line.strip()
                 if text.startswith(DECLARES):
-                    described.append(self._described(text, number))
+                    described.append(self._described(text, number, described))
                 elif text and not text.startswith("#"):
                     columns = next(csv.reader([text]))
                     return self._kind_of(columns, number), columns, described, number
@@ -132,12 +136,15 @@ class CsvSeries:
                 return kind
         raise unreadable(f"{self.path}:{number}", ",".join(columns), WANTED_HEADER)
 
-    def _described(self, text: str, number: int) -> Instrument:
+    def _described(self, text: str, number: int, before: Iterable[Instrument]) -> Instrument:
+        where = f"{self.path}:{number}"
         try:
             found = msgspec.json.decode(text.removeprefix(DECLARES), type=Instrument)
-        except msgspec.MsgspecError as error:
-            where = f"{self.path}:{number}"
+            found = msgspec.structs.replace(found, id=_id(found.id))  # as the rows will name it
+        except (msgspec.MsgspecError, ValueError, UserError) as error:
             raise unreadable(where, error, WANTED_INSTRUMENT) from error
+        if any(each.id == found.id for each in before):
+            raise unreadable(where, f"{found.id}, described above", "each instrument once")
         return found if found.calendar else msgspec.structs.replace(found, calendar=ALL_DAY)
 
     @cached_property
@@ -188,7 +195,7 @@ class CsvSeries:
             for _ in range(head_lines):
                 next(lines)
             reader = csv.reader(lines)
-            for row in reader:
+            for row in self._split(reader, head_lines):
                 where = head_lines + reader.line_num
                 if len(row) == len(columns):
                     try:
@@ -201,6 +208,20 @@ class CsvSeries:
                     yield where, at_ns, row
                 elif row:
                     raise unreadable(f"{self.path}:{where}", ",".join(row), ",".join(columns))
+
+    def _split(self, reader: "Reader", head_lines: int) -> Iterator[list[str]]:
+        """Yield the columns of each row; a quotation mark that nothing ends takes in all the rest.
+
+        Raises:
+            UserError: a column is too long to be one; names where it begins.
+        """
+        begins = head_lines + 1
+        try:
+            for row in reader:
+                yield row
+                begins = head_lines + reader.line_num + 1
+        except csv.Error as error:
+            raise unreadable(f"{self.path}:{begins}", error, WANTED_VALUES) from error
 
     def _bad(self, where: int, row: list[str], error: Exception) -> Exception:
         """Return the error for a row; it names the column where one alone is wrong."""

@@ -14,7 +14,7 @@ from schemas.executions import (
     OrderSubmitted,
 )
 from schemas.instruments import Instrument
-from schemas.orders import Order, Side
+from schemas.orders import Order
 from schemas.sessions import SessionCreated
 from services.gate.config import GateConfig
 from services.gate.config_compliance import rules_of
@@ -154,7 +154,7 @@ class Account:
         if not self.portfolio.apply(event):
             return
         lane.hold(self.portfolio.quantity(event.instrument))
-        signed = event.quantity if event.side is Side.BUY else -event.quantity
+        signed = event.signed_quantity
         holders = self.holders
         holders.told(event.order_id, event.quantity)
         holders.fill(event.session, lane, signed)

@@ -9,7 +9,7 @@ from typing import Any
 from schemas.base import AccountId, Event, InstrumentId
 from schemas.executions import BookAdopted
 from schemas.health import GapSeen, LinkChanged
-from schemas.market import BarClosed, QuoteReceived, TradeReceived
+from schemas.market import BarClosed, QuoteReceived, StatesTold, TradeReceived
 from schemas.market_rules import (
     ClosingPriceNoted,
     ClosingPricePublished,
@@ -79,6 +79,7 @@ class Bands:
             BookAdopted: self._on_book,
             GapSeen: self._on_gap,
             LinkChanged: self._on_link,
+            StatesTold: self._on_states,
         }
 
     def apply(self, event: Event, now_ns: int) -> None:
@@ -108,7 +109,7 @@ class Bands:
             LinkChanged,
         ]
         if self._watched:
-            told += [TradeReceived, BarClosed]
+            told += [TradeReceived, BarClosed, StatesTold]
         if self._banded:
             told.append(QuoteReceived)
         return frozenset(told)
@@ -181,6 +182,13 @@ class Bands:
         if deaf_ns is not None:
             for row in self._watched.values():
                 row.missed(deaf_ns, now_ns)
+                self._wake_by(row.due_ns)
+
+    def _on_states(self, event: StatesTold, now_ns: int) -> None:
+        """Learn of what was missed how low prices were, and what the listing market said."""
+        for key, row in self._watched.items():
+            if row.is_missing and key in event.trading:
+                row.told_again(event, now_ns)
                 self._wake_by(row.due_ns)
 
     def _pause_all(self, market: str, from_ns: int, until_ns: int) -> None:

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from schemas.base import Event
 from schemas.instruments import AssetClass, Instrument
-from schemas.market import BarClosed, QuoteReceived
+from schemas.market import BarClosed, QuoteReceived, StatesTold
 from schemas.market_rules import MarketRule, MarketRuleInvoked, PriceBandPublished
 from schemas.subjects import subject_of
 from services.calendars.calendar import Session
@@ -13,6 +13,7 @@ from services.gate.bands_state import BandPhase, LimitBands
 from services.gate.config_market import LimitTier, MarketRules, ShortSaleRule
 from services.gate.exposure import ZERO, is_plain
 from services.gate.market_rows import Closing, Days, is_us, missing
+from services.gate.restart import LATE_NS, covers
 
 FALL = Decimal("0.10")
 """A fall from the closing price of the day before that restricts short sales (Rule 201(b)(1))."""
@@ -35,6 +36,8 @@ class BandsRow:
     __slots__ = (
         "_days",
         "_instrument",
+        "_missed_from_ns",
+        "_missed_in",
         "_missed_until_ns",
         "_pending",
         "_rule",
@@ -62,7 +65,8 @@ class BandsRow:
         self.is_watched = is_banded or rule is ShortSaleRule.RULE_201
         self.closing = Closing(instrument.id, self._days)
         self.market = market_of(self._days.calendar)
-        self.restricted_until_ns = self._missed_until_ns = 0
+        self.restricted_until_ns = self._missed_from_ns = self._missed_until_ns = 0
+        self._missed_in: Session | None = None  # the day of what may still come to be known
         self._told_ns = self._told_pause_ns = 0
         self._pending: list[Event] = []
 
@@ -151,15 +155,16 @@ class BandsRow:
         """Take the word of the listing market."""
         self._told_ns = now_ns
         self.restricted_until_ns = self._days.end_of_next(now_ns) if is_restricted else 0
-        self._missed_until_ns = 0
+        self._missed_until_ns, self._missed_in = 0, None
 
     def missed(self, from_ns: int, until_ns: int) -> None:
         """Restrict short sales as a fall between those times would have: no trade was heard then.
 
-        Nothing that is heard later can undo it, only the listing market's word: it is the lowest
-        price that counts, and trades, bars and quotes tell of their own time alone. It ends by
-        itself with the next trading day, and sells above the bid pass meanwhile, as by the rule.
-        Kept as a rule that was invoked at a price of 0: the next restart must not forget it either.
+        What is heard later of trades, bars and quotes cannot undo it: it is the lowest price that
+        counts, and they tell of their own time alone. The listing market's word does, and the feed,
+        if it was there (`told_again`). Else it ends by itself with the next trading day, and sells
+        above the bid pass meanwhile, as by the rule. Kept as a rule that was invoked at a price of
+        0: the next restart must not forget it either.
         """
         calendar = self._days.calendar
         if self._rule is not ShortSaleRule.RULE_201 or not calendar.knows(until_ns):
@@ -168,6 +173,9 @@ class BandsRow:
         if newest is None or not newest.open_ns_between(from_ns, until_ns):
             return
         until_end_ns = self._days.end_of_next(newest.open_ns)
+        is_doubted = until_ns < self._missed_until_ns  # of before, which may go back farther
+        if not is_doubted:
+            self._missed_in, self._missed_from_ns = newest, from_ns
         if until_end_ns <= self._missed_until_ns:
             return
         self._missed_until_ns = until_end_ns
@@ -175,10 +183,42 @@ class BandsRow:
             self._invoked(MarketRule.SHORT_SALE, until_ns, until_end_ns, ZERO, until_ns)
         )
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether this process missed something, and takes it for a fall."""
+        return self._missed_in is not None
+
+    def told_again(self, event: StatesTold, now_ns: int) -> None:
+        """Learn from the feed, which was there, whether the price fell while nothing was heard.
+
+        Its lows tell it, where they reach back so far; and the listing market's word, where it came
+        since: that it restricts short sales is what was taken for true already.
+        """
+        session = self._missed_in
+        assert session is not None, "something was missed"
+        words = {each.instrument: each for each in event.restrictions}
+        word = words.get(self._instrument)
+        if word is not None and word.at_ns >= self._missed_from_ns - LATE_NS:
+            is_restricted = word.is_restricted
+        elif self.closing.of_day_before(session) is None:
+            return
+        elif covers(event.lows_since_ns, self._missed_from_ns):
+            is_restricted = False
+        else:
+            return
+        self._missed_in = None
+        if is_restricted:
+            return
+        self._missed_until_ns = 0
+        self._pending.append(self._invoked(MarketRule.SHORT_SALE, now_ns, now_ns, ZERO, now_ns))
+        low = event.lows.get(self._instrument)
+        if low is not None and is_plain(low):
+            self._sink(session, low, now_ns)
+
     def recall(self, event: MarketRuleInvoked) -> None:
         """Take in again what was found out before a restart."""
-        if event.rule is MarketRule.SHORT_SALE and not event.price:
-            self._missed_until_ns = max(self._missed_until_ns, event.until_ns)
+        if event.rule is MarketRule.SHORT_SALE and not event.price:  # a later one may take it back
+            self._missed_until_ns = event.until_ns
         elif event.rule is MarketRule.SHORT_SALE:
             self.restricted_until_ns = max(self.restricted_until_ns, event.until_ns)
         else:

@@ -14,7 +14,7 @@ from schemas.compliance import (
 )
 from schemas.control import AccountMarked
 from schemas.executions import BookAdopted, ExecutionEvent, OrderFilled
-from schemas.orders import Order, OrderApproved, Side
+from schemas.orders import Order, OrderApproved
 from services.calendars.calendar import DAY_NS
 from services.calendars.named import ALL_DAY, calendar_named
 from services.gate.access_credit import Realised
@@ -222,7 +222,7 @@ class AccountCompliance:
             return  # the account did not take it either: a repeat, or in its book already
         self._fill_count = count
         lane = self.account.lanes[event.instrument]
-        signed = event.quantity if event.side is Side.BUY else -event.quantity
+        signed = event.signed_quantity
         gain = self.realised.fill(event)
         is_first = self._told.tell(event.order_id, event.quantity)
         day_ns = self._day_in(lane, event.at_ns)

@@ -208,7 +208,7 @@ class GateCore:
     def restore(self, event: Event) -> None:
         """Fold one kept event in. What was missed meanwhile nobody knows: only a book helps.
 
-        That the feed had lost sight of an instrument is forgotten: the age of quotes says it anew.
+        That the feed had lost sight of an instrument is forgotten: the feed says it anew.
         """
         is_blindness = isinstance(event, InstrumentStatusChanged) and event.trading is _UNKNOWN
         if not is_blindness:

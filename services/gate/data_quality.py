@@ -11,13 +11,18 @@ one to two minutes is the local clock's offset plus the shortest delay of the wa
 the two apart: an offset up to the delay stays unseen when the local clock is behind, and a long way
 looks like a clock that is ahead. It sees nothing of a venue that gives no times: then nothing is
 known, and where a limit is set nothing is traded.
+
+What a venue said of an instrument holds as long as we hear what it says next. Without the bus, for
+however short a time, a halt may have been missed: nothing is known to be open until the feed has
+said it again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 from schemas.base import NS_PER_S, AccountId, Event, InstrumentId
-from schemas.market import QuoteReceived
+from schemas.health import LinkChanged
+from schemas.market import QuoteReceived, StatesTold, Trading
 from services.core import NOTHING
 from services.gate.account import Account
 from services.gate.config import GateConfig
@@ -199,14 +204,31 @@ class DataQuality:
         self._watched: dict[InstrumentId, Callable[[QuoteReceived, int], None]] = {
             key: each.quoted for key, each in self.of.items() if each.is_watched
         }
-        self.hears: frozenset[type[Event]] = frozenset({QuoteReceived} if self._watched else ())
+        self._markets = markets
+        told: set[type[Event]] = {StatesTold, LinkChanged}
+        self.hears: frozenset[type[Event]] = frozenset(
+            {*told, QuoteReceived} if self._watched else told
+        )
 
     def apply(self, event: Event, now_ns: int) -> None:
-        """Judge one quote; the prices of before a restart are not remembered."""
-        assert isinstance(event, QuoteReceived), event
-        watch = self._watched.get(event.instrument)
-        if watch is not None:
-            watch(event, now_ns)
+        """Judge one quote, or what the venue said; a restart forgets the prices of before it."""
+        match event:
+            case QuoteReceived():
+                watch = self._watched.get(event.instrument)
+                if watch is not None:
+                    watch(event, now_ns)
+            case LinkChanged(is_up=False):
+                self._doubt()
+            case StatesTold():
+                for key, trading in event.trading.items():
+                    if key in self._markets:
+                        self._markets[key].trading = trading
+
+    def _doubt(self) -> None:
+        """Take nothing for open, if this feed says at all what is."""
+        if any(market.trading is not None for market in self._markets.values()):
+            for market in self._markets.values():
+                market.trading = Trading.UNKNOWN
 
     def wake(self, now_ns: int) -> Sequence[Event]:
         """Nothing is due."""

@@ -11,7 +11,7 @@ from schemas.limits import LimitsChanged, LimitView
 from services.gate.account import Account
 from services.gate.dynamic_limits import ACCOUNT_LIMITS, INSTRUMENT_LIMITS, DynamicLimits, is_scaled
 from services.gate.dynamic_limits_paths import Limit, Number, chosen_at, path_of
-from services.gate.exposure import Lane
+from services.gate.exposure import Lane, Totals
 from services.gate.limits import LimitMissingError, Limits
 from services.gate.portfolio_risk import AccountRisk
 from services.gate.state import GateState
@@ -66,10 +66,8 @@ def _of_account(state: GateState, account: Account) -> Iterator[LimitView]:
     lanes = account.lanes.items()
     for _, lane in list(lanes)[:1]:  # the limits of the account stand in each of its lanes
         for name in ACCOUNT_LIMITS:
-            value = account.totals.gross if name == "gross_notional_max" else None
-            unknown = bool(account.totals.unpriced)
             row = ("accounts", str(account.id), name)
-            yield _view(dynamic, account, row, lane.limits, value=UNKNOWN if unknown else value)
+            yield _view(dynamic, account, row, lane.limits, value=_of_all(account.totals, name))
     held = sorted((lane for _, lane in lanes if lane.worst), key=lambda lane: -lane.notional)
     largest = {lane.instrument.id: None for lane in held[:LARGEST_COUNT]}
     for key, lane in lanes:
@@ -80,6 +78,12 @@ def _of_account(state: GateState, account: Account) -> Iterator[LimitView]:
     risk = state.risk.accounts.get(account.id)
     if risk is not None:
         yield from _of_risk(account, risk)
+
+
+def _of_all(totals: Totals, name: str) -> Decimal | str | None:
+    """Return what counts against a limit of the account; None where it is per order or time."""
+    worst = {"gross_notional_max": totals.gross, "net_notional_max": max(totals.long, totals.short)}
+    return UNKNOWN if totals.unpriced and name in worst else worst.get(name)
 
 
 def _held(lane: Lane, name: str) -> Decimal | str | None:

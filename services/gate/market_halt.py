@@ -5,22 +5,24 @@ Source: NYSE rule 7.12, Nasdaq rule 4121, Cboe BZX rule 11.18, in force in this 
 York (12:25 on half days: 35 minutes before the close). Level 3: for the rest of the day.
 
 After a restart within the day, or without the bus for a while, it is not known whether a halt is
-on: until something trades, or, on a feed of quotes alone, until quotes show that none is
+on: until the feed, which was there, has said again what holds and how low the reference was; until
+something trades; or, on a feed of quotes alone, until quotes show that none is
 (`services.gate.market_quoted`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from schemas.base import Event
 from schemas.instruments import Instrument
-from schemas.market import BarClosed
+from schemas.market import BarClosed, StatesTold
 from schemas.market_rules import MarketRule, MarketRuleInvoked, MarketWideHaltDeclared
 from services.calendars.calendar import Phase, Session
 from services.calendars.named import calendar_named
 from services.gate.exposure import Market, is_plain
 from services.gate.market_quoted import HALT_NS, LAST_HALT_NS, QuotedAnew
 from services.gate.market_rows import Closing, Days
+from services.gate.restart import covers
 
 FALLS = (Decimal("0.07"), Decimal("0.13"), Decimal("0.20"))
 """Of level 1, 2 and 3, from the closing price of the day before."""
@@ -50,7 +52,7 @@ class MarketHalt:
         self._used = self._used_ns = 0  # the highest level of the day that was halted for last
         self.pending: list[Event] = []
         self._missed: Session | None = None  # a day of which not all was heard, and no trade since
-        self._missed_until_ns = 0
+        self._missed_from_ns = self._missed_until_ns = 0
         self._anew: QuotedAnew | None = None
 
     def is_halted(self, now_ns: int) -> bool:
@@ -137,6 +139,8 @@ class MarketHalt:
         """
         session = self._calendar.session_at(until_ns)
         if session is not None and session.open_ns_between(from_ns, until_ns):
+            if self._missed is None or from_ns < self._missed_from_ns:
+                self._missed_from_ns = from_ns
             self._missed, self._missed_until_ns = session, until_ns
             self._anew = QuotedAnew(members, session, until_ns)
 
@@ -153,6 +157,40 @@ class MarketHalt:
         """Return whether a bid for the reference is more than a level above the last one."""
         before = None if self.closing is None else self.closing.of_day_before(session)
         return before is not None and level_of(bid, before) < LEVEL_MAX - 1
+
+    def told_again(
+        self, event: StatesTold, halts: Iterable[MarketWideHaltDeclared], now_ns: int
+    ) -> None:
+        """Learn from the feed, which was there, whether a halt is on that was not heard of.
+
+        Where it was there for all of it, it knows: by the word of the market, and by how low the
+        reference was. What that had reached halts from now on: nobody knows when it began.
+
+        Args:
+            event: of a feed that tells of this market.
+            halts: those of this market that it tells.
+            now_ns: the time.
+        """
+        missed = self._missed
+        if missed is None:
+            return
+        for halt in halts:
+            self._declared_at(halt)
+        if self.reference is None or self.closing is None:
+            self._missed = None if covers(event.since_ns, self._missed_from_ns) else missed
+            return
+        is_closing_known = self.closing.of_day_before(missed) is not None
+        if is_closing_known and covers(event.lows_since_ns, self._missed_from_ns):
+            self._missed = None
+            low = event.lows.get(self.reference.id)
+            if low is not None and is_plain(low):
+                self._fell(missed, low, self._missed_from_ns, now_ns)
+
+    def _declared_at(self, event: MarketWideHaltDeclared) -> None:
+        """Take in a halt that was declared when we heard nothing, if it is of a trading day."""
+        session = self._calendar.session_at(event.at_ns)
+        if session is not None and event.at_ns > self.from_ns:
+            self._halt(event.level, event.at_ns, event.resumes_ns or session.post_close_ns)
 
     def goes_on(self, since_ns: int, now_ns: int) -> None:
         """Take it that something in this market has traded since then."""

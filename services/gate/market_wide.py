@@ -11,7 +11,7 @@ from schemas.errors import UserError
 from schemas.executions import BookAdopted
 from schemas.health import LinkChanged
 from schemas.instruments import AssetClass, DataKind, Instrument
-from schemas.market import BarClosed, TradeReceived
+from schemas.market import BarClosed, StatesTold, TradeReceived
 from schemas.market_rules import (
     ClosingPriceNoted,
     ClosingPricePublished,
@@ -107,7 +107,7 @@ class MarketWide:
         self.wake_at_ns: int | None = 0 if is_followed else None
         told: list[type[Event]] = [MarketWideHaltDeclared, ClosingPricePublished]
         if self._by_reference or is_followed:
-            told += [TradeReceived, BarClosed, LinkChanged]
+            told += [TradeReceived, BarClosed, LinkChanged, StatesTold]
         self.hears: frozenset[type[Event]] = frozenset(told)
         self._folds: dict[type[Event], Callable[[Any, int], None]] = {
             MarketWideHaltDeclared: self._on_declared,
@@ -117,6 +117,7 @@ class MarketWide:
             TradeReceived: self._on_trade,
             BarClosed: self._on_bar,
             LinkChanged: self._on_link,
+            StatesTold: self._on_states,
         }
 
     def is_never_halted(self, instrument: InstrumentId) -> bool:
@@ -171,10 +172,8 @@ class MarketWide:
         self.wake_at_ns = min((each for each in dues_ns if each is not None), default=None)
 
     def _on_declared(self, event: MarketWideHaltDeclared, now_ns: int) -> None:
-        """Take it in; a market that we have no calendar of may be any."""
-        market = ALIASES.get(event.market, event.market)
         for name, halt in self.markets.items():
-            if name == market or market not in NAMES:
+            if _is_of(event, name):
                 halt.declared(event, now_ns)
 
     def _on_rule(self, event: MarketRuleInvoked, now_ns: int) -> None:
@@ -193,6 +192,20 @@ class MarketWide:
             for halt in self.markets.values():
                 halt.missed(deaf_ns, now_ns, self._members(halt))
             self._set_alarm()
+
+    def _on_states(self, event: StatesTold, now_ns: int) -> None:
+        """Learn what was missed, where this feed is the one that tells of the market."""
+        for name, halt in self.markets.items():
+            if self._is_told_by(event, halt):
+                halt.told_again(event, [h for h in event.halts if _is_of(h, name)], now_ns)
+        self._set_alarm()
+
+    def _is_told_by(self, event: StatesTold, halt: MarketHalt) -> bool:
+        """Return whether it tells of the reference; where there is none, of all that is quoted."""
+        if halt.reference is not None:
+            return halt.reference.id in event.trading
+        quoted = [each.instrument.id for each in self._members(halt) if each.quote is not None]
+        return bool(quoted) and all(each in event.trading for each in quoted)
 
     def _on_trade(self, event: TradeReceived, now_ns: int) -> None:
         halt = self._by_reference.get(event.instrument)
@@ -215,3 +228,9 @@ class MarketWide:
         halt = self.of.get(instrument)
         if halt is not None and halt.reference is None:
             halt.goes_on(since_ns, now_ns)
+
+
+def _is_of(event: MarketWideHaltDeclared, name: str) -> bool:
+    """Return whether a halt is of that market; one that we have no calendar of may be any."""
+    market = ALIASES.get(event.market, event.market)
+    return name == market or market not in NAMES

@@ -1,7 +1,15 @@
 """Whether this process goes on where another one ended, and what neither of them was there for."""
 
-from schemas.base import Event
+from schemas.base import NS_PER_S, Event
 from schemas.health import LinkChanged
+
+LATE_NS = 60 * NS_PER_S
+"""A bus that is away is noticed so late at most, the difference of two clocks included."""
+
+
+def covers(since_ns: int, missed_ns: int) -> bool:
+    """Return whether who was there since then knows what was missed from that time on."""
+    return since_ns + LATE_NS <= missed_ns
 
 
 class Restart:

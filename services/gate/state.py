@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from schemas.base import AccountId, Event, InstrumentId, SessionId
 from schemas.executions import (
     BookAdopted,
@@ -18,7 +20,7 @@ from schemas.executions import (
 )
 from schemas.health import GapSeen, LinkChanged
 from schemas.instruments import Instrument
-from schemas.market import InstrumentStatusChanged
+from schemas.market import InstrumentStatusChanged, Trading
 from schemas.orders import CancelApproved, OrderApproved, Outcome, SignalDecided
 from schemas.sessions import PositionsAdopted, SessionCreated
 from services.gate.access import Access
@@ -117,7 +119,12 @@ class GateState:
                 family.apply(event, now_ns)
 
     def restore(self, event: Event) -> None:
-        """Fold one kept event in again, at its own time; a family hears what it keeps."""
+        """Fold one kept event in again, at its own time; a family hears what it keeps.
+
+        What was open then may have been halted since: nobody here was there for it.
+        """
+        if isinstance(event, InstrumentStatusChanged) and event.trading is Trading.OPEN:
+            event = msgspec.structs.replace(event, trading=Trading.UNKNOWN)
         kind = type(event)
         fold = self._folds.get(kind)
         if fold is not None:

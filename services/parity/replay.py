@@ -4,7 +4,7 @@ What the venue did is taken from the record and not simulated: a decision is com
 that was taken in the same situation, and one that differs does not change all that follow.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from heapq import merge
 from typing import Any
@@ -37,7 +37,8 @@ from services.control import LEASE_UNLIMITED_NS, ControlGuard
 from services.core import NOTHING
 from services.gate.config import GateConfig
 from services.gate.core import GateCore
-from services.parity.tape import Tape, wishes
+from services.parity.pairing import Aligned, Pairs
+from services.parity.tape import Heard, Tape, arrived, wishes
 from services.runtime.fused import Fused
 from services.strategy.catalogue import Catalogue
 from services.strategy.commands import PAUSE, RESUME, STOP
@@ -129,7 +130,7 @@ class _AsThen(Holdings):
 class _Strategy(StrategyCore):
     """The sessions' core with one session in it, and the holdings that this one had."""
 
-    def __init__(self, terms: ReplayTerms, catalogue: Catalogue, tape: Tape) -> None:
+    def __init__(self, terms: ReplayTerms, catalogue: Catalogue, tape: Tape, pairs: Pairs) -> None:
         known, account = terms.instruments, terms.account
         created, row = tape.created, terms.gate.accounts.get(account)
         values = {terms.currency: Decimal(1)} | (row.currency_values if row is not None else {})
@@ -143,15 +144,34 @@ class _Strategy(StrategyCore):
             worth_of=values.get,
         )
         self._holdings = _AsThen(account, tape.adopted)
+        self._pairs = pairs
+
+    def _add(self, created: SessionCreated) -> Session:
+        session = super()._add(created)
+        own, expiry_ms = session.context.instruments, self._config.signal_expiry_ms
+        quote_of = self._lanes.quote
+        session.context = Aligned(self._pairs, created, own, session.book, quote_of, expiry_ms)
+        return session
 
 
-def replayed(tape: Tape, terms: ReplayTerms, catalogue: Catalogue) -> Replayed:
+def replayed(
+    tape: Tape,
+    terms: ReplayTerms,
+    catalogue: Catalogue,
+    order: Callable[[Heard], int] = arrived,
+) -> Replayed:
     """Return what strategy and gate decide when they are told the same again.
+
+    Args:
+        tape: what they were told.
+        terms: what the session ran with.
+        catalogue: where its strategy is found.
+        order: when what is on the tape was heard.
 
     Raises:
         UserError: SLU-151 the session cannot be made now as it was made then.
     """
-    found, created = Replayed(signals=[], decided=[]), tape.created
+    found, created, pairs = Replayed(signals=[], decided=[]), tape.created, Pairs(tape.signals)
     made: list[SessionCreated] = []
     raised: list[Event] = []
 
@@ -162,28 +182,40 @@ def replayed(tape: Tape, terms: ReplayTerms, catalogue: Catalogue) -> Replayed:
             found.decided.append(event)
         elif isinstance(event, SessionCreated):
             made.append(event)
+        if isinstance(event, SignalRaised):
+            pairs.sent(event)
 
-    guard = ControlGuard("gate", BOOT, START, lease_ns=LEASE_UNLIMITED_NS)
-    gate = GateCore(terms.gate, terms.instruments, guard)
-    strategy = _Strategy(terms, catalogue, tape)
-    _count_up_to(created, strategy)
-    fused = Fused((guard, gate, strategy, _Arbiter()), witness)
-    told = [*merge(tape.market, tape.told, key=_at_ns)]
-    begin = next((n for n, e in enumerate(told) if e.at_ns > created.at_ns), len(told))
-    fused.now_ns = min(created.at_ns, _at_ns(told[0]))  # no deadline lies before the beginning
-    fused.run(told[:begin])
+    fused = _system(tape, terms, _Strategy(terms, catalogue, tape, pairs), witness)
+    told = sorted([*tape.market, *tape.told], key=order)
+    begin = next((n for n, each in enumerate(told) if order(each) > created.at_ns), len(told))
+    fused.now_ns = min(created.at_ns, order(told[0]))  # no deadline lies before the beginning
+    _play(fused, told[:begin], order, pairs)
     fused.run([_epoch(created)])
     if not made:
         found_now = f"{created.strategy} with {created.parameters}"
         raise UserError("SLU-151", found=found_now, wanted=f"session {created.session} as it was")
-    fused.run(merge(told[begin:], _people(tape), key=_at_ns))
+    _play(fused, merge(told[begin:], _people(tape), key=order), order, pairs)
     fused.finish(tape.until_ns)
     found.signals = wishes(raised)
     return found
 
 
-def _at_ns(event: Event) -> int:
-    return event.at_ns
+def _system(
+    tape: Tape, terms: ReplayTerms, strategy: StrategyCore, witness: Callable[[Event], None]
+) -> Fused:
+    guard = ControlGuard("gate", BOOT, START, lease_ns=LEASE_UNLIMITED_NS)
+    gate = GateCore(terms.gate, terms.instruments, guard)
+    _count_up_to(tape.created, strategy)
+    return Fused((guard, gate, strategy, _Arbiter()), witness)
+
+
+def _play(fused: Fused, told: Iterable[Heard], order: Callable[[Heard], int], pairs: Pairs) -> None:
+    """Tell what was heard, each at its time; before it, that an order is none of the record's."""
+    for each in told:
+        at_ns = order(each)
+        fused.run(pairs.given_up(each.event, at_ns))
+        fused.finish(at_ns)
+        fused.run((each.event,))
 
 
 def _count_up_to(created: SessionCreated, strategy: StrategyCore) -> None:
@@ -232,7 +264,7 @@ def _request(created: SessionCreated) -> StartRequest:
     )
 
 
-def _people(tape: Tape) -> list[Event]:
+def _people(tape: Tape) -> list[Heard]:
     """Return what people did, as it reached the services, oldest first."""
     told: list[SessionStateChanged | SignalConfirmed | SignalWithdrawn] = [
         *tape.changes,
@@ -240,7 +272,8 @@ def _people(tape: Tape) -> list[Event]:
         *tape.refused,
     ]
     events = (_asked(each) for each in told)
-    return sorted((event for event in events if event is not None), key=_at_ns)
+    found = (Heard(event.at_ns, event) for event in events if event is not None)
+    return sorted(found, key=arrived)
 
 
 def _asked(event: SessionStateChanged | SignalConfirmed | SignalWithdrawn) -> Event | None:

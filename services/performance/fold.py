@@ -21,13 +21,14 @@ from schemas.executions import (
 from schemas.ids import order_id_of
 from schemas.instruments import Instrument
 from schemas.market import BarClosed, QuoteReceived, TradeReceived
-from schemas.orders import Outcome, Side, SignalDecided, SignalRaised
+from schemas.orders import Outcome, SignalDecided, SignalRaised
 from schemas.sessions import PositionsAdopted, SessionCreated, SignalBlocked
 from schemas.settlement import PositionSettled
 from services.distinct import Distinct
 from services.performance.curve import Curve
 from services.performance.lines import Line, Trip
 from services.performance.marks import Marks
+from services.performance.takeovers import name_of
 from services.performance.tally import TRIPS_MAX, Tally
 
 ZERO = Decimal(0)
@@ -74,7 +75,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 class Fold:
     """What one session, or a whole account, did and is worth.
 
-    What was told before (an execution, a settlement) changes nothing.
+    What was told before (an execution, a settlement, a takeover) changes nothing.
 
     Attributes:
         curve: what it was worth over time.
@@ -233,7 +234,7 @@ class Fold:
         is_account = self.terms.session is None and self.terms.initial_capital is not None
         giver = event.taken_from or (ADOPTED if is_account else None)
         known = self.sessions.get(event.session) or self.sessions.get(event.taken_from or ADOPTED)
-        if known is None:
+        if known is None or not self._seen.add(name_of(event)):
             return
         for view in event.positions:
             for session, quantity in ((event.session, view.quantity), (giver, -view.quantity)):
@@ -271,7 +272,7 @@ class Fold:
         line = self._line(fill.session, fill.instrument)
         if line is None:
             return
-        signed = fill.quantity if fill.side is Side.BUY else -fill.quantity
+        signed = fill.signed_quantity
         arrival, before = self._arrivals.get(fill.order_id), line.traded
         line.fill(signed, fill.price, fill.fee, arrival, self.now_ns)
         self.tally.trade(self.converted(line.traded - before, fill.instrument))

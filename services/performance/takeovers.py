@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from schemas.base import InstrumentId, SessionId
 from schemas.sessions import PositionsAdopted
+from services.distinct import Distinct
 
 
 class Move(NamedTuple):
@@ -16,6 +17,25 @@ class Move(NamedTuple):
     quantity: Decimal
     price: Decimal
     """The average price that it was taken over at."""
+
+
+class Takeovers:
+    """Those that were folded in: what is told again changes nothing."""
+
+    def __init__(self) -> None:
+        self._told = Distinct()
+
+    def moves(self, event: PositionsAdopted) -> Iterator[Move]:
+        """Yield what changes hands by it, the first time that it is told."""
+        if self._told.add(name_of(event)):
+            yield from moves(event)
+
+
+def name_of(event: PositionsAdopted) -> str:
+    """Return what makes a takeover distinct: all that it says, and when; two may come at once."""
+    views = [(each.instrument, each.quantity, each.average_price) for each in event.positions]
+    whose = f"{event.session} {event.taken_from} {event.execution_id} {event.at_ns}"
+    return f"{whose} {views} {event.reason}"
 
 
 def moves(event: PositionsAdopted) -> Iterator[Move]:

@@ -314,7 +314,7 @@ class Recording:
                 self._loop.call_soon_threadsafe(self._post, found)
 
     def _tell_troubles(self, events: EventsLog) -> None:
-        """Alert when a file of the JSON Lines begins to fail, or the clock was set back."""
+        """Alert when a file of the JSON Lines begins to fail, or what signs is not as it was."""
         found = {
             name: ("SLU-141", f"events are in the journal, and not in {why}")
             for name, why in events.troubles.items()
@@ -322,6 +322,8 @@ class Recording:
         if back_s := self._witness.set_back_s:
             why = f"the clock stands {back_s} s before the newest checkpoint: was it set back?"
             found["clock"] = ("SLU-146", why)
+        if replaced := self._witness.replaced:
+            found["key"] = ("SLU-171", replaced)
         for name in found.keys() - self._told:
             self._post(failed(*found[name], self._clock()))
         self._told = frozenset(found)

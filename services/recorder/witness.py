@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from schemas.base import NS_PER_S
 from schemas.errors import StateError, UserError
@@ -13,7 +14,7 @@ from services.recorder.appending import append_line, cut_torn, unwritable
 from services.recorder.chain import Head
 from services.recorder.checkpoints import Checkpoint, RecordKey, Restoration, why_not_signed
 from services.recorder.config import RecorderConfig
-from services.recorder.key_file import publish_key
+from services.recorder.key_file import PUBLIC, publish_key, read_public_keys
 from services.recorder.own import RESTORATIONS
 from services.recorder.reader import last_line, lines
 
@@ -30,6 +31,7 @@ class Witness:
         newest: the newest checkpoint; None before the first.
         set_back_s: how far the clock stood before the checkpoint before it when it was signed, in
             seconds; 0 if it did not.
+        replaced: what is to be said where another key signed until now, and no restore says why.
     """
 
     def __init__(self, folder: Path, key: RecordKey, config: RecorderConfig) -> None:
@@ -42,21 +44,31 @@ class Witness:
         self._path = folder / CHECKPOINTS
         publish_key(folder, key)
         self._places = tuple(Path(each).expanduser() for each in config.anchor_dirs)
+        self._known = read_public_keys(folder / PUBLIC)
         self.newest = _newest(self._path)
+        self.replaced = _replaced(self.newest, key)
         self.set_back_s = 0
         self._anchored_n = 0
 
     def check(self, head: Head) -> None:
         """Refuse a journal that ends before what was signed, here or elsewhere, had been written.
 
+        By any key that ever signed it: to take the key away would make its anchors forgotten. Not
+        where it was restored under a new one: the system whose key that was may still run.
+
         Raises:
             StateError: SLU-140, it does, or its last record is another one.
         """
-        restored_ns = _restored_ns(self._path.with_name(RESTORATIONS), self._key)
-        files = [self._path, *(self._anchor_file(place) for place in self._places)]
-        for path in files:
-            with contextlib.suppress(OSError):  # a place that is away is said when it is written
-                _refuse_older(path, head, restored_ns)
+        own, restorations = self._key.fingerprint, self._path.with_name(RESTORATIONS)
+        restored_ns = _restored_ns(restorations, own, self._key.public)
+        _refuse_older(self._path, _newest(self._path), head, restored_ns)
+        for key, public in self._known.items():
+            if key != own and restored_ns:
+                continue
+            since_ns = max(restored_ns, _restored_ns(restorations, key, public))
+            for path in (place / key / ANCHORS for place in self._places):
+                with contextlib.suppress(OSError):  # a place that is away is said at the writing
+                    _refuse_older(path, _last(path), head, since_ns)
 
     def look(self, head: Head, now_ns: int, *, is_last: bool = False) -> bool:
         """Sign where the journal stands, if it is time to; return whether it was.
@@ -113,6 +125,13 @@ class Witness:
         return place / self._key.fingerprint / ANCHORS
 
 
+def _replaced(newest: Checkpoint | None, key: RecordKey) -> str:
+    if newest is None or newest.key == key.fingerprint:
+        return ""
+    before = f"the checkpoint of record {newest.n} is signed by {newest.key}"
+    return f"{before}; from here on {key.fingerprint} signs: was record.pem lost, or taken away?"
+
+
 def refuse_anchors_inside(data_dir: Path, config: RecorderConfig) -> None:
     """Refuse anchors where whoever changes the record changes them too.
 
@@ -127,40 +146,54 @@ def refuse_anchors_inside(data_dir: Path, config: RecorderConfig) -> None:
 
 
 def _newest(path: Path) -> Checkpoint | None:
-    """Return the newest checkpoint of a file; the torn line of a crash is cut off.
+    """Return the newest checkpoint of our own file; the torn line of a crash is cut off.
 
     Raises:
         StateError: SLU-140, it is none; SLU-141, the file cannot be read.
     """
     try:
-        if not path.exists():
-            return None
-        end = cut_torn(path)
-        line = last_line(path, end - 1) if end else b""
-        return msgspec.json.decode(line, type=Checkpoint) if line else None
+        if path.exists():
+            cut_torn(path)
+        return _last(path)
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def _last(path: Path) -> Checkpoint | None:
+    """Return the last checkpoint of a file that was written to its end; None: there is none.
+
+    Raises:
+        OSError: the file cannot be read.
+        StateError: SLU-140, it is none.
+    """
+    if not path.exists():
+        return None
+    end = path.stat().st_size
+    end -= len(last_line(path, end))
+    line = last_line(path, end - 1) if end else b""
+    try:
+        return msgspec.json.decode(line, type=Checkpoint) if line else None
     except msgspec.MsgspecError as error:
         wanted = "a checkpoint: keep the file, and see `sluice audit verify`"
         raise StateError("SLU-140", path=path, found=error, wanted=wanted) from error
 
 
-def _restored_ns(path: Path, key: RecordKey) -> int:
+def _restored_ns(path: Path, key: str, public: Ed25519PublicKey) -> int:
     """Return when the record was last restored from a backup, which loses what came after it.
 
-    What this key did not sign says nothing: whoever can write here could have cut the end off.
+    What this key did not sign says nothing of what it did: whoever can write here could have cut
+    the end off.
     """
     found = [0]
     for line in lines(path) if path.exists() else ():
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
             said = msgspec.json.decode(line, type=Restoration)
-            if not why_not_signed(said, {key.fingerprint: key.public}):
+            if not why_not_signed(said, {key: public}):
                 found.append(said.at_ns)
     return max(found)
 
 
-def _refuse_older(path: Path, head: Head, restored_ns: int) -> None:
-    newest = _newest(path)
+def _refuse_older(path: Path, newest: Checkpoint | None, head: Head, restored_ns: int) -> None:
     if newest is None or newest.n < head.n or newest.at_ns < restored_ns:
         return
     if newest.n > head.n:

@@ -11,19 +11,20 @@ from typing import Any
 import msgspec
 
 from schemas.base import NS_PER_S, AccountId, Event, InstrumentId, OrderId, SessionId
-from schemas.control import AccountMarked, BreakerTripped, HaltRequested
+from schemas.control import AccountMarked, BreakerTripped
 from schemas.executions import BookReported, OrderFilled, PositionView
 from schemas.instruments import Instrument
-from schemas.orders import Side, SignalDecided
+from schemas.orders import SignalDecided
 from schemas.reconciliation import BookAdjusted
 from schemas.repeats import fact_in
 from schemas.reports import TermsDeclared, UptimeMeasured
 from schemas.sessions import PositionsAdopted, SessionCreated, SignalBlocked
 from schemas.settlement import PositionSettled
-from services.performance.takeovers import moves
+from services.performance.takeovers import Takeovers
 from services.portfolio import Portfolio, Position
 from services.reports.corrections import Corrections
 from services.reports.execution import Execution, measure
+from services.reports.interventions import Interventions
 from services.reports.orders import OrderFold, OrderRecord
 
 ZERO = Decimal(0)
@@ -31,7 +32,7 @@ IMPACT_AFTER_NS, IMPACT_UNTIL_NS = NS_PER_S, 60 * NS_PER_S
 """The price by which an order's impact is measured is the first one known within this time."""
 
 MINUTE_NS = 60 * NS_PER_S
-OF_DAY = (HaltRequested, BreakerTripped, UptimeMeasured, SignalBlocked)
+OF_DAY = (BreakerTripped, UptimeMeasured, SignalBlocked)
 """What happened before the day is of no use to it."""
 
 
@@ -99,7 +100,7 @@ class DayFold:
         equity_by_minute: the last recorded one of each minute since the day began.
         decided_count, rejections: decisions of the day, and of these the denials by rule.
         blocked: signals of the day that sessions' own limits kept from the gate, by limit.
-        halts, trips: what stopped trading on the day.
+        interventions, trips: what forbade or permitted trading on the day, and who.
         up_ns, measured_ns: uptime, and how much of the day it was measured in.
         settlements: what changed the book without a trade.
         adjusted: what corrections of the book brought that is no profit; None: not known.
@@ -137,12 +138,13 @@ class DayFold:
         self.decided_count = self.up_ns = self.measured_ns = self.last_n = 0
         self.rejections: dict[str, int] = {}
         self.blocked: dict[str, int] = {}
-        self.halts: list[HaltRequested] = []
+        self.interventions = Interventions(account, from_ns, self.sessions)
         self.trips: list[BreakerTripped] = []
         self.settlements: list[Settlement] = []
         self.adjusted: Decimal | None = ZERO
         self.adjusted_fees = ZERO
         self._corrections = Corrections(self._took_over)
+        self._takeovers = Takeovers()
         self._held: dict[InstrumentId, dict[SessionId, Decimal]] = {}
         self._told: set[tuple[type[Event], OrderId, int]] = set()  # asked for membership only
         self._fold = OrderFold()
@@ -194,10 +196,10 @@ class DayFold:
             price_at_end=self._at_end.get(order.order_id),
         )
 
-    def _table(self) -> dict[type[Event], Callable[[int, Any], None]]:
+    def _table(self) -> dict[type[Event], Callable[[int, Any], object]]:
         return {
             TermsDeclared: self._declared,
-            SessionCreated: self._created,
+            SessionCreated: lambda n, event: self.sessions.setdefault(event.session, event),
             AccountMarked: self._marked,
             BookReported: self._book,
             BookAdjusted: self._adjusted,
@@ -205,8 +207,8 @@ class DayFold:
             PositionSettled: self._settled,
             UptimeMeasured: self._measured,
             SignalBlocked: self._signal_blocked,
-            HaltRequested: lambda n, event: self.halts.append(event),
             BreakerTripped: lambda n, event: self.trips.append(event),
+            **self.interventions.table(),
         }
 
     def _declared(self, n: int, event: TermsDeclared) -> None:
@@ -221,9 +223,6 @@ class DayFold:
             self._is_known = True
             if self._has_begun:  # the account's first day: it opened with what it began with
                 self.opening = self._balance()
-
-    def _created(self, n: int, event: SessionCreated) -> None:
-        self.sessions.setdefault(event.session, event)
 
     def _signal_blocked(self, n: int, event: SignalBlocked) -> None:
         if event.account == self.account:
@@ -263,7 +262,7 @@ class DayFold:
             self._portfolio.apply(fill)
         else:  # until the executor tells its whole book
             self._is_known, self._is_headless = False, True
-        signed = fill.quantity if fill.side is Side.BUY else -fill.quantity
+        signed = fill.signed_quantity
         self._hold(fill.session, fill.instrument, signed)
         if not is_of_day:
             return
@@ -335,7 +334,7 @@ class DayFold:
     def _adopted(self, n: int, event: PositionsAdopted) -> None:
         created = self.sessions.get(event.session)
         if created is not None and created.account == self.account:
-            for move in moves(event):
+            for move in self._takeovers.moves(event):
                 self._hold(move.session, move.instrument, move.quantity)
 
     def _hold(self, session: SessionId, instrument: InstrumentId, signed: Decimal) -> None:

@@ -27,7 +27,7 @@ from schemas.settlement import PositionSettled
 from services.distinct import Distinct
 from services.performance.core import By, Performance, Share
 from services.performance.fold import ADOPTED, Terms
-from services.performance.takeovers import Move, moves
+from services.performance.takeovers import Move, moves, name_of
 from services.portfolio import Portfolio
 from services.reports.corrections import Corrections
 from services.reports.figure_days import DayFigures, FigureDays, Safety
@@ -224,12 +224,14 @@ class FiguresFold:
         return event.at_ns > self.opening.book_ns
 
     def _is_repeat(self, event: Event) -> bool:
-        """Return whether an execution, or the way of an order to the venue, was told before."""
+        """Return whether this was told before: an execution, a takeover, an order's submission."""
         match event:
             case OrderFilled(account=self.account, execution_id=execution_id):
                 return not self._told.add(execution_id)
             case OrderSubmitted(account=self.account, order_id=order_id):
                 return not self._told.add(f"submitted {order_id}")
+            case PositionsAdopted():
+                return not self._told.add(name_of(event))
         return False
 
     def _decided(self, event: SignalDecided) -> None:

@@ -6,9 +6,11 @@ from decimal import Decimal
 import msgspec
 
 from schemas.base import SessionId
-from schemas.control import BreakerTripped, HaltRequested
+from schemas.control import BreakerTripped
+from schemas.masking import masked
 from services.reports.day import Balance, DayFold, Trade
 from services.reports.forms import iso_time
+from services.reports.interventions import Intervention
 
 ZERO = Decimal(0)
 CHART_WIDTH, CHART_HEIGHT = 680, 120
@@ -75,7 +77,9 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     blocked: dict[str, int]
     """By limit: signals that sessions' own limits kept from the gate."""
 
-    halts: tuple[HaltRequested, ...]
+    interventions: tuple[Intervention, ...]
+    """Without the secrets that people typed: only the record keeps them."""
+
     trips: tuple[BreakerTripped, ...]
     uptime: Decimal | None
     measured: Decimal
@@ -123,7 +127,7 @@ def statement_of(day: DayFold, name: str) -> Statement:
         decided_count=day.decided_count,
         rejections=dict(sorted(day.rejections.items())),
         blocked=dict(sorted(day.blocked.items())),
-        halts=tuple(day.halts),
+        interventions=tuple(map(_shown, day.interventions.found)),
         trips=tuple(day.trips),
         uptime=_part(Decimal(day.up_ns), Decimal(day.measured_ns)),
         measured=Decimal(day.measured_ns) / (day.until_ns - day.from_ns),
@@ -140,6 +144,10 @@ def _begins(day: DayFold) -> str:
         return ""
     n, at_ns = day.begins
     return f"entry {n} of {iso_time(at_ns)}"
+
+
+def _shown(each: Intervention) -> Intervention:
+    return msgspec.structs.replace(each, reason=masked(each.reason))
 
 
 def _holdings(day: DayFold) -> tuple[HoldingLine, ...]:

@@ -113,7 +113,10 @@ class _Watch:
 
     async def on_error(self, error: Exception) -> None:
         """Note what the server refused; a refused right is told nowhere else."""
-        text = str(error) or type(error).__name__
+        is_silence = isinstance(error, TimeoutError) and not str(
+            error
+        )  # whoever waits knows how long
+        text = "" if is_silence else str(error) or type(error).__name__
         self.last_error = text
         lower = text.lower()
         if NOT_LET_IN in lower and not self.shut_out.done():

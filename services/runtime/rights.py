@@ -45,6 +45,7 @@ from schemas.market import (
     ProtocolBalancePublished,
     QuoteReceived,
     StakingRatePublished,
+    StatesTold,
     TradeReceived,
 )
 from schemas.market_rules import (
@@ -109,6 +110,7 @@ _SAYS: dict[str, tuple[type[Event], ...]] = {
         ClosingPricePublished,
         ShortSaleRestrictionChanged,
         MarketWideHaltDeclared,
+        StatesTold,
         FeedEnded,
         OpportunityFound,
     ),

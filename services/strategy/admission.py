@@ -111,6 +111,8 @@ class Admission:
             if objection is not None:
                 return [self._blocked(signal, objection)]
             if self._waiting or self._at_work_count() > self._execution.max_concurrent_trades:
+                if now_ns >= signal.expires_at_ns:
+                    return [self._blocked(signal, (QUEUE, "it may not wait: it has expired"))]
                 self._waiting.append(signal)
                 self._expect(signal.expires_at_ns)
                 return []

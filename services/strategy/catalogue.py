@@ -1,6 +1,7 @@
 """Which strategies there are, and how one is found by the name a person typed."""
 
 import importlib
+import inspect
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -9,9 +10,10 @@ from schemas.base import Event, SessionId
 from schemas.control import StartRequest
 from schemas.errors import FieldError
 from schemas.ids import is_flatten
+from schemas.instruments import DataKind
 from services.strategy.config import Isolation, StrategyConfig
 from services.strategy.formulas_folder import Found, formulas_in
-from services.strategy.interface import Strategy, wanted_of
+from services.strategy.interface import Parameters, Strategy, wanted_of
 from services.strategy.library.btc_basis import BtcBasis
 from services.strategy.library.buy_and_hold import BuyAndHold
 from services.strategy.library.ema_cross import EmaCross
@@ -162,13 +164,15 @@ def _loaded(target: str) -> type[Strategy[Any]] | FieldError:
     module_name, _, class_name = target.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:  # a person's, who does not want to wait for it
+        raise
+    except BaseException as error:
         why = f"module {module_name} cannot be loaded: {type(error).__name__}: {error}"
         wanted = "a module in strategy.folders, or an installed one; mend it, then restart strategy"
         return FieldError(path=STRATEGY, found=why, wanted=wanted)
     found = getattr(module, class_name, None)
     if isinstance(found, type) and issubclass(found, Strategy) and found is not Strategy:
-        return found
+        return _misshapen(found, class_name) or found
     if found is not None:
         why = f"{class_name} in {module.__name__} is not a Strategy"
         wanted = "a class made from services.strategy.interface.Strategy"
@@ -177,6 +181,30 @@ def _loaded(target: str) -> type[Strategy[Any]] | FieldError:
     why = f"module {module_name} has no {class_name or 'name behind the colon'}"
     has = ", ".join(own) or "it has no strategy"
     return FieldError(path=STRATEGY, found=why, wanted=f"one of its strategies: {has}")
+
+
+def _misshapen(found: type[Strategy[Any]], name: str) -> FieldError | None:
+    """Return the first thing that would fail, or be passed over, only once a session needs it."""
+    made: Any = found.parameters_type  # of a person's own class, either may be anything
+    reads: Any = found.reads
+    if not (isinstance(made, type) and issubclass(made, Parameters)):
+        why = f"parameters_type of {name} is {made!r}"
+        wanted = "a class made from services.strategy.interface.Parameters"
+        return FieldError(path=STRATEGY, found=why, wanted=wanted)
+    is_many = isinstance(reads, tuple | list)
+    if not (is_many and all(isinstance(each, DataKind) for each in reads)):
+        why = f"reads of {name} is {reads!r}"
+        return FieldError(path=STRATEGY, found=why, wanted="a tuple, like (DataKind.FUNDING,)")
+    hooks = (each for each in dir(found) if each.startswith("on_") or each == "recall")
+    for hook in hooks:
+        called: Any = getattr(found, hook)
+        if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+            why = f"{hook} of {name} has a `yield`, and nobody goes on with it: it would do nothing"
+            return FieldError(path=STRATEGY, found=why, wanted=f"`def {hook}`, without `yield`")
+        if inspect.iscoroutinefunction(called):
+            why = f"{hook} of {name} is a coroutine, which nobody awaits: it would do nothing"
+            return FieldError(path=STRATEGY, found=why, wanted=f"`def {hook}`, without `async`")
+    return None
 
 
 def _is_own_strategy(each: object, module_name: str) -> bool:

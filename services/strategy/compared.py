@@ -4,15 +4,18 @@ Between two subjects of one publisher the bus keeps no order, and behind a hole 
 still come. The times of one executor are compared with each other only, never with a clock of ours.
 """
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
-from schemas.base import Event, InstrumentId, OrderId, SessionId
+from schemas.base import Event, ExecutionId, InstrumentId, OrderId, SessionId
 from schemas.executions import BookReported, OrderFilled, PositionView
-from schemas.orders import Side
 from schemas.sessions import PositionsAdopted
 
 ZERO = Decimal(0)
+BOOKS_MAX = 8
+"""Compared books that are remembered: what is told later still is settled by the next; a count."""
+
 TELLERS_MAX = 64
 """Executors whose newest word is remembered; each start of one counts anew; a count."""
 
@@ -64,12 +67,17 @@ class Compared:
         shown = self._filled.get(fill.order_id)
         return shown is not None and shown[0] - fill.leaves <= shown[1]
 
-    def took(self, event: PositionsAdopted) -> None:
-        """Note what a session took over of what the book shows."""
-        for view in event.positions:
-            by_session = self._taken.setdefault(view.instrument, {})
-            had = by_session.get(event.session)
-            by_session[event.session] = view if had is None else _joined(had, view)
+    def accounts_for(self, fill: OrderFilled) -> bool:
+        """Return whether sessions account for this execution because of it."""
+        return fill.instrument in self.instruments and self.holds(fill)
+
+    def took(self, adopted: Iterable[PositionsAdopted]) -> None:
+        """Note what sessions took over, or gave back, of what they had missed themselves."""
+        for event in adopted:
+            for view in event.positions if event.is_told else ():
+                by_session = self._taken.setdefault(view.instrument, {})
+                had = by_session.get(event.session)
+                by_session[event.session] = view if had is None else _joined(had, view)
 
     def given_back(
         self, fill: OrderFilled, *, is_counted: bool
@@ -78,19 +86,94 @@ class Compared:
 
         Its own session first, then others that took it over; what nobody did was taken with the
         opposite of it, and is its own session's. So is all of it where another session has taken
-        over whatever its own holds, this as well (`is_counted` is False).
+        over whatever its own holds, this as well (`is_counted` is False). What one gives up at one
+        price is told at once: two of the same would be taken for one that is told again.
         """
-        left, own, key = -signed(fill), fill.session, fill.instrument
+        left, own, key = -fill.signed_quantity, fill.session, fill.instrument
         by_session = self._taken.get(key, {}) if is_counted else {}
+        parts: dict[tuple[SessionId, Decimal], Decimal] = {}
         for name in sorted(by_session, key=lambda each: each != own):
             had = by_session[name]
             if had.quantity * left >= 0:
                 continue
             part = min(abs(had.quantity), abs(left)).copy_sign(left)
             left -= part
-            yield name, PositionView(instrument=key, quantity=part, average_price=had.average_price)
+            parts[name, had.average_price] = part
         if left:
-            yield own, PositionView(instrument=key, quantity=left, average_price=fill.price)
+            parts[own, fill.price] = left + parts.get((own, fill.price), ZERO)
+        for (name, price), quantity in parts.items():
+            yield name, PositionView(instrument=key, quantity=quantity, average_price=price)
+
+
+class Books:
+    """The books that were compared last, oldest first.
+
+    What is told late is given back at the price it was taken over at, and that was because of the
+    first of them that held it: a later one only shows it again.
+    """
+
+    def __init__(self) -> None:
+        self._books: deque[Compared] = deque(maxlen=BOOKS_MAX)
+
+    @property
+    def newest(self) -> Compared | None:
+        """The one that was compared last; None before the first."""
+        return self._books[-1] if self._books else None
+
+    def add(self, report: BookReported) -> Compared:
+        """Return a book that is compared now, remembered as the newest."""
+        self._books.append(Compared(report))
+        return self._books[-1]
+
+    def first_with(self, fill: OrderFilled) -> Compared | None:
+        """Return the first that held this execution, its difference taken over; None: none did."""
+        return next((each for each in self._books if each.accounts_for(fill)), None)
+
+
+class Closed:
+    """How much flattens have closed of what sessions hold; negative: sold.
+
+    What was taken over because of a book counts then, and not again when it is told. After a
+    restart nobody knows of an execution whether that book held it: one that sessions took over by
+    its own id was not in it, any other is taken for one of those, as long as such are left.
+    """
+
+    def __init__(self) -> None:
+        self._closed: dict[tuple[SessionId, InstrumentId], Decimal] = {}
+        self._untold: dict[tuple[SessionId, InstrumentId], Decimal] = {}
+        self._guessed: dict[ExecutionId, Decimal] = {}
+
+    def by(self, flatten: SessionId, key: InstrumentId) -> Decimal:
+        """Return what this flatten has closed."""
+        return self._closed.get((flatten, key), ZERO)
+
+    def add(self, flatten: SessionId, key: InstrumentId, quantity: Decimal) -> None:
+        """Count what a flatten closed."""
+        self._closed[flatten, key] = self.by(flatten, key) + quantity
+
+    def told(self, fill: OrderFilled) -> Decimal:
+        """Count what is told of a flatten; return how much of it was taken over before."""
+        where, left = (fill.session, fill.instrument), fill.signed_quantity
+        untold = self._untold.get(where, ZERO)
+        known = min(abs(untold), abs(left)).copy_sign(left) if untold * left > 0 else ZERO
+        self._untold[where] = untold - known
+        self._guessed = {fill.execution_id: known}  # what it was follows it at once
+        self.add(*where, left - known)
+        return known
+
+    def restore_taken(self, event: PositionsAdopted, flatten: SessionId) -> None:
+        """Take in that a session took over what a flatten closed."""
+        if event.execution_id is not None:
+            known = self._guessed.pop(event.execution_id, ZERO)
+            for view in event.positions:
+                self._wait(flatten, view.instrument, known)
+                self.add(flatten, view.instrument, known)
+            return
+        for view in event.positions:
+            self._wait(flatten, view.instrument, view.quantity)
+
+    def _wait(self, flatten: SessionId, key: InstrumentId, quantity: Decimal) -> None:
+        self._untold[flatten, key] = self._untold.get((flatten, key), ZERO) + quantity
 
 
 def _joined(had: PositionView, view: PositionView) -> PositionView:
@@ -102,8 +185,3 @@ def _joined(had: PositionView, view: PositionView) -> PositionView:
     elif quantity * had.quantity <= 0:  # all of it was given back; what is left is the newer
         price = view.average_price
     return PositionView(instrument=view.instrument, quantity=quantity, average_price=price)
-
-
-def signed(fill: OrderFilled) -> Decimal:
-    """Return its quantity; negative: sold."""
-    return fill.quantity if fill.side is Side.BUY else -fill.quantity

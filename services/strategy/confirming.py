@@ -108,7 +108,8 @@ def _unknown(name: SignalId, sessions: Mapping[SessionId, Session]) -> FieldErro
         for session in sessions.values()
         for each in session.waiting.views()
     ]
-    wanted = (", ".join(waits[:10]) or "nothing: no signal waits") + meant(name, waits)
+    ids = ", ".join(waits[:10]) or "the id of a signal that waits; none does"
+    wanted = ids + meant(name, waits)
     return FieldError(path=SIGNAL, found=repr(name), wanted=wanted)
 
 

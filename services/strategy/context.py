@@ -133,8 +133,11 @@ class Context:
         """Return what one unit of an instrument's currency is worth in the account's.
 
         Capital and equity are in the account's, prices in the instrument's. None: nobody knows.
+
+        Raises:
+            ValueError: the session does not trade this instrument.
         """
-        return self._book.worth(instrument)
+        return self._book.worth(self._known(instrument).id)
 
     def open_orders(self, instrument: InstrumentId) -> tuple[OpenOrder, ...]:
         """Return this session's orders that are on their way or open, oldest first."""
@@ -170,11 +173,11 @@ class Context:
         `quantity` is in the instrument's units. The gate decides what becomes of it.
 
         Raises:
-            ValueError: the session does not trade this instrument, `quantity` is not above 0, or a
-                number is none that a sum here can bear.
+            ValueError: the session does not trade this instrument, `quantity` is not above 0, a
+                number is none that a sum here can bear, or something is of another type.
         """
         self._known(instrument)
-        signal = self._signal(instrument, side, quantity, terms, why)
+        signal = as_told(self._signal(instrument, side, quantity, terms, why))
         if odd := odd_number(signal):
             raise ValueError(odd)
         if not self.is_trading:
@@ -211,8 +214,11 @@ class Context:
         """Ask for `on_timer` at `at_ns`, ns since the epoch; it takes the place of any other.
 
         A time that has passed already is taken as "as soon as possible".
+
+        Raises:
+            ValueError: it is no number.
         """
-        self.timer_ns = min(max(at_ns, self.now_ns + 1), NEVER_NS)
+        self.timer_ns = min(max(int(at_ns), self.now_ns + 1), NEVER_NS)
         self.is_stirred = True
 
     def clear_timer(self) -> None:
@@ -282,6 +288,18 @@ class Context:
     def _say(self, event: Event) -> None:
         self.said.append(event)
         self.is_stirred = True
+
+
+def as_told(signal: SignalRaised) -> SignalRaised:
+    """Return a signal as all others read it: its numbers as Decimal, its words as those they are.
+
+    Raises:
+        ValueError: nobody could read it; not even this service its own journal.
+    """
+    try:
+        return msgspec.json.decode(msgspec.json.encode(signal), type=SignalRaised)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise ValueError(f"a signal that nobody can read: {error}") from error
 
 
 def odd_number(signal: SignalRaised) -> str:

@@ -32,7 +32,7 @@ from services.core import NOTHING
 from services.prerequisites.config import LiveConfig
 from services.prerequisites.real_money import RealMoney
 from services.strategy.alarms import earliest, moved
-from services.strategy.alerts import SERVICE, not_known, not_made
+from services.strategy.alerts import SERVICE, not_made
 from services.strategy.blocking import blocks_told
 from services.strategy.catalogue import Catalogue, catalogue_of
 from services.strategy.commands import STATE_AFTER, STOP, answer, chosen, halted
@@ -46,10 +46,10 @@ from services.strategy.holdings import Holdings
 from services.strategy.hours import Hours
 from services.strategy.lanes import Lanes
 from services.strategy.orders import ORDER_FACTS, at_par
-from services.strategy.recalling import recalled
-from services.strategy.session import OVER, OWN_FACTS, STRATEGY_ENDS, Session, failure
+from services.strategy.recalling import recalled, unshared
+from services.strategy.session import OVER, OWN_FACTS, Session, failure
 from services.strategy.starts import Checked, Starts
-from services.strategy.taking import adoptions_told, given, settled
+from services.strategy.taking import adoptions_told, given, health_told, settled
 from services.strategy.watching import Watching
 from services.tellers import Executors
 
@@ -77,6 +77,7 @@ class StrategyCore:
         }
     )
     fsyncs: frozenset[type[Event]] = frozenset({SessionCreated, SessionStateChanged})
+    passes: tuple[type[BaseException], ...] = (KeyboardInterrupt,)  # a person's, at a backtest
 
     def __init__(
         self,
@@ -96,8 +97,7 @@ class StrategyCore:
         self.sessions: dict[SessionId, Session] = {}
         self.is_trading = False
         self._config, self._worth_of = config, worth_of
-        self._instruments = instruments
-        self._boot_id = boot_id
+        self._instruments, self._boot_id = instruments, boot_id
         self._real_money = real_money or RealMoney(LiveConfig(), "", account)
         self.starts = Starts(
             config, account, instruments, self._catalogue, self.hears, currency_values
@@ -133,7 +133,7 @@ class StrategyCore:
             context.now_ns = now_ns
             try:
                 hook(told)
-            except STRATEGY_ENDS as error:
+            except BaseException as error:
                 said = [*said, *self._fail(session, error, now_ns)]
                 continue
             if context.is_stirred:
@@ -185,8 +185,7 @@ class StrategyCore:
             case SignalDecided():
                 return self._on_order(event, "on_decision", now_ns)
             case AccountHealthReported():
-                for session in self._active():
-                    session.context.data.take_health(event)
+                health_told(event, self._active())
             case PositionSettled():
                 return settled(event, self.sessions.values(), self._tell, now_ns)
             case PositionsAdopted():
@@ -229,10 +228,14 @@ class StrategyCore:
             return said
         if now_ns >= self._watching.due_ns:  # a fill moves its figures while the market is silent
             said += self._looked(now_ns)
-        return [*blocks_told(session, session.released(now_ns), self._tell, now_ns), *said]
+        said = [*blocks_told(session, session.released(now_ns), self._tell, now_ns), *said]
+        self.wake_at_ns = moved(session, self.wake_at_ns, self._active)
+        return said
 
     def _looked(self, now_ns: int) -> Sequence[Event]:
         """Return what follows from the sessions' own limits, where it is time to look at them."""
+        if self._holdings.is_behind and not self.is_trading:  # a peak of what is not held stays
+            return NOTHING
         said = self._watching.look(self._active(), now_ns)
         if any(isinstance(each, SessionStateChanged) for each in said):
             self._set_trading(self.is_trading)
@@ -244,9 +247,8 @@ class StrategyCore:
 
     def _draft(self, request: StartRequest, start_id: str, now_ns: int) -> Checked:
         created, errors = self.starts.check(request, start_id, len(self.sessions) + 1, now_ns)
-        at_work = [session.terms.session for session in self._active()]
         errors = [*errors, *self._real_money.errors(request, start_id)]
-        errors += self.starts.crowded(request, at_work)
+        errors += self.starts.crowded(request, [each.terms.session for each in self._active()])
         return (None if errors else created), errors
 
     def _on_epoch(self, event: EpochStarted, now_ns: int) -> Sequence[Event]:
@@ -325,11 +327,8 @@ class StrategyCore:
             return NOTHING
         adopted, contested = self._holdings.compare(report, self.sessions, now_ns)
         said = adoptions_told(adopted, self.sessions, self._tell, now_ns)
-        for session in contested:
-            reason = "its share of what the account holds is not known"
-            said.append(session.change(SessionState.PAUSED, now_ns, reason))
-            said.append(not_known(session, now_ns))
         if contested:
+            said += (each for session in contested for each in unshared(session, now_ns))
             self._set_trading(self.is_trading)
         return said or NOTHING
 
@@ -345,7 +344,7 @@ class StrategyCore:
         try:
             session.begin(self._catalogue.find(session.terms.strategy))
             said = self._recalled(session, now_ns) if is_again else []
-        except STRATEGY_ENDS as error:
+        except BaseException as error:
             return self._fail(session, error, now_ns, "LTS-003")
         self._set_trading(self.is_trading)
         return [*said, *self._tell(session, "on_start", (), now_ns)]
@@ -357,12 +356,12 @@ class StrategyCore:
         self, session: Session, hook: str, told: tuple[Event, ...], now_ns: int
     ) -> list[Event]:
         """Call one hook that is not the market's; return what the strategy says."""
-        if session.strategy is None:
+        if session.strategy is None or not session.is_active:
             return []
         session.context.now_ns = now_ns
         try:
             getattr(session.strategy, hook)(*told)
-        except STRATEGY_ENDS as error:
+        except BaseException as error:
             return self._fail(session, error, now_ns)
         return self._collect(session) if session.context.is_stirred else []
 
@@ -375,11 +374,12 @@ class StrategyCore:
         self, session: Session, error: BaseException, now_ns: int, code: str = "LT-004"
     ) -> list[Event]:
         """End one session: what it was saying is forgotten, what it has open is cancelled."""
+        if isinstance(error, self.passes):
+            raise error
         session.discard()
-        cancels = session.cancels(now_ns)
-        said = failure(session, error, code, now_ns)
+        said = [*session.cancels(now_ns), *failure(session, error, code, now_ns)]
         self._set_trading(self.is_trading)
-        return [*cancels, *said]
+        return said
 
     def _active(self) -> list[Session]:
         return [session for session in self.sessions.values() if session.is_active]

@@ -23,7 +23,7 @@ from schemas.orders import Side
 from schemas.sessions import PositionsAdopted
 from services.distinct import Distinct
 from services.strategy import heard
-from services.strategy.compared import Compared, Heard, signed
+from services.strategy.compared import Books, Closed, Compared, Heard
 from services.strategy.orders import HELD_BEFORE
 from services.strategy.session import Session
 
@@ -41,19 +41,23 @@ class Holdings:
 
     Attributes:
         is_behind: whether executions may have been missed since the last comparison.
-        compared: the book that was compared last; None before the first.
     """
 
     def __init__(self, account: AccountId) -> None:
         self.is_behind = False
-        self.compared: Compared | None = None
+        self._books = Books()
         self._account = account
         self._executor = ""
         self._heard = Heard()
         self._asked: Compared | None = None  # the book that a start asked for, if it goes by it
         self._unowned: dict[InstrumentId, PositionView] = {}
         self._seen = Distinct()
-        self._closed: dict[tuple[SessionId, InstrumentId], Decimal] = {}  # by which flatten
+        self._closed = Closed()
+
+    @property
+    def compared(self) -> Compared | None:
+        """The book that was compared last; None before the first."""
+        return self._books.newest
 
     def restore(self, event: Event, sessions: Mapping[SessionId, Session]) -> None:
         """Fold a takeover into the session that it was taken from, and know that it was one."""
@@ -61,11 +65,14 @@ class Holdings:
             if event.execution_id is not None:
                 self._seen.add(event.execution_id)
             self._give(event, sessions)
+            if event.taken_from is not None and is_flatten(event.taken_from):
+                self._closed.restore_taken(event, event.taken_from)
         elif isinstance(event, ExecutionEvent):
             self._heard.note(event)
         if isinstance(event, OrderFilled) and is_flatten(event.session):
-            is_news = event.account == self._account and self._seen.add(event.execution_id)
-            self._close(event.session, event.instrument, signed(event) if is_news else ZERO)
+            is_ours = event.account == self._account
+            if is_ours and self._seen.add(event.execution_id):
+                self._closed.told(event)
 
     def hear(self, event: Event) -> None:
         """Note when an executor told something, or that what it told may have been missed."""
@@ -81,19 +88,21 @@ class Holdings:
     ) -> list[PositionsAdopted]:
         """Return what is given back now that a session's execution was told, folded in already.
 
-        Nothing, but where the book that was compared last held it.
+        Nothing, but where a book that was compared held it.
         """
         if not isinstance(fill, OrderFilled):
             return []
         self._move_unowned(fill)
-        compared = self.compared
-        if compared is None or not self._is_held(fill):
+        book = self._holder(fill)
+        if book is None:
             return []
         counted = {each.terms.session for each in _counted(sessions.values(), fill.instrument)}
-        return [
+        given_back = [
             self._take(sessions[name], [view], TOLD_LATE, sessions, now_ns)
-            for name, view in compared.given_back(fill, is_counted=fill.session in counted)
+            for name, view in book.given_back(fill, is_counted=fill.session in counted)
         ]
+        book.took(given_back)
+        return given_back
 
     def flattened(
         self, fill: OrderFilled, sessions: Mapping[SessionId, Session], now_ns: int
@@ -106,10 +115,13 @@ class Holdings:
         if fill.account != self._account or not self._seen.add(fill.execution_id):
             return []
         self._move_unowned(fill)
-        if not is_flatten(fill.session) or self._is_held(fill):
+        if not is_flatten(fill.session) or self._holder(fill) is not None:
             return []
-        part, key, left = closed_part(fill.session), fill.instrument, signed(fill)
-        self._close(fill.session, key, left)
+        part, key, left = closed_part(fill.session), fill.instrument, fill.signed_quantity
+        if self.compared is None:  # none since a restart: what was taken over before may be told
+            left -= self._closed.told(fill)
+        else:
+            self._closed.add(fill.session, key, left)
         adopted: list[PositionsAdopted] = []
         for session, held in _holders(sessions.values(), key):
             if part not in (None, session.terms.session) or held * left >= 0:
@@ -143,7 +155,7 @@ class Holdings:
         active = [session for session in sessions.values() if session.is_active]
         if self.is_behind:
             self.is_behind = False
-            self.compared = Compared(report)
+            compared = self._books.add(report)
             self._heard.note(report)
             for session in active:
                 session.book.catch_up(report)
@@ -153,9 +165,11 @@ class Holdings:
                     owners = (each for each in active if key in each.context.instruments)
                     contested |= {each.terms.session: each for each in owners}
                     continue
-                self.compared.instruments.add(key)
+                compared.instruments.add(key)
                 for session, view in shares:
-                    adopted += self._missed(session, view, report, sessions, now_ns)
+                    missed = [*self._missed(session, view, report, sessions, now_ns)]
+                    compared.took(missed)
+                    adopted += missed
         if report.request_id:
             self._ask(report, sessions.values())
         return adopted, [*contested.values()]
@@ -187,17 +201,14 @@ class Holdings:
         """Keep that up to date until the session comes: an ended one's order may fill yet."""
         view = self._unowned.get(fill.instrument)
         if view is not None and (self._asked is None or not self._asked.holds(fill)):
-            self._unowned[fill.instrument] = _bare(view, view.quantity + signed(fill))
+            self._unowned[fill.instrument] = _bare(view, view.quantity + fill.signed_quantity)
 
-    def _is_held(self, fill: OrderFilled) -> bool:
-        """Return whether sessions account for an execution already, by the book compared last."""
-        compared = self.compared
-        if compared is None or fill.instrument not in compared.instruments:
-            return False
-        if compared.holds(fill):
-            return True
-        self.is_behind |= fill.src != compared.teller  # nobody knows which book holds it
-        return False
+    def _holder(self, fill: OrderFilled) -> Compared | None:
+        """Return the book by which sessions account for an execution already; None: by none."""
+        holder, newest = self._books.first_with(fill), self.compared
+        if holder is None and newest is not None and fill.instrument in newest.instruments:
+            self.is_behind |= fill.src != newest.teller  # nobody knows which book holds it
+        return holder
 
     def adopted_by(
         self, session: Session, sessions: Mapping[SessionId, Session], now_ns: int
@@ -258,7 +269,7 @@ class Holdings:
             if is_flatten(order.session) and order.instrument == key:
                 moved = each.filled if order.side is Side.BUY else -each.filled
                 filled[order.session] = filled.get(order.session, ZERO) + moved
-        unseen = ((name, q, q - self._closed.get((name, key), ZERO)) for name, q in filled.items())
+        unseen = ((name, q, q - self._closed.by(name, key)) for name, q in filled.items())
         return [(name, left) for name, q, left in unseen if q * left > 0]
 
     def _take(
@@ -284,8 +295,6 @@ class Holdings:
         )
         session.book.apply(event)
         self._give(event, sessions)
-        if event.is_told and self.compared is not None:
-            self.compared.took(event)
         return event
 
     def _give(self, event: PositionsAdopted, sessions: Mapping[SessionId, Session]) -> None:
@@ -296,10 +305,7 @@ class Holdings:
             if giver in sessions:
                 sessions[giver].book.portfolio.adopt(_bare(view, -view.quantity))
             elif event.execution_id is None:  # else all of the execution counts, by itself
-                self._close(giver, view.instrument, view.quantity)
-
-    def _close(self, flatten: SessionId, key: InstrumentId, quantity: Decimal) -> None:
-        self._closed[flatten, key] = self._closed.get((flatten, key), ZERO) + quantity
+                self._closed.add(giver, view.instrument, view.quantity)
 
 
 def _holders(sessions: Iterable[Session], key: InstrumentId) -> list[tuple[Session, Decimal]]:

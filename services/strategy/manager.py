@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from schemas.base import AccountId, BootId, Event, InstrumentId, SessionId
-from schemas.control import PrepareAsked
+from schemas.control import PrepareAsked, StartRequest
+from schemas.errors import FieldError
 from schemas.executions import BookReported
 from schemas.instruments import Instrument
 from schemas.isolation import (
@@ -38,9 +39,12 @@ from services.strategy.config import StrategyConfig
 from services.strategy.core import StrategyCore
 from services.strategy.isolated.stand_in import KINDS, ORDERS, StandIn, orders_of, stand_in_of
 from services.strategy.isolated.trust import broken_rule
+from services.strategy.mistakes import said_by
 from services.strategy.orders import ORDER_FACTS, at_par
+from services.strategy.parameters import OVERRIDES
 from services.strategy.recalling import without
 from services.strategy.session import LostError, Session
+from services.strategy.starts import Checked
 
 MB = 1 << 20
 LIFE = frozenset({SessionCreated, SessionStateChanged})
@@ -53,6 +57,8 @@ PENDING_MAX = 16
 
 class ManagerCore(StrategyCore):
     """All sessions of one account, wherever they run."""
+
+    passes = ()  # the service's loop takes a person's Ctrl-C: what comes here, a strategy raised
 
     def __init__(
         self,
@@ -124,6 +130,14 @@ class ManagerCore(StrategyCore):
             return [each for each in every if event.instrument in each.context.instruments]
         session = self.sessions.get(_of(event) or SessionId(""))
         return () if session is None else (session,)
+
+    def _draft(self, request: StartRequest, start_id: str, now_ns: int) -> Checked:
+        try:
+            return super()._draft(request, start_id, now_ns)
+        except KeyboardInterrupt as error:  # no person's: see `passes`
+            said = said_by(error, " when they were looked at")
+            wanted = "parameters that can be looked at"
+            return None, [FieldError(path=OVERRIDES, found=said, wanted=wanted)]
 
     def _on_book(self, report: BookReported, now_ns: int) -> Sequence[Event]:
         """Compare it; what was missed of a session's orders, its own process has missed too."""
@@ -238,7 +252,7 @@ class ManagerCore(StrategyCore):
                 if session.is_active or session.admission.is_exit(event):
                     context.said.append(event)  # the last word of a session only reduces
                 else:
-                    session.book.orders.popitem()
+                    session.book.drop(event.signal_id)
         return [*self._collect(session), *self._lacking(session, spoke.lacks, now_ns)]
 
     def _lacking(self, session: Session, lacks: str, now_ns: int) -> list[Event]:

@@ -11,6 +11,6 @@ def said_by(error: BaseException, when: str = "") -> str:
     """
     try:
         text = str(error)
-    except Exception as second:
+    except BaseException as second:
         text = f"its text cannot be made: {type(second).__name__}"
     return f"{type(error).__name__}{when}: {text}"[:SAID_CHARS_MAX]

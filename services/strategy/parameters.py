@@ -33,6 +33,9 @@ def parameters_of(
     """Return the parameters, or everything that is wrong with them and where.
 
     Overrides are laid over a copy, field by field: nothing configured is ever changed.
+
+    Raises:
+        KeyboardInterrupt: a person's, or of a check that is the strategy's own.
     """
     sources = ((configured_path(strategy), configured), (OVERRIDES, overrides))
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
@@ -57,7 +60,9 @@ def _complaint(path: str, value: Any, kind: Any) -> list[FieldError]:
     except msgspec.ValidationError as error:
         said, _, inner = str(error).partition(" - at `$")
         return [FieldError(path=path + inner.rstrip("`"), found=repr(value), wanted=said)]
-    except Exception as error:  # of a check that is the strategy's own
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # of a check that is the strategy's own
         wanted = "a value that its own check can look at"
         return [FieldError(path=path, found=f"{value!r}: {said_by(error)}", wanted=wanted)]
     return []
@@ -69,7 +74,9 @@ def _made(
     """Return the parameters; what is wrong between two fields shows only here."""
     try:
         return msgspec.convert(merged, kind), []
-    except Exception as error:  # of a check that is the strategy's own, it may be any
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # of a check that is the strategy's own, it may be any
         wanted = str(error) if isinstance(error, msgspec.ValidationError) else said_by(error)
         shown = ", ".join(f"{name} = {value!r}" for name, value in merged.items())
         return None, [FieldError(path=OVERRIDES, found=shown or "{}", wanted=wanted)]

@@ -58,7 +58,7 @@ class DataProvider:
         self._events = {key: _events(kinds) for key, kinds in needs.items()}
         self._newest: dict[tuple[type[Event], InstrumentId], Any] = {}
         self._books: dict[InstrumentId, OrderBook] = {}
-        self._health: dict[str, AccountHealthReported] = {}
+        self._health_factors: dict[str, Decimal] = {}
 
     def events(self, instrument: InstrumentId) -> tuple[type[Event], ...]:
         """Return what must be told of an instrument; quotes are known without."""
@@ -72,8 +72,9 @@ class DataProvider:
             self._newest[type(event), event.instrument] = event
 
     def take_health(self, report: AccountHealthReported) -> None:
-        """Take what a venue says of the account's safety."""
-        self._health[report.venue] = report
+        """Take what a venue says of the account's safety; what it does not say stays as it was."""
+        if report.health_factor is not None:
+            self._health_factors[report.venue] = report.health_factor
 
     def price(self, instrument: InstrumentId) -> QuoteReceived | None:
         """Return the newest quote; None before the first."""
@@ -127,8 +128,7 @@ class DataProvider:
 
     def health_factor(self, venue: str) -> Decimal | None:
         """Return what the venue last said of the account's health factor; None if it never did."""
-        report = self._health.get(venue)
-        return None if report is None else report.health_factor
+        return self._health_factors.get(venue)
 
     def _asked(self, kind: DataKind, instrument: InstrumentId) -> Any:
         self._refuse_unnamed(kind, instrument)

@@ -53,6 +53,7 @@ class RiskWatch:
         calendar = calendar_of(instruments[0]) if instruments else None
         self._calendar = calendar or calendar_named(ALL_DAY)
         self._marked: SessionMarked | None = None
+        self._seen: tuple[int, Decimal] | None = None  # when it was valued last, and at what
         self._said: set[str] = set()
         self._size_max = execution.position_size_limit
 
@@ -128,10 +129,17 @@ class RiskWatch:
         return [*found, *_breach("max_positions", limits.max_positions, Decimal(taken))]
 
     def _references(self, equity: Decimal | None, now_ns: int) -> SessionMarked | None:
-        marked = self._marked
+        """Return what the loss is counted from, if that changed.
+
+        A day begins with what was known before its open: what a market that was silent until then
+        opens lower by is a loss of the day.
+        """
+        marked, before = self._marked, self._seen
         if equity is None:
             return None
+        self._seen = now_ns, equity
         day_ns = self._day_open_ns(now_ns)
+        base = before[1] if before is not None and before[0] < day_ns else equity
         is_same_day = marked is not None and marked.day_open_ns == day_ns
         if marked is None:
             day_equity = peak = self._terms.capital
@@ -141,7 +149,7 @@ class RiskWatch:
             at_ns=now_ns,
             session=self._terms.session,
             day_open_ns=day_ns,
-            day_equity=day_equity if is_same_day or marked is None else equity,
+            day_equity=day_equity if is_same_day or marked is None else base,
             peak_equity=max(peak, equity),
         )
         if is_same_day and marked is not None and changed.peak_equity == marked.peak_equity:

@@ -40,8 +40,6 @@ OWN_FACTS: frozenset[type[Event]] = frozenset({SessionStateChanged, SessionMarke
 """What is kept of a session itself; see also `orders.ORDER_FACTS`."""
 
 OVER = "its session is over"
-STRATEGY_ENDS = (Exception, SystemExit)
-"""What a strategy may raise without taking the service with it: `sys.exit()` is no exception."""
 
 
 class LostError(Exception):
@@ -213,8 +211,8 @@ class Session:
     def discard(self) -> None:
         """Forget what the strategy said and nobody has heard."""
         for event in self.collect():
-            if isinstance(event, SignalRaised):
-                self.book.orders.popitem()  # signals are folded in as they are raised
+            if isinstance(event, SignalRaised):  # folded in as it was raised; it may have lapsed
+                self.book.drop(event.signal_id)
 
     def cancels(self, now_ns: int) -> list[Event]:
         """Return a cancel of every order that is not closed, and the end of all that waits."""

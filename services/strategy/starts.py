@@ -19,7 +19,7 @@ from services.strategy.catalogue import STRATEGY, Catalogue, Own, slug_of
 from services.strategy.config import StrategyConfig
 from services.strategy.confirmations import MODES
 from services.strategy.interface import Parameters, Strategy, needs_of, wanted_of
-from services.strategy.mistakes import said_by
+from services.strategy.mistakes import SAID_CHARS_MAX, said_by
 from services.strategy.parameters import OVERRIDES, meant, parameters_of
 from services.strategy.provider import missing, offered
 
@@ -63,6 +63,9 @@ class Starts:
 
         A request without a strategy starts trading only: it makes no session, and may not name
         anything that a session would need.
+
+        Raises:
+            KeyboardInterrupt: a person's, or a strategy's own, in the middle of it.
         """
         if request.strategy is None:
             return None, _strays(request)
@@ -186,10 +189,19 @@ def _complaints(
 ) -> Sequence[FieldError]:
     """Return what is wrong with the parameters; a check that raises has found them wrong."""
     try:
-        return strategy.complaints(parameters, symbols)
-    except Exception as error:
+        found: Sequence[Any] = strategy.complaints(parameters, symbols)
+        return [each if isinstance(each, FieldError) else _worded(each) for each in found]
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         said = said_by(error, " when they were looked at")
         return [FieldError(path=OVERRIDES, found=said, wanted="parameters that can be looked at")]
+
+
+def _worded(complaint: object) -> FieldError:
+    """Return as it is told what a strategy's own check says in another form."""
+    wanted = "what its check has nothing against; as FieldError it could say what"
+    return FieldError(path=OVERRIDES, found=str(complaint)[:SAID_CHARS_MAX], wanted=wanted)
 
 
 def _unbounded(path: str, value: Any) -> list[FieldError]:
@@ -207,7 +219,9 @@ def _untold(
     """Return every kind of data that the session would ask for and no configured feed tells."""
     try:
         needs = needs_of(strategy, parameters, list(symbols.values()))
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         said = said_by(error, " when it was asked what it needs")
         return [FieldError(path=STRATEGY, found=said, wanted="a strategy that says what it needs")]
     places = {key: f"$.symbols[{index}]" for index, key in enumerate(symbols)}

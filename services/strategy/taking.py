@@ -1,9 +1,10 @@
-"""What changes a session's position and is no order of its own. Its strategy hears of it."""
+"""What concerns a session and is no order of its own: takeovers, and what its account is told."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from schemas.base import Event, SessionId
+from schemas.limits import AccountHealthReported
 from schemas.sessions import PositionsAdopted
 from schemas.settlement import PositionSettled
 from services.strategy.session import Session
@@ -11,6 +12,13 @@ from services.strategy.session import Session
 HOOK = "on_position"
 
 Tell = Callable[[Session, str, tuple[Event, ...], int], list[Event]]
+
+
+def health_told(event: AccountHealthReported, sessions: Iterable[Session]) -> None:
+    """Let the sessions of an account know what a venue says of its safety."""
+    for session in sessions:
+        if session.terms.account == event.account:
+            session.context.data.take_health(event)
 
 
 def settled(

@@ -76,14 +76,18 @@ class System:
         return self.json("status")
 
     def wait_until(
-        self, is_so: Callable[[dict[str, Any]], bool], *, timeout_s: float = START_TIMEOUT_S
+        self,
+        is_so: Callable[[dict[str, Any]], bool],
+        *,
+        command: str = "status",
+        timeout_s: float = START_TIMEOUT_S,
     ) -> dict[str, Any]:
-        """Return the first status of which `is_so` holds; fail with the last one otherwise."""
+        """Return the first answer of which `is_so` holds; fail with the last one otherwise."""
         deadline_s = time.monotonic() + timeout_s
         status: dict[str, Any] = {}
         while time.monotonic() < deadline_s:
             assert self.process is None or self.process.poll() is None, self.output.read_text()
-            status = self.status()
+            status = self.json(command)
             if status and is_so(status):
                 return status
         raise AssertionError(

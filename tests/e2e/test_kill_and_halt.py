@@ -52,6 +52,8 @@ def placed_at_the_venue(system: System) -> Counter[str]:
 
 
 def start_again(system: System) -> None:
+    """Start once the executor says that its link to the venue is back and both books agree."""
+    system.wait_until(lambda book: book.get("is_reconciled") is True, command="positions")
     done = system.run("start", "--reason", "after a kill")
     for _ in range(STARTS_MAX):  # an arbiter that is new has to hear of the recorder first
         if "never heard of" not in done.stdout:

@@ -277,7 +277,8 @@ def test_only_a_reset_and_a_start_lead_back_from_a_halt(
             lease = await rig.lease()
             assert lease.reason == "halt 1 is open (by lee: fat finger)"
             refused = await rig.ask(START)
-            assert refused.errors[0].wanted == "look at it, then `sluice reset --halt 1`"
+            wanted = "no open halt: look at it, then `sluice reset --halt 1`"
+            assert refused.errors[0].wanted == wanted
             assert not (await rig.ask(RESET, reason="looked", halt=7)).is_ok
             assert (await rig.ask(RESET, reason="looked", halt=1)).is_ok
             assert (await rig.lease(halts=1)).reason.startswith("no epoch is in force")

@@ -23,6 +23,7 @@ from services.backtest.lookahead import LookAheadError, Sealed
 from services.backtest.run import run
 from services.performance.core import Performance
 from services.performance.fold import Terms
+from services.system import StartRefusedError
 from tests.backtest_rig import day, plan_of
 from tests.market_rig import at
 from tests.peeking import Peek
@@ -188,8 +189,10 @@ def test_dates_between_which_nothing_was_recorded_are_an_error(spy: Path) -> Non
 
 
 def test_a_parameter_that_the_strategy_does_not_have_is_an_error(spy: Path) -> None:
-    with pytest.raises(UserError, match=r"SLU-151.*quantty"):
+    with pytest.raises(StartRefusedError, match=r"SLU-151.*quantty") as caught:
         run(plan_of("buy_and_hold", spy, parameters={"quantty": "5"}))
+    [error] = caught.value.errors  # told field by field
+    assert error.path == "$.config_overrides.quantty"
 
 
 def _price(event: MarketEvent) -> object:

@@ -266,8 +266,21 @@ def test_a_changed_byte_or_a_missing_end_is_found_before_anything_is_restored(
 
 def test_a_folder_in_use_is_never_restored_over(data_dir: Path, tmp_path: Path) -> None:
     backup = backed_up(data_dir, tmp_path / "b.tar.gz")
-    with pytest.raises(UserError, match="a folder with files"):
+    with pytest.raises(UserError, match=r"SLU-103.*a folder with files"):
         restored(backup, data_dir)
+
+
+def test_a_backup_that_is_there_is_replaced_only_when_told(data_dir: Path, tmp_path: Path) -> None:
+    path, place = tmp_path / "b.tar.gz", ("--data-dir", str(data_dir))
+    assert run("backup", "create", str(path), *place) == 0
+    first = path.read_bytes()
+    with pytest.raises(UserError, match=r"already.*--replace"):
+        run("backup", "create", str(path), *place)
+    assert path.read_bytes() == first
+    assert sorted(each.name for each in tmp_path.glob("b.tar.gz*")) == ["b.tar.gz"]
+    assert run("backup", "create", str(path), "--replace", *place) == 0
+    assert path.read_bytes() != first
+    assert run("backup", "verify", str(path)) == 0
 
 
 def test_keys_leave_only_encrypted_and_come_back_with_their_rights(

@@ -61,6 +61,7 @@ NOBODY = ""
 MAY_PUBLISH: dict[str, str] = {
     "market.sim.ALPHA.quote": "feed",
     "feed.ended": "feed",
+    "feed.states": "feed",
     "scan.move.sim.ALPHA": "feed",
     "signal.s1.ALPHA": "strategy executor",
     "session.s1.state": "strategy",
@@ -151,6 +152,7 @@ MAY_SUBSCRIBE: dict[str, str] = {
     "scan.>": WATCHERS,
     "market.>": f"venue strategy gate executor breaker {WATCHERS}",
     "feed.ended": f"venue strategy gate executor breaker {WATCHERS}",
+    "feed.states": f"gate {WATCHERS}",
     "signal.>": f"gate {WATCHERS}",
     "session.>": f"gate breaker {WATCHERS}",
     "session.*.state": f"gate breaker reports {WATCHERS}",

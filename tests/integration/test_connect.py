@@ -1,9 +1,11 @@
 """Who is let onto the bus, as whom, and what the server's refusals become."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nats.aio.client import Client
@@ -11,6 +13,7 @@ from nats.aio.client import Client
 from schemas.errors import BusError, UserError
 from services.runtime.config import BusConfig
 from services.runtime.connect import connect
+from services.runtime.fastpath import BusConnection
 from services.runtime.keys import ensure_keys
 from tests.bus import ear, run
 from tests.conftest import NatsServer
@@ -77,6 +80,46 @@ def test_a_server_that_says_nothing_is_given_up_in_time() -> None:
         url = f"nats://127.0.0.1:{mute.getsockname()[1]}"
         with pytest.raises(BusError, match=r"SLU-122.*no answer in 0\.2 s"):
             run(connect("feed", BusConfig(url=url), timeout_s=0.2))
+
+
+def test_one_that_opens_as_it_is_given_up_is_not_handed_over_closed(
+    guarded: BusConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[BusConnection] = []
+
+    class Late(BusConnection):
+        async def connect(self, *given: Any, **options: Any) -> None:
+            with contextlib.suppress(asyncio.CancelledError):  # as `asyncio.wait_for` can
+                await asyncio.Event().wait()
+            await super().connect(*given, **options)
+            opened.append(self)
+
+    monkeypatch.setattr("services.runtime.connect.BusConnection", Late)
+    with pytest.raises(BusError, match=r"SLU-122.*no answer in 0\.1 s"):
+        run(connect("gate", guarded, timeout_s=0.1))
+    assert [each.is_closed for each in opened] == [True]
+
+
+def test_one_that_opens_as_its_caller_is_cancelled_is_closed(
+    guarded: BusConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[BusConnection] = []
+
+    async def main() -> None:
+        caller = asyncio.create_task(connect("gate", guarded))
+
+        class Opening(BusConnection):
+            async def connect(self, *given: Any, **options: Any) -> None:
+                await super().connect(*given, **options)
+                opened.append(self)
+                caller.cancel()
+
+        monkeypatch.setattr("services.runtime.connect.BusConnection", Opening)
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+
+    run(main())
+    assert [each.is_closed for each in opened] == [True]
 
 
 @pytest.mark.parametrize(
@@ -155,3 +198,17 @@ def test_an_error_callback_that_raises_would_leave_a_deaf_client(guarded: BusCon
         return found
 
     assert run(main()) == (True, True)
+
+
+@pytest.mark.req("O-01")
+def test_a_server_that_takes_connections_and_says_nothing_is_told_with_how_long_it_was_tried() -> (
+    None
+):
+    async def main(url: str) -> str:
+        with pytest.raises(BusError) as caught:
+            await connect("gate", BusConfig(url=url), timeout_s=2.5)
+        return caught.value.fields["found"]
+
+    with socket.create_server(("127.0.0.1", 0)) as server:  # as a bus that is stopped: it listens
+        url = f"nats://127.0.0.1:{server.getsockname()[1]}"
+        assert run(main(url)) == "no answer in 2.5 s"

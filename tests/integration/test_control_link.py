@@ -23,6 +23,12 @@ from schemas.control import (
 )
 from schemas.errors import BusError
 from schemas.health import DeadLettered
+from schemas.restrictions import (
+    Level,
+    Restriction,
+    RestrictionAcknowledged,
+    RestrictionRequested,
+)
 from schemas.subjects import DEAD_LETTERS, HALT, LEASE, subject_of
 from services.control import ControlGuard
 from services.runtime.clock import Clock
@@ -106,7 +112,7 @@ class Rig:
         )
         self.say(started)
 
-    def grant(self, question: LeaseAsked) -> None:
+    def grant(self, question: LeaseAsked, *restrictions: Restriction) -> None:
         self.say(
             LeaseAnswered(
                 at_ns=1,
@@ -115,6 +121,7 @@ class Rig:
                 epoch=question.epoch,
                 asked_ns=question.at_ns,
                 is_granted=True,
+                restrictions=restrictions,
             )
         )
 
@@ -282,6 +289,42 @@ def _grant_all(it: Rig) -> bool:
         it.heard.remove(question)
         it.grant(question)
     return True
+
+
+@pytest.mark.req("G-09", "O-05")
+def test_a_restriction_that_came_with_a_lease_is_acknowledged_and_handed_on(
+    server: GuardedServer,
+) -> None:
+    missed = Restriction(
+        scope="symbol.sim.ALPHA", level=Level.HALT, number=1, reason="odd", operator="kim"
+    )
+
+    async def main() -> None:
+        async with rig(server) as it:
+            it.start()
+            await until(lambda: it.of(LeaseAsked))
+            it.grant(it.of(LeaseAsked)[0], missed)
+            await until(lambda: it.of(RestrictionAcknowledged))
+            [said] = it.of(RestrictionAcknowledged)
+            assert said == RestrictionAcknowledged(
+                at_ns=said.at_ns,
+                src=said.src,
+                seq=said.seq,
+                component="executor",
+                boot_id=BOOT,
+                scope="symbol.sim.ALPHA",
+                level=Level.HALT,
+            )
+            [told] = [each for each in it.posted if isinstance(each, RestrictionRequested)]
+            assert told == RestrictionRequested(
+                at_ns=told.at_ns,
+                level=Level.HALT,
+                scope="symbol.sim.ALPHA",
+                reason="odd",
+                operator="kim",
+            )
+
+    run(main())
 
 
 def test_the_third_lapse_halts_everyone_and_is_acknowledged(server: GuardedServer) -> None:

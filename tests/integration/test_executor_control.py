@@ -114,7 +114,7 @@ def test_a_request_with_a_field_too_many_does_nothing_and_says_so(
                 it, RECONCILE, operator="kim", reason="seen", difference="0", action="adopt"
             )
             assert (gone.request, gone.is_ok) == ("reconcile", False)
-            assert "now there are: none" in gone.message
+            assert "nothing: no difference is open" in gone.message
             assert it.of(FlattenReported) == []
 
     run(scenario())

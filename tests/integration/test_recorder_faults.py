@@ -25,6 +25,7 @@ from services.recorder.chain import Message, Record
 from services.recorder.config import RecorderConfig
 from services.recorder.jetstream import ensure_stream, mend_stream, request, why_full
 from services.recorder.journal import Journal
+from services.recorder.key_file import PRIVATE, ensure_record_key
 from services.recorder.profile import stream_config
 from services.recorder.queries import serving as serving_module
 from services.recorder.queries.config import ReportsConfig
@@ -91,6 +92,31 @@ def test_a_clock_that_was_set_back_is_said(tmp_path: Path, server: GuardedServer
     [(code, severity, said)] = run(main())
     assert (code, severity) == ("SLU-146", Severity.WARNING)
     assert said.endswith("s before the newest checkpoint: was it set back?")
+
+
+def test_a_key_that_was_made_anew_is_said(tmp_path: Path, server: GuardedServer) -> None:
+    async def main() -> list[tuple[str, Severity, str]]:
+        gate = await server.connect("gate")
+        for count in (1, 2):
+            key = ensure_record_key(tmp_path / "keys").fingerprint
+            async with recording(tmp_path, server.bus) as it:
+                await it.ready()
+                gate.send(ORDER, b"{}")
+                await it.recorded(count)
+                if count == 2:
+                    await it.until(lambda: alerts(it.of(AlertRaised)))
+                told = alerts(it.of(AlertRaised))
+            keys.append(key)
+            (tmp_path / "keys" / PRIVATE).unlink()
+        await gate.close()
+        return told
+
+    keys: list[str] = []
+    [(code, severity, said)] = run(main())
+    assert (code, severity) == ("SLU-171", Severity.WARNING)
+    assert said.endswith(
+        f"is signed by {keys[0]}; from here on {keys[1]} signs: was record.pem lost, or taken away?"
+    )
 
 
 def test_monitoring_that_is_no_web_server_is_only_not_known(

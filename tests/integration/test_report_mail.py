@@ -12,6 +12,7 @@ import trustme
 from schemas.errors import UserError
 from schemas.reports import DeliveriesLooked, ReportDelivered
 from services.recorder.queries.config import MailConfig, Security
+from services.recorder.queries.core import APART
 from services.recorder.queries.delivering import reports_of
 from services.recorder.queries.mailing import (
     MAILED_FILE,
@@ -154,6 +155,20 @@ def test_an_address_that_is_refused_keeps_nothing_from_the_others(
     assert mail(data_dir, mailer, later_ns) == DeliveriesLooked(
         at_ns=later_ns, delivered=tuple(told(day, KIM, later_ns) for day in DAYS)
     )
+
+
+def test_what_a_server_says_in_two_parts_is_one_trouble(
+    data_dir: Path, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> str:
+        return "550 5.7.1 blocked; ask postmaster; see RFC 5321"
+
+    monkeypatch.setattr(server, "handle_RCPT", refuse)
+    looked = mail(data_dir, Mailer(data_dir, config(server)), 5)
+    why = "statement-paper.html: 550 5.7.1 blocked, ask postmaster, see RFC 5321"
+    assert looked.trouble.removeprefix(f"mail by {HOST}: ").split(APART) == [
+        f"{to}: {why}" for _ in DAYS for to in (KIM, LEE)
+    ]
 
 
 def test_a_report_that_is_too_large_for_the_server_keeps_nothing_from_the_others(

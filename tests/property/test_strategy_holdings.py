@@ -205,6 +205,30 @@ def test_sessions_together_hold_what_the_book_does(steps: list[Step]) -> None:
     run(steps)
 
 
+ALONE = st.lists(
+    st.tuples(
+        st.sampled_from(("buy", "buy", "sell", "hear", "hear", "book", "late-book")),
+        st.integers(0, 4),
+    ),
+    max_size=40,
+)
+
+
+@pytest.mark.req("S-16", "I11")
+@settings(max_examples=300, deadline=None)
+@given(steps=ALONE)
+def test_what_is_all_told_at_last_comes_to_the_same_money(steps: list[Step]) -> None:
+    """However many books came in between, each took over at a price of its own and gave it back."""
+    world = World()
+    for what, number in steps:
+        world.step(what, number)
+    world.settle()
+    session = world.rig.core.sessions[ACTIVE]
+    spent = sum((each.signed_quantity * each.price for each in world.made), Decimal(0))
+    expected = session.terms.capital - spent
+    assert abs(session.book.portfolio.cash - expected) < Decimal("1e-20"), "but for rounding"
+
+
 LATE = [("buy", 0), ("restart", 0), ("book", 0), ("hear", 0)]
 STALE = [("buy", 0), ("book", 0), ("buy", 0), ("buy", 0), ("hear", 0), ("hear", 1)]
 

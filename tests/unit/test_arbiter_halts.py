@@ -85,6 +85,20 @@ def test_a_halt_heard_and_then_read_from_the_stream_counts_once() -> None:
     assert report(rig).halts == 1
 
 
+def test_halts_of_our_own_that_come_back_in_one_process_count_once_each() -> None:
+    state, said = ControlState(), [own(halt("one", at_ns=1)), own(halt("two", at_ns=1))]
+    for each in [*said, *said]:
+        state.apply(each)
+    assert (state.halts, str(state.open_halt)) == (2, "halt 2 is open (by kim: two)")
+
+
+def test_the_same_words_of_our_own_at_another_time_are_another_halt() -> None:
+    state = ControlState()
+    for at_ns in (1, 2):
+        state.apply(own(halt("one", at_ns=at_ns)))
+    assert state.halts == 2
+
+
 def test_a_halt_read_from_the_stream_and_then_heard_counts_once() -> None:
     rig = running()
     rig.log.handle(halt(at_ns=rig.now_ns), rig.now_ns)
@@ -146,7 +160,8 @@ def test_a_reset_must_name_the_newest_halt() -> None:
         FieldError(
             path="$.halt",
             found="1",
-            wanted="halt 2 is open (by kim: two): look at it, then `sluice reset --halt 2`",
+            wanted="a number that is open: halt 2 is open (by kim: two): look at it, then "
+            "`sluice reset --halt 2`",
         ),
     )
     assert report(rig).breaker_state is BreakerState.MANUALLY_HALTED

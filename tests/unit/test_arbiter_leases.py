@@ -85,6 +85,13 @@ def test_no_lease_is_given_for_an_older_epoch() -> None:
     assert rig.ask(epoch=1).reason == "epoch 1 is not in force, epoch 2 is"
 
 
+def test_a_question_of_an_older_epoch_does_not_end_the_newer_one() -> None:
+    rig = running()
+    rig.run()
+    assert not rig.ask("executor", epoch=1, generation=2, halts=3).is_granted
+    assert rig.ask("executor", epoch=2).is_granted
+
+
 def test_a_stranger_gets_no_lease_and_ends_nothing() -> None:
     rig = running()
     answer = rig.ask("console")

@@ -92,7 +92,7 @@ def test_while_locked_nothing_is_reset_or_started(request_name: str) -> None:
     assert answer.errors[0] == FieldError(
         path="breaker",
         found="lock 2 by executor: one id, two orders",
-        wanted=f"look into it, then {UNLOCK}",
+        wanted=f"no lock: look into it, then {UNLOCK}",
     )
 
 
@@ -162,7 +162,8 @@ def test_an_unlock_over_a_lock_stored_and_unseen_is_refused() -> None:
     rig.log.handle(lock("the chain is broken", "recorder"), rig.now_ns)
     answer = rig.unlock(2)
     assert not answer.is_ok
-    assert answer.errors[0].wanted.startswith("lock 3 by recorder: the chain is broken (1 more")
+    head = "the newest lock's number: lock 3 by recorder: the chain is broken (1 more"
+    assert answer.errors[0].wanted.startswith(head)
     assert len(report(rig).locks) == 2
 
 
@@ -216,7 +217,21 @@ def test_a_lock_ends_a_reset_and_a_start_that_are_under_way() -> None:
     rig.are_members_up = False
     rig.tell(start())
     said = rig.tell(lock())
-    assert not rig.answer_of(said).is_ok
+    [error] = rig.answer_of(said).errors
+    assert error == FieldError(
+        path="breaker",
+        found="lock 1 by executor: one id, two orders",
+        wanted='no lock: look into it, then `sluice unlock --lock 1 --reason "what you found"`',
+    )
+
+
+def test_a_lock_refuses_the_reset_of_a_halt_that_is_under_way() -> None:
+    rig = running()
+    rig.tell(halt())
+    rig.log.hears = frozenset()
+    rig.tell(reset(1))
+    [error] = rig.answer_of(rig.tell(lock())).errors
+    assert (error.path, error.found) == ("breaker", "lock 2 by executor: one id, two orders")
 
 
 def different_limits(rig: ControlRig) -> list[str]:

@@ -8,7 +8,7 @@ from schemas.breakers import BreakerAsked, BreakerRequest
 from schemas.control import ControlAnswered
 from schemas.errors import FieldError
 from services.breaker.config import BreakerConfig
-from services.people import person
+from services.people import person, unlike
 from tests.breaker_rig import levels
 from tests.control_rig import ControlRig, breaker_core, halt, lock, start
 
@@ -154,6 +154,12 @@ def test_nothing_that_is_not_seen_makes_another_person(name: str, invisible: str
 
 def test_blanks_of_any_kind_and_number_are_one() -> None:
     assert person(" Kim\u00a0\t\u2003 Lee\n") == person("kim lee") == "kim lee"
+
+
+def test_a_name_without_letters_is_shown_as_such_beside_one_with_them() -> None:
+    found = unlike("$.operator", "kim", "007")
+    assert found is not None
+    assert found.found == "'007' in no letters after 'kim' in Latin"
 
 
 def test_one_name_in_two_encodings_is_one() -> None:

@@ -215,8 +215,8 @@ def test_a_restriction_asked_for_again_is_not_cleared_by_its_older_number() -> N
     answer = rig.reset(1)
     assert not answer.is_ok
     assert answer.errors[0].wanted == (
-        "restriction 2 is open (halt of symbol.sim.ALPHA by lee: still odd): "
-        "`sluice reset --halt 2`"
+        "a number that is open: restriction 2 is open (halt of symbol.sim.ALPHA by lee: "
+        "still odd): `sluice reset --halt 2`"
     )
 
 
@@ -225,6 +225,7 @@ def test_a_reset_with_another_number_names_all_that_could_be_meant() -> None:
     rig.tell(restriction(), halt())
     answer = rig.reset(9)
     assert answer.errors[0].wanted == (
+        "a number that is open: "
         "halt 2 is open (by kim: fat finger): look at it, then `sluice reset --halt 2`; "
         "restriction 1 is open (halt of symbol.sim.ALPHA by kim: odd prices): "
         "`sluice reset --halt 1`"
@@ -308,6 +309,24 @@ def test_a_trip_while_its_reset_is_under_way_refuses_that_reset() -> None:
     )
     assert not rig.answer_of(said).is_ok
     assert report(rig).breaker_state is BreakerState.TRIPPED
+
+
+def test_a_trip_beside_an_open_halt_says_its_own_reason() -> None:
+    rig = running()
+    rig.tell(halt())
+    rig.log.hears = frozenset()
+    rig.tell(reset(1))
+    said = rig.tell(
+        own(restriction("all", Level.REDUCE, reason="more", operator="breaker.drawdown"))
+    )
+    assert only(BreakerStateChanged, said) == BreakerStateChanged(
+        at_ns=rig.now_ns,
+        previous=BreakerState.RESETTING,
+        state=BreakerState.MANUALLY_HALTED,
+        reason="more",
+        operator="breaker.drawdown",
+        halt=2,
+    )
 
 
 def test_a_restriction_of_all_to_nothing_is_a_halt_like_any_other() -> None:

@@ -57,6 +57,14 @@ def test_a_standby_that_tells_its_health_does_not_end_the_epoch() -> None:
     assert rig.tell(health("gate", generation=2)) == []
 
 
+def test_another_executor_ends_the_epoch_also_while_its_own_goes_on() -> None:
+    rig = ControlRig().ready()
+    started(gate(1), rig=rig)
+    rig.ask("executor")
+    said = rig.tell(health("executor", generation=2))
+    assert only(EpochEnded, said).reason == "executor restarted"
+
+
 def test_after_the_gate_died_its_standbys_health_ends_the_epoch() -> None:
     rig = ControlRig().ready()
     started(gate(1), gate(2), rig=rig)

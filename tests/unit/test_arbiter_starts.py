@@ -6,7 +6,9 @@ from schemas.base import SessionId
 from schemas.control import (
     BreakerState,
     ControlAnswered,
+    ControlRecordRead,
     ControlSequenceAsked,
+    EpochEnded,
     EpochProposed,
     EpochRefused,
     EpochStarted,
@@ -29,6 +31,7 @@ from tests.control_rig import (
     kinds,
     only,
     prepared,
+    question,
     start,
 )
 
@@ -127,11 +130,31 @@ def test_a_member_that_does_not_answer_in_time_is_named() -> None:
     rig.tell(start(), prepared("gate"))
     said = rig.wait(2 * S_NS)
     answer = rig.answer_of(said)
-    assert [(each.path, each.found) for each in answer.errors] == [
-        ("executor", "no answer within 2000 ms"),
-        ("strategy", "no answer within 2000 ms"),
+    assert [(each.path, each.found, each.wanted) for each in answer.errors] == [
+        (name, "no answer within 2000 ms", f"an answer of the {name}: see `sluice status`")
+        for name in ("executor", "strategy")
     ]
     assert answer.at_ns == 3 * S_NS
+
+
+def test_a_gate_that_waits_for_a_silent_executor_is_no_cause_of_its_own() -> None:
+    rig = silent_rig()
+    rig.tell(start(), prepared("strategy"))
+    found = "no answer within 2000 ms"
+    assert rig.answer_of(rig.wait(2 * S_NS)).errors == (
+        FieldError(
+            path="gate",
+            found=found,
+            wanted="the executor's answer, which it waits for: see `sluice status`",
+        ),
+        FieldError(
+            path="executor", found=found, wanted="an answer of the executor: see `sluice status`"
+        ),
+    )
+    rig.tell(start("start-2"), prepared("strategy", "start-2"), prepared("executor", "start-2"))
+    assert rig.answer_of(rig.wait(2 * S_NS)).errors == (
+        FieldError(path="gate", found=found, wanted="an answer of the gate: see `sluice status`"),
+    )
 
 
 def test_an_answer_that_comes_too_late_starts_nothing() -> None:
@@ -155,12 +178,12 @@ def test_an_open_halt_refuses_a_start_and_names_the_next_command() -> None:
         FieldError(
             path="breaker",
             found="halt 1 is open (by kim: fat finger)",
-            wanted="look at it, then `sluice reset --halt 1`",
+            wanted="no open halt: look at it, then `sluice reset --halt 1`",
         ),
     )
     assert answer.message == (
-        "start refused: breaker: halt 1 is open (by kim: fat finger): "
-        "look at it, then `sluice reset --halt 1`"
+        "start refused: breaker: found halt 1 is open (by kim: fat finger), "
+        "wanted no open halt: look at it, then `sluice reset --halt 1`"
     )
 
 
@@ -231,6 +254,114 @@ def test_a_refusal_of_another_epoch_changes_nothing() -> None:
     rig = silent_rig()
     rig.tell(start())
     assert rig.tell(EpochRefused(at_ns=0, epoch=4, detail="late")) == []
+
+
+def storing(rig: ControlRig) -> ControlRig:
+    """Let a start come as far as its epoch's record, which no server has answered."""
+    rig.are_members_up = False
+    rig.start_count += 1
+    start_id = f"start-{rig.start_count}"
+    rig.tell(start(start_id))
+    rig.log.hears = frozenset()
+    rig.tell(*(prepared(name, start_id) for name in MEMBERS))
+    return rig
+
+
+def test_only_the_answer_about_its_own_epoch_ends_the_storing() -> None:
+    rig = storing(ControlRig().ready())
+    assert rig.tell(EpochRefused(at_ns=0, epoch=4, detail="late")) == []
+    assert rig.tell(EpochStored(at_ns=0, epoch=4, stream_seq=4)) == []
+    said = rig.tell(EpochStored(at_ns=0, epoch=1, stream_seq=1))
+    assert kinds(said) == ["EpochStarted", "ControlAnswered"]
+    assert only(EpochStarted, said).stream_seq == 1
+
+
+def test_an_epoch_stored_after_its_start_was_given_up_ends_the_one_before() -> None:
+    rig = ControlRig().ready()
+    rig.run()
+    storing(rig).wait(3 * S_NS)
+    said = rig.tell(EpochStored(at_ns=0, epoch=2, stream_seq=2))
+    why = "a start that was given up is stored after it"
+    assert only(EpochEnded, said) == EpochEnded(at_ns=rig.now_ns, epoch=1, reason=why)
+
+
+def test_the_word_that_the_epoch_in_force_is_stored_may_come_twice() -> None:
+    rig = ControlRig().ready()
+    rig.run()
+    assert rig.tell(EpochStored(at_ns=0, epoch=1, stream_seq=1)) == []
+    assert rig.ask().is_granted
+
+
+@pytest.mark.parametrize("are_asked", [False, True], ids=["nobody starts", "members prepare"])
+def test_word_of_a_record_that_no_start_waits_for_changes_nothing(are_asked: bool) -> None:
+    rig = silent_rig()
+    if are_asked:
+        rig.tell(start())
+    said = rig.tell(
+        EpochStored(at_ns=0, epoch=4, stream_seq=4), EpochRefused(at_ns=0, epoch=4, detail="late")
+    )
+    assert said == []
+
+
+def test_the_epoch_has_three_seconds_to_be_stored_from_when_it_was_proposed() -> None:
+    rig = silent_rig()
+    rig.tell(start())
+    rig.wait(S_NS)
+    rig.log.hears = frozenset()
+    rig.tell(*(prepared(name) for name in MEMBERS))
+    assert [e for e in rig.wait(3 * S_NS - 1) if isinstance(e, ControlAnswered)] == []
+    [error] = rig.answer_of(rig.wait(1)).errors
+    assert (error.path, error.found) == ("control stream", "no answer within 3000 ms")
+
+
+def test_an_epoch_that_was_not_stored_is_never_proposed_again() -> None:
+    rig = storing(ControlRig().ready())
+    rig.wait(3 * S_NS)
+    del rig.log.hears
+    storing(rig)
+    proposed = [each.start.epoch for each in rig.said if isinstance(each, EpochProposed)]
+    assert proposed == [1, 2]
+
+
+def test_while_the_epoch_is_stored_no_answer_of_a_member_proposes_it_anew() -> None:
+    rig = storing(ControlRig().ready())
+    assert rig.tell(prepared("gate"), prepared("executor"), prepared("strategy")) == []
+
+
+def test_while_members_prepare_no_later_read_asks_them_anew() -> None:
+    rig = silent_rig()
+    rig.tell(start())
+    assert kinds(rig.tell(question("gate"))) == ["ControlSequenceAsked", "LeaseAnswered"]
+
+
+def test_the_control_stream_has_three_seconds_to_answer() -> None:
+    rig = silent_rig()
+    rig.log.hears = frozenset()
+    rig.tell(start())
+    assert [e for e in rig.wait(3 * S_NS - 1) if isinstance(e, ControlAnswered)] == []
+    assert not rig.answer_of(rig.wait(1)).is_ok
+
+
+@pytest.mark.parametrize(("number", "is_ended"), [(2, False), (3, True)])
+def test_the_record_of_an_epoch_being_stored_is_ours_and_that_of_another_is_not(
+    number: int, is_ended: bool
+) -> None:
+    rig = ControlRig().ready()
+    rig.run()
+    storing(rig)
+    said = rig.tell(ControlRecordRead(at_ns=0, stream_seq=2, epoch=number))
+    assert ("EpochEnded" in kinds(said)) is is_ended
+
+
+def test_a_record_of_another_epoch_while_members_prepare_ends_the_one_in_force() -> None:
+    rig = ControlRig().ready()
+    rig.run()
+    rig.are_members_up = False
+    rig.tell(start("start-2"))
+    said = rig.tell(ControlRecordRead(at_ns=0, stream_seq=2, epoch=2))
+    assert only(EpochEnded, said).reason == (
+        "record 2 of the control stream starts another epoch, 2"
+    )
 
 
 def test_a_start_without_a_recorder_is_refused() -> None:

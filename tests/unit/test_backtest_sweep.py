@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from schemas.errors import UserError
 from services.backtest.run import Plan
 from services.backtest.sweep import Sweep, Tried, grid
 from tests.backtest_rig import plan_of
@@ -75,6 +77,17 @@ def test_a_combination_that_the_strategy_refuses_is_a_result_and_comes_last(
     known = [value for value in returns if value is not None]
     assert known == sorted(known, reverse=True)
     assert len(known) == 4
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_cannot_be_played_is_told_however_many_processes_work_on_it(
+    plan: Plan, tmp_path: Path, jobs: int
+) -> None:
+    """A pool waits for ever for an error that it cannot copy from one process to another."""
+    nothing = replace(plan, data=replace(plan.data, to_ns=1))
+    with pytest.raises(UserError, match="wanted: some between --from and --to") as caught:
+        list(Sweep(nothing, CHOICES, tmp_path).work(jobs))
+    assert caught.value.code == "SLU-110"
 
 
 def test_another_plan_has_another_file(plan: Plan, tmp_path: Path) -> None:

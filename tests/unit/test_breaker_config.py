@@ -11,6 +11,7 @@ from schemas.control import Response
 from services.breaker.config import FALLING, FRACTION_LEVELS, BreakerConfig
 from services.breaker.profile import ProfileName, profile_named
 from services.breaker.table import ABOUT, BREAKERS
+from services.calendars.named import NAMES
 from tests.breaker_rig import levels
 
 
@@ -103,6 +104,12 @@ def test_a_drawdown_limit_that_is_no_fraction_is_refused(wrong: str) -> None:
 
 def test_a_misspelt_limit_of_the_breaker_is_refused() -> None:
     assert "drawdown_mx" in refusal(drawdown_mx="0.1")
+
+
+@pytest.mark.req("B-02")
+def test_a_day_of_no_calendar_there_is_is_refused_with_the_names_there_are() -> None:
+    said = refusal(day_calendar="XNYC")
+    assert said == f"day_calendar is 'XNYC': wanted one of {', '.join(NAMES)}"
 
 
 def level(at: str, response: str) -> dict[str, str]:

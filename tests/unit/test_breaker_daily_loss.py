@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.base import Event
+from schemas.base import AccountId, Event
 from schemas.breakers import DayOpened, EquityNoted, LossAcknowledged
 from schemas.control import BreakerTripped, BreakerWarned, HaltRequested
 from schemas.executions import BookReported
@@ -10,7 +10,7 @@ from schemas.health import BreakerView
 from services.breaker.config import BreakerConfig
 from services.calendars.named import calendar_named
 from tests.breaker_rig import only
-from tests.builders import ACCOUNT, S_NS, dec, quote
+from tests.builders import ACCOUNT, MS_NS, S_NS, dec, quote
 from tests.control_rig import ControlRig, book, breaker_core, halt
 from tests.control_rig import only as the
 
@@ -77,6 +77,38 @@ def test_a_gain_before_the_loss_does_not_move_the_base() -> None:
     assert halts(be_worth(rig, "95000")) == 1
 
 
+@pytest.mark.parametrize(
+    ("config", "breaker", "zero", "loss", "distances"),
+    [
+        (
+            SHARE,
+            "daily_loss",
+            "0.00 %",
+            "-3.00 %",
+            ("8903.63 (8.90 %) to halt at -5.00 %", "2000.00 (2.00 %) to halt at -5.00 %"),
+        ),
+        (
+            AMOUNT,
+            "daily_loss_amount",
+            "0.00",
+            "-3000.00",
+            ("8903.63 (8.90 %) to halt at -5000.00", "2000.00 (2.00 %) to halt at -5000.00"),
+        ),
+    ],
+    ids=["fraction", "amount"],
+)
+def test_a_gain_reads_as_no_loss_and_widens_the_distance(
+    config: BreakerConfig, breaker: str, zero: str, loss: str, distances: tuple[str, str]
+) -> None:
+    rig = opened(config)
+    be_worth(rig, "103903.63")
+    gained = view(rig, breaker)
+    be_worth(rig, "97000")
+    lost = view(rig, breaker)
+    assert (gained.value, lost.value) == (zero, loss)
+    assert (gained.distance, lost.distance) == distances
+
+
 def test_unrealised_losses_count() -> None:
     rig = opened()
     rig.tell(book("50000", ALPHA="500"), quote("90", "90"))
@@ -128,6 +160,22 @@ def test_beyond_the_calendars_table_a_day_begins_at_midnight_utc() -> None:
     assert (opening.open_ns, opening.reason) == (10 * DAY_NS, "equity at the open (24x7)")
 
 
+def test_before_the_first_open_of_the_calendars_table_a_day_begins_at_midnight_utc() -> None:
+    table = calendar_named("XNYS")
+    config = only("daily_loss", ("0.05", "halt"), day_calendar="XNYS")
+    midnight_ns = table.from_ns + DAY_NS  # covered; the first open is half a day later
+    assert midnight_ns < table.sessions[0].open_ns < midnight_ns + DAY_NS
+    rig = opened(config, now_ns=midnight_ns + 5)
+    opening = the(DayOpened, rig.said)
+    assert (opening.open_ns, opening.reason) == (midnight_ns, "equity at the open (24x7)")
+    rig.now_ns = table.sessions[0].open_ns + 5
+    be_worth(rig, "99000")
+    assert view(rig).inputs["equity at the open"] == "99000.00"
+    rig.restart(config=config)
+    be_worth(rig, "98000")
+    assert view(rig).inputs["equity at the open"] == "99000.00"
+
+
 @pytest.mark.req("B-06")
 def test_a_restart_keeps_the_base_of_the_day() -> None:
     rig = opened()
@@ -171,6 +219,13 @@ def test_the_equity_is_noted_once_a_minute_and_only_when_it_changed() -> None:
     assert 2 <= len(noted) <= 3
 
 
+def test_an_equity_that_stays_is_noted_once() -> None:
+    rig = opened()
+    for _ in range(180):
+        be_worth(rig, "100000")
+    assert sum(isinstance(each, EquityNoted) for each in rig.kept) == 1
+
+
 @pytest.mark.req("B-06", "B-12")
 def test_a_reset_keeps_the_base_and_acknowledges_the_loss() -> None:
     rig = opened()
@@ -204,6 +259,16 @@ def test_a_restart_around_the_acknowledgement_changes_nothing(is_before: bool) -
         rig.restart(config=SHARE)
         be_worth(rig, "94000")
     assert view(rig).inputs["loss acknowledged"] == "6000.00"
+
+
+def test_what_a_reset_will_do_is_said_although_the_equity_is_unknown() -> None:
+    rig = opened()
+    be_worth(rig, "94000")
+    rig.tell(book("94000", ALPHA="1"))  # it has no price
+    assert rig.core.rebases(rig.now_ns) == (
+        "daily_loss: the day's base, 100000.00, stays; the loss so far (unknown now) is "
+        "acknowledged, and what follows counts anew",
+    )
 
 
 def test_what_a_reset_will_do_is_said_before_with_numbers() -> None:
@@ -259,6 +324,30 @@ def test_a_new_day_warns_anew() -> None:
     assert the(BreakerWarned, be_worth(rig, "91000")).value == "-3.19 %"
 
 
+@pytest.mark.req("B-08")
+def test_within_its_day_a_loss_warns_once_an_hour_however_often_the_equity_is_noted() -> None:
+    config = only("daily_loss", ("0.02", "warn"), ("0.50", "halt"))
+    rig = opened(config)
+    warned = []
+    for minute in range(61):
+        said = be_worth(rig, str(97_000 - minute))
+        warned += [minute for each in said if isinstance(each, BreakerWarned)]
+        rig.wait(59 * S_NS)
+    assert warned == [0, 60]
+
+
+@pytest.mark.req("B-08")
+def test_a_loss_across_an_open_that_nobody_saw_warns_anew() -> None:
+    config = only("daily_loss", ("0.02", "warn"), ("0.50", "halt"))
+    rig = opened(config)
+    rig.now_ns = 11 * DAY_NS - 60 * S_NS
+    assert the(BreakerWarned, be_worth(rig, "97000")).value == "-3.00 %"
+    rig.restart(config=config)
+    rig.now_ns = 11 * DAY_NS + 60 * S_NS
+    said = be_worth(rig, "94000")
+    assert (the(DayOpened, said).equity, the(BreakerWarned, said).value) == (dec(97_000), "-3.09 %")
+
+
 def test_without_a_base_the_loss_is_unknown_and_not_zero() -> None:
     rig = ControlRig(breaker_core(SHARE))
     found = view(rig)
@@ -277,6 +366,42 @@ def test_the_view_shows_base_equity_and_distance_in_money_and_percent() -> None:
 def test_an_account_worth_nothing_at_the_open_is_past_every_level() -> None:
     rig = ControlRig(breaker_core(SHARE), now_ns=10 * DAY_NS)
     assert halts(be_worth(rig, "0")) == 1
+
+
+@pytest.mark.parametrize(
+    ("late_ns", "equity", "reason"),
+    [
+        (5 * S_NS, "98000", "equity at the open (24x7)"),
+        (5 * S_NS + 1, "100000", "last equity before the open, which nobody saw"),
+    ],
+)
+def test_a_valuation_within_five_seconds_of_the_open_is_the_equity_at_the_open(
+    late_ns: int, equity: str, reason: str
+) -> None:
+    rig = opened()
+    rig.restart(config=SHARE)
+    valued_ns = 11 * DAY_NS + late_ns
+    rig.now_ns = valued_ns - 250 * MS_NS  # a book is valued so long after it came
+    assert the(DayOpened, be_worth(rig, "98000")) == DayOpened(
+        at_ns=valued_ns, account=ACCOUNT, open_ns=11 * DAY_NS, equity=dec(equity), reason=reason
+    )
+
+
+@pytest.mark.parametrize("kind", ["day", "equity", "loss"])
+def test_what_was_kept_of_another_account_moves_nothing(kind: str) -> None:
+    other = AccountId("other")
+    facts: dict[str, Event] = {
+        "day": DayOpened(
+            at_ns=1, account=other, open_ns=20 * DAY_NS, equity=dec(1), reason="not ours"
+        ),
+        "equity": EquityNoted(at_ns=1, account=other, equity=dec(1)),
+        "loss": LossAcknowledged(at_ns=1, account=other, breaker="daily_loss", loss=dec(9_000)),
+    }
+    rig = opened()
+    rig.kept.append(facts[kind])
+    rig.restart(config=SHARE)
+    rig.now_ns = (10 if kind == "loss" else 11) * DAY_NS + 60 * S_NS
+    assert halts(be_worth(rig, "95000")) == 1
 
 
 def test_without_the_kept_base_a_restart_hides_the_loss() -> None:

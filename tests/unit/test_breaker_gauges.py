@@ -194,6 +194,14 @@ def test_a_recording_that_has_ended_has_no_more_prices() -> None:
     assert tripped(rig.wait(600 * S_NS)) == []
 
 
+def test_whoever_starts_after_a_recording_has_ended_is_told_that_there_are_no_prices() -> None:
+    rig = ControlRig(breaker_core(stale())).ready()
+    rig.tell(book("90000", ALPHA="100"), quote(at_ns=rig.now_ns))
+    rig.tell(FeedEnded(at_ns=rig.now_ns, feed="replay", counts={}))
+    rig.run()
+    assert tripped(rig.wait(rig.now_ns + 600 * S_NS)) == ["stale_data"]
+
+
 def test_a_holding_that_never_had_a_price_is_unknown_and_trips_after_the_start() -> None:
     rig = ControlRig(breaker_core(stale())).ready()
     rig.tell(book("90000", BETA="1"))

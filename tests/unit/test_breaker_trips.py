@@ -9,7 +9,7 @@ from schemas.base import Event
 from schemas.breakers import BreakerAsked, BreakerRequest, LevelSetting
 from schemas.control import BreakerState, BreakerTripped, HighWaterMarkSet, Response
 from schemas.health import ArbiterReported, BreakerView, LevelView
-from schemas.restrictions import Level, RestrictionRequested
+from schemas.restrictions import Level, RestrictionRequested, RestrictionsChanged
 from services.breaker.breaker import Breaker
 from services.breaker.config import BreakerConfig
 from services.breaker.panel import Panel
@@ -159,6 +159,20 @@ def test_each_of_two_trips_of_one_level_is_undone_by_its_own_reset() -> None:
     assert not view(rig).is_tripped
     rig.wait(S_NS)
     assert trips(be_worth(rig, "92160")) == [("-4.00 %", Response.HALT)]
+
+
+@pytest.mark.req("B-06", "B-08")
+def test_a_second_trip_in_the_same_words_has_a_number_of_its_own_at_once() -> None:
+    rig = trading(REDUCE)
+    be_worth(rig, "96000")
+    said = rig.tell(change(("0.04", "flatten")))
+    [changed] = [each for each in said if isinstance(each, RestrictionsChanged)]
+    assert [each.number for each in changed.restrictions] == [2]
+    rig.restart(config=REDUCE)
+    assert [each.number for each in report(rig).restrictions] == [2]
+    assert rig.reset(2).is_ok, "its record, read by this reset, is no third one"
+    found = report(rig)
+    assert (found.restrictions, found.breaker_state) == ((), BreakerState.NORMAL)
 
 
 class Deaf(Breaker):

@@ -1,7 +1,9 @@
 """Counting breakers: what is distinct counts, for exactly as long as the window, over restarts."""
 
 from decimal import Decimal
+from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.base import Event
@@ -9,6 +11,7 @@ from schemas.breakers import BreakerCounted
 from schemas.control import BreakerTripped, BreakerWarned, HaltRequested
 from schemas.health import AlertRaised, BreakerView, Severity
 from schemas.restrictions import LockRequested
+from services.breaker import counting
 from services.breaker.config import BreakerConfig
 from services.breaker.counting import Counting
 from tests.breaker_rig import alert, only, rejected, submitted, unanswered, unreadable
@@ -67,11 +70,50 @@ def test_an_entry_leaves_the_window_at_the_nanosecond(age_ns: int, is_inside: bo
 
 
 @pytest.mark.req("B-03")
+def test_a_repeat_does_not_keep_an_order_in_the_window_for_longer() -> None:
+    rig = order_rate()
+    rig.tell(submitted("a"))
+    rig.now_ns += MINUTE_NS // 2
+    assert rig.tell(submitted("a")) == []
+    rig.now_ns += MINUTE_NS // 2
+    assert view(rig).value == "0"
+
+
+@pytest.mark.req("B-03", "B-06")
+def test_a_restart_counts_for_each_breaker_only_what_was_its_own() -> None:
+    config = BreakerConfig(error_count_max=3)
+    rig = rig_of(config)
+    rig.tell(submitted("a"), submitted("b"), rejected("a"))
+    rig.restart(config=config)
+    assert [view(rig, name).value for name in ("order_rate", "order_errors")] == ["2", "1"]
+
+
+def test_a_window_holds_no_more_than_its_most_and_lets_the_oldest_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(counting, "KEPT_MAX", 3)
+    rig = rig_of(only("order_rate"))
+    rig.tell(*(submitted(each) for each in "abcde"))
+    breaker = rig.core._panel.breakers["order_rate"]
+    assert isinstance(breaker, Counting)
+    assert list(breaker.entries) == ["c", "d", "e"]
+
+
+@pytest.mark.req("B-03")
 def test_the_same_order_told_again_after_the_window_counts_again() -> None:
     rig = order_rate()
     rig.tell(submitted("a"))
     rig.now_ns += MINUTE_NS
     rig.tell(submitted("a"))
+    assert view(rig).value == "1"
+
+
+@pytest.mark.req("B-03")
+def test_an_order_that_counts_again_is_the_newest() -> None:
+    rig = order_rate()
+    for name in "aba":
+        rig.tell(submitted(name))
+        rig.now_ns += MINUTE_NS // 2
     assert view(rig).value == "1"
 
 
@@ -167,6 +209,16 @@ def test_errors_of_each_kind_trip_their_own_breaker(breaker: str, events: list[E
 
 
 @pytest.mark.req("B-04")
+def test_of_what_it_counts_the_newest_is_named() -> None:
+    rig = rig_of(only("order_errors", ("3", "halt")))
+    said = rig.tell(*(rejected(name, f"no {name}") for name in "abc"))
+    assert halts(said)[0].reason == (
+        "3 orders rejected by the venue in 60 s, newest: sim:ALPHA: no c; the limit is 3"
+    )
+    assert view(rig, "order_errors").inputs["newest"] == "sim:ALPHA: no c"
+
+
+@pytest.mark.req("B-04")
 def test_errors_of_one_kind_count_for_no_other() -> None:
     rig = rig_of(BreakerConfig(error_count_max=3))
     events: list[Event] = []
@@ -190,6 +242,48 @@ def test_one_unreadable_message_reported_by_every_reader_counts_once() -> None:
     readers = ("gate", "strategy", "breaker", "executor")
     assert halts(rig.tell(*(unreadable(name, at_ns=1) for name in readers))) == []
     assert view(rig, "data_errors").value == "1"
+
+
+@pytest.mark.req("B-04")
+@pytest.mark.parametrize("place", [0, 3])
+def test_unreadable_messages_count_by_the_reader_that_saw_most_beside_the_alerts(
+    place: int,
+) -> None:
+    rig = rig_of(only("data_errors", ("9", "halt")))
+    seen = [("gate", 1), ("gate", 2), ("strategy", 2)]
+    told: list[Event] = [unreadable(name, at_ns=at_ns) for name, at_ns in seen]
+    told.insert(place, alert("SLU-112"))
+    rig.tell(*told)
+    assert view(rig, "data_errors").value == "3"
+    rig.now_ns += MINUTE_NS
+    assert view(rig, "data_errors").value == "0"
+
+
+ALERT = alert("SLU-131", "executor")
+LOCK = LockRequested(at_ns=0, component="executor", code="SLU-131", reason="cash differs")
+UNREADABLE = unreadable("gate", at_ns=1)
+
+
+@pytest.mark.req("B-04")
+@pytest.mark.parametrize(
+    ("breaker", "event", "fields"),
+    [
+        ("reconciliation", ALERT, {"message": "cash differs"}),
+        ("reconciliation", ALERT, {"component": "console"}),
+        ("reconciliation", ALERT, {"src": "executor-2"}),
+        ("reconciliation", alert("SLU-131", "executor", seq=1), {"seq": 2}),
+        ("reconciliation", LOCK, {"component": "console"}),
+        ("reconciliation", LOCK, {"src": "executor-2"}),
+        ("data_errors", UNREADABLE, {"src": "gate-2"}),
+    ],
+    ids=lambda each: "-".join(each) if isinstance(each, dict) else None,
+)
+def test_two_that_differ_in_one_thing_are_two(
+    breaker: str, event: Event, fields: dict[str, Any]
+) -> None:
+    rig = rig_of(only(breaker, ("9", "halt")))
+    rig.tell(event, msgspec.structs.replace(event, **fields), event)
+    assert view(rig, breaker).value == "2"
 
 
 @pytest.mark.req("B-04")

@@ -30,7 +30,7 @@ from services.cli.breaker_command import _distance, _print
 from services.cli.exits import Exit, SilentError, exit_of
 from services.cli.locate import Place
 from services.cli.logs import logs
-from services.cli.output import PIPE_COLUMNS, Output
+from services.cli.output import PIPE_COLUMNS, Output, error_text
 from services.cli.parity import parity as parity_command
 from services.cli.session_command import PARTS
 from services.cli.status import Answers, _next, status_of
@@ -288,20 +288,36 @@ def test_a_backtest_names_its_currency_and_its_page_can_be_read_without_a_mouse(
 
 
 @pytest.mark.parametrize(
-    ("error", "refusals", "kind", "code", "found"),
+    ("error", "refusals", "kind", "exit_code", "code", "found"),
     [
-        (NoRespondersError(), [], SilentError, Exit.SILENT, "nobody listens"),
-        (NatsTimeoutError(), [], SilentError, Exit.SILENT, "no answer in 2 s: it may or may not"),
-        (NatsTimeoutError(), ["no right"], BusError, Exit.UNREACHABLE, "no right"),
-        (ConnectionClosedError(), [], BusError, Exit.UNREACHABLE, "nats: connection closed"),
+        (NoRespondersError(), [], SilentError, Exit.SILENT, "SLU-125", "nobody listens"),
+        (NatsTimeoutError(), [], SilentError, Exit.SILENT, "SLU-125", "no answer in 2 s: it may"),
+        (NatsTimeoutError(), ["no right"], BusError, Exit.UNREACHABLE, "SLU-121", "no right"),
+        (ConnectionClosedError(), [], BusError, Exit.UNREACHABLE, "SLU-122", "nats: connection"),
     ],
 )
 def test_a_component_that_is_silent_is_not_called_a_bus_that_is_gone(
-    error: NatsError, refusals: list[str], kind: type[BusError], code: Exit, found: str
+    error: NatsError,
+    refusals: list[str],
+    kind: type[BusError],
+    exit_code: Exit,
+    code: str,
+    found: str,
 ) -> None:
     said = desk.unanswered("control.reset", "breaker", error, refusals, 2)
-    assert (type(said), exit_of(said)) == (kind, code)
+    assert (type(said), exit_of(said), said.code) == (kind, exit_code, code)
     assert said.fields["found"].startswith(found)
+
+
+def test_what_is_said_of_a_silent_component_names_it_and_leaves_the_bus_alone() -> None:
+    assert error_text(desk.no_answer("query.breaker", "breaker")).splitlines() == [
+        "sluice: SLU-125 the bus is there, a component does not answer",
+        "  component: breaker",
+        "  subject: query.breaker",
+        "  found: no answer",
+        "  wanted: an answer of the breaker service",
+        "  next step: see `sluice status`, its log",
+    ]
 
 
 @pytest.mark.req("S-04")

@@ -191,6 +191,33 @@ def test_a_folder_of_formulas_that_is_not_there_is_reported_by_the_check(sluice:
     assert "absent: none" in said.err
 
 
+@pytest.mark.req("S-10")
+def test_a_folder_of_strategies_that_is_not_there_is_reported_with_where_it_is_named(
+    sluice: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "file").write_text("")
+    Path("sluice.toml").write_text('[strategy]\nfolders = ["here", "absent", "file"]\n')
+    said = sluice("config", "check")
+    assert (said.code, said.out) == (2, "")
+    where = f"  sluice.toml:2: strategy.folders: found {tmp_path}"
+    assert said.err.splitlines()[1:3] == [
+        f"{where}/absent: none; wanted a folder of modules that is there",
+        f"{where}/file: a file; wanted a folder of modules that is there",
+    ]
+
+
+@pytest.mark.parametrize("name", ["nope", "absent_module:Strategy"])
+def test_a_backtest_of_no_strategy_says_what_was_found_and_wanted_and_where(
+    sluice: Any, name: str
+) -> None:
+    document = json.loads(sluice("backtest", name, "--json").err)["error"]
+    assert (document["code"], document["fields"]["path"]) == ("SLU-100", "STRATEGY")
+    found = {"nope": "'nope'", "absent_module:Strategy": "module absent_module cannot be loaded"}
+    assert document["fields"]["found"].startswith(found[name])
+    assert document["fields"]["wanted"].startswith(("one of btc_basis", "a module in"))
+
+
 def test_show_prints_every_value_with_its_source(sluice: Any) -> None:
     document = json.loads(sluice("config", "show", "--set", "feed.seed=9", "--json").out)
     assert document["feed.seed"] == {"value": 9, "from": "command line --set feed.seed"}

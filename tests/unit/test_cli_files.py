@@ -15,7 +15,7 @@ import pytest
 from schemas.errors import StateError, UserError
 from services.cli import account_journals, locate, system
 from services.cli.account_journals import OF_ACCOUNT, owner_file, switch_account
-from services.cli.config_resolve import load_config
+from services.cli.config_resolve import ConfigError, default_anchors, load_config
 from services.cli.locate import Place, running_system, system_file
 from services.cli.private_files import write_private
 from services.cli.system import prepare
@@ -178,3 +178,20 @@ def test_the_bus_is_found_by_option_before_all_else(
     place = Place(nats_url="nats://here:2", data_dir=data_dir)
     assert locate.locate(place).url == "nats://here:2"
     assert locate.locate(Place(data_dir=data_dir)).url == "nats://other:1"
+
+
+@pytest.mark.req("O-01")
+def test_a_user_without_a_home_directory_is_told_what_to_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(ConfigError) as caught:
+        default_anchors()
+    [error] = caught.value.errors
+    assert (error.path, error.found) == ("HOME", "nothing, and this user has no home directory")
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    assert default_anchors() == Path("/state/sluice/anchors")

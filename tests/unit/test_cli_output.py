@@ -103,7 +103,9 @@ def test_a_breaker_that_only_reduces_is_no_halt_in_the_first_line() -> None:
     halted = msgspec.structs.replace(HALTED, restrictions=(reduced,))
     assert banner_of(halted) == banner_of(HALTED), "a halt comes first"
     silent = msgspec.structs.replace(tripped, is_leasing=False, detail="no epoch is in force")
-    assert banner_of(silent) == "HALTED: no epoch is in force. Next: sluice start"
+    assert banner_of(silent) == (
+        f"HALTED: no epoch is in force. Next: sluice start; {banner_of(tripped)}"
+    )
 
 
 def test_silence_is_never_taken_for_well_being() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -14,11 +15,14 @@ from schemas.control import AccountMarked
 from schemas.errors import SluiceError, UserError
 from schemas.executions import BookReported, OrderStatus, OrderView, PositionView
 from schemas.health import FeedReported, ServiceView
+from schemas.restrictions import Level, Lock, Restriction
 from services.cli import __main__ as cli
 from services.cli import status as page
 from services.cli.books import _marked
+from services.cli.control import newest_open
 from services.cli.exits import Exit, exit_of
 from services.cli.locate import Place
+from services.cli.output import Output, banner_of, signed
 from services.cli.restrict import REPORTED_QUOTES_MAX as RESTRICT_MAX
 from services.cli.restrict import _warning
 from services.cli.status import Answers, _feed_lines, status_of
@@ -28,7 +32,9 @@ from services.cli.up_view import document_of, line_of, page_of
 from services.cli.up_watch import UpWatch
 from services.feed.core import REPORTED_QUOTES_MAX
 from tests.builders import ACCOUNT, order
-from tests.unit.test_cli_output import arbiter
+from tests.control_rig import ControlRig, restriction
+from tests.unit.test_arbiter_restrictions import report
+from tests.unit.test_cli_output import BOOK, GATE, arbiter
 
 IBM = InstrumentId("nyse:IBM")
 SHORT = PositionView(instrument=IBM, quantity=Decimal(-995), average_price=Decimal(100))
@@ -137,7 +143,7 @@ def test_status_of_a_dead_feed_ends_unhealthy_and_with_somebody_silent_says_so(
     monkeypatch.setattr(page, "at_desk", lambda _: Nowhere())
     monkeypatch.setattr(page, "ask_all", ask_all)
     monkeypatch.setattr(page, "status_of", status_of_all)
-    codes = [page.status(Place()) for _ in range(len(found))]
+    codes = [page.status(place=Place()) for _ in range(len(found))]
     assert codes == [Exit.UNHEALTHY, Exit.OK, Exit.SILENT, Exit.SILENT, Exit.SILENT]
 
 
@@ -161,6 +167,78 @@ def test_until_end_ends_with_an_error_where_the_feed_failed() -> None:
     assert asyncio.run(found._is_over(seen))
     assert found._code == Exit.FAILED
     assert "FEED FAILED: trades.csv:301: side BUY" in line_of(seen, ())
+
+
+async def nothing(*_: object, **__: object) -> None:
+    return None
+
+
+class Last(Desk):
+    """Answers as at the end of a run, but for one service."""
+
+    def __init__(self, silent: str) -> None:
+        super().__init__(feed=None if silent == "feed" else FeedReported(at_ns=0, source="x"))
+        self._silent = silent
+        self.connection: Any = self
+
+    async def take(self, _subject: str, _heard: Any) -> None:
+        return None
+
+    async def arbiter(self) -> Any:
+        return None if self._silent == "breaker" else await super().arbiter()
+
+    async def gate(self) -> Any:
+        return None if self._silent == "gate" else GATE
+
+    async def book(self) -> Any:
+        return None if self._silent == "executor" else BOOK
+
+
+@pytest.mark.req("O-01", "O-05")
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("silent", ["breaker", "gate", "feed", "executor", ""])
+def test_last_words_that_are_not_known_to_be_true_end_with_another_code(
+    capsys: pytest.CaptureFixture[str], silent: str, as_json: bool
+) -> None:
+    found: Any = _Up.__new__(_Up)
+    found._code, found._is_starting, found._is_stopping = Exit.OK, False, False
+    found._began_s, found._output = 0.0, Output(as_json)
+    found._run = SimpleNamespace(config=SimpleNamespace(data_dir="var"))
+
+    found._show, found._supervisor = nothing, SimpleNamespace(stop=nothing)
+    asyncio.run(found._trade(Last(silent)))
+    found._say_goodbye()
+    out, err = capsys.readouterr()
+    said = f"no answer at the end from {silent}: what only they know is not in these lines"
+    expected = (Exit.SILENT, f"sluice: {said}\n") if silent else (Exit.OK, "")
+    assert (found._code, err) == expected
+    if as_json:
+        assert msgspec.json.decode(out)["summary"]["silent"] == ([silent] if silent else [])
+
+
+@pytest.mark.req("O-01")
+def test_what_nobody_reads_any_more_is_stopped_in_order_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stopped: list[bool] = []
+
+    async def done(*_: object, **__: object) -> None:
+        stopped.append(True)
+
+    def unread(_self: Output, _text: str = "") -> None:
+        raise BrokenPipeError
+
+    found: Any = _Up.__new__(_Up)
+    found._output, found._is_stopping = Output(False), False
+    found._listen = lambda: None
+    found._say_what_starts, found._views = lambda: None, lambda: ()
+    found._asked, found._began_s = asyncio.Event(), 0.0
+    found._supervisor = SimpleNamespace(start=nothing, stop=done)
+    found._run = SimpleNamespace(retire=lambda: None)
+    monkeypatch.setattr(Output, "line", unread)
+    with pytest.raises(BrokenPipeError):
+        asyncio.run(found.run())
+    assert stopped == [True]
 
 
 @pytest.mark.req("O-01")
@@ -223,9 +301,10 @@ def test_the_page_of_up_fits_the_terminal_and_shows_alerts_and_what_to_do(height
     assert "In another terminal: sluice status   sluice halt   sluice start" in text
     assert "alert 4" in text
     assert ("alert 0" in text) is (height >= 24)
-    assert ("last orders" in text) is (height >= 24)
-    assert ("sim:S7" in text) is (height >= 50)
-    assert ("more: sluice positions" in text) is (24 <= height < 50)
+    assert ("sim:S5" in text) is (height >= 24), "what is held, before the last orders"
+    assert ("last orders" in text) is (height >= 30)
+    assert ("sim:S7" in text) is (height >= 30)
+    assert ("more: sluice positions" in text) is (height == 24)
 
 
 @pytest.mark.req("O-05")
@@ -252,3 +331,95 @@ def test_up_ends_as_over_a_silent_component_where_the_breaker_does_not_answer() 
     with pytest.raises(SluiceError, match="the breaker service") as caught:
         asyncio.run(start_by_itself(Silent(), None))  # type: ignore[arg-type]
     assert exit_of(caught.value) == Exit.SILENT
+
+
+RESTRICTION = Restriction(
+    scope="session.a", level=Level.REDUCE, number=2, reason="thin", operator="kim", at_ns=0
+)
+LOCK = Lock(number=4, at_ns=0, component="executor", code="SLU-130", reason="books differ")
+
+
+@pytest.mark.req("O-05")
+def test_up_and_status_say_locked_alike_where_only_the_arbiter_knows_of_the_lock() -> None:
+    seen, locked = watch(), arbiter(locks=(LOCK,))
+    seen.arbiter, seen.gate, seen.book = locked, GATE, BOOK
+    said = status_of(Answers(locked, GATE, BOOK, None, None, None, None))
+    assert (seen.trading_state, said.trading_state) == ("LOCKED", "LOCKED")
+    seen.book = None
+    said = status_of(Answers(locked, GATE, None, None, None, None, None))
+    assert (seen.trading_state, said.trading_state) == ("unknown", "unknown")
+
+
+@pytest.mark.req("O-05")
+def test_what_only_reduces_is_told_before_trading_is_started_too() -> None:
+    waiting = arbiter(is_leasing=False, detail="no epoch", restrictions=(RESTRICTION,))
+    assert banner_of(waiting) == (
+        "HALTED: no epoch. Next: sluice start; "
+        "REDUCE ONLY session.a since 1970-01-01 00:00:00 UTC by kim: thin (2)"
+    )
+
+
+@pytest.mark.req("B-05")
+def test_a_reset_that_names_no_number_takes_what_is_open() -> None:
+    newer = msgspec.structs.replace(RESTRICTION, number=3)
+    assert newest_open(arbiter(halts=9)) == 9, "nothing is open: the answer says so"
+    assert newest_open(arbiter(halts=9, restrictions=(RESTRICTION,))) == 2
+    assert newest_open(arbiter(halts=9, restrictions=(newer, RESTRICTION))) == 3
+    assert newest_open(arbiter(halts=1, halt_at_ns=5, restrictions=(RESTRICTION,))) == 1
+
+
+@pytest.mark.req("B-05")
+def test_a_reset_that_names_no_number_takes_none_that_is_reset_already() -> None:
+    rig = ControlRig().ready()
+    rig.tell(restriction("symbol.sim.ALPHA"))
+    rig.tell(restriction("symbol.sim.BETA"))
+    rig.run()
+    assert newest_open(report(rig)) == 2
+    assert rig.reset(2).is_ok
+    assert newest_open(report(rig)) == 1
+    assert rig.reset(1).is_ok
+
+
+@pytest.mark.req("O-05")
+def test_what_the_executor_held_is_unknown_once_it_alone_is_silent() -> None:
+    desk = Last("")
+    seen = UpWatch(desk)  # type: ignore[arg-type]
+    asyncio.run(seen.refresh())
+    assert seen.book == BOOK
+    desk._silent = "executor"
+    asyncio.run(seen.refresh())
+    assert seen.book is None
+    assert "positions unknown" in line_of(seen, ())
+
+
+@pytest.mark.req("O-05")
+def test_a_book_that_comes_while_the_executor_is_asked_in_vain_is_kept() -> None:
+    class Late(Last):
+        async def book(self) -> None:
+            seen._hear(BOOK)
+
+    seen = UpWatch(Late(""))  # type: ignore[arg-type]
+    asyncio.run(seen.refresh())
+    assert seen.book == BOOK
+
+
+@pytest.mark.req("O-05")
+@pytest.mark.parametrize(
+    ("quantity", "said"),
+    [
+        ("65.00", "+65"),
+        ("0.0", "0"),
+        ("-5E+2", "-500"),
+        ("0.125", "+0.125"),
+        ("12345.678", "+12345.678"),
+    ],
+)
+def test_a_quantity_is_shown_with_its_side_and_no_digits_that_say_nothing(
+    quantity: str, said: str
+) -> None:
+    assert signed(Decimal(quantity)) == said
+    seen = watch()
+    held = PositionView(instrument=IBM, quantity=Decimal(quantity))
+    seen.book = BookReported(at_ns=0, account=ACCOUNT, positions=(held,))
+    shown = f"nyse:IBM {said}" if held.quantity else "none"
+    assert f"positions {shown}" in line_of(seen, ())

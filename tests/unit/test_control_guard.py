@@ -264,6 +264,47 @@ def test_the_third_lapse_in_a_minute_halts_and_says_so() -> None:
     assert it.permits(at_ns) == "halted"
 
 
+def test_lapses_are_counted_alike_at_the_time_of_day_of_a_real_clock() -> None:
+    it, now_ns = guard(), 1_800_000_000 * S_NS
+    it.handle(epoch(), now_ns)
+    said = [lapse(it, now_ns + after_ns) for after_ns in (0, 10 * S_NS, 20 * S_NS)]
+    assert [len(each) for each in said] == [0, 0, 2]
+
+
+def test_epochs_whose_first_lease_never_came_count_no_lapse() -> None:
+    it = guard()
+    for number in (1, 2, 3, 4):
+        now_ns = 2 * number * S_NS
+        assert it.handle(epoch(number), now_ns) == [question(now_ns, number=number)]
+        assert {type(each) for each in let_pass(it, now_ns + S_NS)} == {LeaseAsked}
+    assert (it.halts, it.trading_state(10 * S_NS)) == (0, TradingState.ARMED)
+
+
+def test_an_epoch_that_is_told_twice_keeps_its_lease() -> None:
+    it = running()
+    assert list(it.handle(epoch(), 5)) == []
+    assert (it.permits(6), it.lease_until_ns) == ("", LEASE_NS)
+
+
+@pytest.mark.parametrize(
+    ("told", "is_so"),
+    [
+        (answer(boot=OTHER), True),
+        (answer(boot=OTHER, is_granted=False), False),
+        (answer(boot=OTHER, component="executor"), False),
+        (answer(), False),
+    ],
+    ids=["another of this component", "refused", "another component", "its own"],
+)
+def test_another_process_has_the_lease_for_a_second_after_it_was_given(
+    told: LeaseAnswered, is_so: bool
+) -> None:
+    it = guard()
+    it.handle(told, 10)
+    found = [it.is_anothers(now_ns) for now_ns in (10, 9 + LEASE_NS, 10 + LEASE_NS)]
+    assert found == [is_so, is_so, False]
+
+
 def test_three_lapses_in_more_than_a_minute_only_deny_for_their_time() -> None:
     it = guard()
     it.handle(epoch(), 0)
@@ -277,6 +318,28 @@ def test_a_lapse_counts_once_however_long_it_lasts() -> None:
     it = running()
     said = let_pass(it, 10 * S_NS)
     assert {type(event) for event in said} == {LeaseAsked}
+
+
+def test_a_yes_that_comes_again_after_its_lease_ran_out_is_no_lease_to_lapse() -> None:
+    it = guard()
+    it.handle(epoch(), 0)
+    said = lapse(it, 0)
+    for again_ns in (2 * S_NS, 4 * S_NS):
+        it.handle(answer(0), again_ns)
+        assert it.permits(again_ns) == "no lease"
+        said += let_pass(it, again_ns + LEASE_NS)
+    assert {type(event) for event in said} == {LeaseAsked}
+    it.handle(answer(6 * S_NS), 6 * S_NS)
+    assert it.permits(6 * S_NS) == ""
+
+
+def test_a_yes_that_came_late_lapses_at_its_end_and_not_when_it_would_be_asked_for() -> None:
+    it = guard()
+    it.handle(epoch(), 0)
+    late_ns = LEASE_NS - 100 * MS_NS
+    assert it.wake(late_ns) == [question(late_ns)]
+    it.handle(answer(0), late_ns + 1)
+    assert it.wake_at_ns == LEASE_NS
 
 
 def test_nothing_is_sent_while_the_control_link_is_down() -> None:

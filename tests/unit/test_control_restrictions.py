@@ -265,6 +265,16 @@ def test_a_locked_system_says_so_in_every_state_word_until_the_next_epoch() -> N
     assert (locked, guard.trading_state(2)) == (TradingState.LOCKED, TradingState.HALTED)
 
 
+def test_a_halt_of_an_epoch_begun_after_a_lock_is_not_told_as_that_lock() -> None:
+    guard = running()
+    guard.handle(HaltRequested(at_ns=1), 1)
+    lock = Lock(number=1, component="executor", code="SLU-131", reason="books differ")
+    guard.handle(LocksChanged(at_ns=1, locks=(lock,), reason="books differ"), 1)
+    guard.handle(epoch(2, halts=1), 2)  # that the lock is gone was not heard, and is implied
+    guard.handle(HaltRequested(at_ns=3), 3)
+    assert guard.trading_state(3) is TradingState.HALTED
+
+
 SUBJECTS = {
     "control.halt": ("all", Level.HALT),
     "control.halt.all": ("all", Level.HALT),

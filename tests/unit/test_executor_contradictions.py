@@ -2,12 +2,20 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.base import Event, OrderId
 from schemas.control import EpochStarted, HaltRequested, Member
-from schemas.executions import IntentRecorded, OrderFilled, OrderRefused, OrderStatus
+from schemas.executions import (
+    IntentRecorded,
+    OrderAccepted,
+    OrderFilled,
+    OrderRefused,
+    OrderStatus,
+)
 from schemas.health import AlertRaised
+from schemas.orders import Side
 from schemas.reconciliation import FenceRaised
 from schemas.restrictions import LockRequested
 from schemas.venue import (
@@ -17,6 +25,8 @@ from schemas.venue import (
     VenueBook,
     VenueCanceled,
     VenueCancelRejected,
+    VenueExpired,
+    VenueOpenOrder,
     VenueOrderStatus,
 )
 from services.executor.config import ExecutorConfig
@@ -83,32 +93,54 @@ def test_executions_out_of_order_stop_the_sending_only_until_the_books_are_compa
     core = resting()
     late = filled(quantity="4", leaves="6", position="4", fee="0", at_ns=3)
     early = filled(number=2, quantity="6", position="10", fee="0", at_ns=4)
+    [_, whole, question] = say(core, early)
+    assert whole == BookQueried(at_ns=4, request_id="round-1", since_ns=0)
+    assert isinstance(question, BookQueried)
+    assert core.why_not_ready() == "our book and the venue's are not known to agree"
+    book = VenueBook(
+        at_ns=5,
+        request_id=whole.request_id,
+        cash=CASH - dec("1000.10"),
+        fees=dec(0),
+        positions={ALPHA: dec(10)},
+        executions=(late, early),
+    )
+    said = say(core, book)
+    assert [each.execution_id for each in said if isinstance(each, OrderFilled)] == ["o1-1"]
+    assert core.why_not_ready() == ""
+
+
+@pytest.mark.req("S-16", "X-10")
+def test_an_execution_older_than_the_newest_known_is_asked_for_before_anything_is_concluded() -> (
+    None
+):
+    core = resting()
+    late = filled(quantity="4", leaves="6", fee="0", at_ns=3)
+    early = filled(number=2, quantity="3", leaves="3", position="7", fee="0", at_ns=4)
     [_, question] = say(core, early)
     assert isinstance(question, BookQueried)
     book = VenueBook(
         at_ns=5,
         request_id=question.request_id,
-        cash=CASH - dec("1000.10"),
+        cash=CASH - dec("700.07"),
         fees=dec(0),
-        positions={ALPHA: dec(10)},
+        positions={ALPHA: dec(7)},
+        open_orders=(
+            VenueOpenOrder(
+                order_id=O1,
+                venue_order_id="V1",
+                instrument=ALPHA,
+                side=Side.BUY,
+                leaves=dec(3),
+            ),
+        ),
         executions=(early,),  # all since the newest that we have
     )
     [again] = say(core, book)
     assert again == BookQueried(at_ns=5, request_id=question.request_id, since_ns=0)
-    said = say(core, _with(book, (late, early)))
+    said = say(core, msgspec.structs.replace(book, executions=(late, early)))
     assert [each.execution_id for each in said if isinstance(each, OrderFilled)] == ["o1-1"]
     assert core.why_not_ready() == ""
-
-
-def _with(book: VenueBook, executions: tuple[Any, ...]) -> VenueBook:
-    return VenueBook(
-        at_ns=book.at_ns,
-        request_id=book.request_id,
-        cash=book.cash,
-        fees=book.fees,
-        positions=book.positions,
-        executions=executions,
-    )
 
 
 @pytest.mark.req("X-10")
@@ -125,6 +157,23 @@ def test_an_order_given_up_as_never_sent_and_seen_late_is_cancelled_and_compared
     fill = say(core, filled(at_ns=at_ns + 2))
     assert kinds(fill)[0] is OrderFilled
     assert core.orders.portfolio.quantity(ALPHA) == 10
+
+
+@pytest.mark.req("X-10", "S-16")
+@pytest.mark.parametrize("kind", [VenueCanceled, VenueExpired])
+def test_a_late_end_that_speaks_of_untold_executions_stops_the_sending_until_the_books_are_compared(
+    kind: type[VenueCanceled | VenueExpired],
+) -> None:
+    """Given up as never sent; then the venue ends it with 6 of 10 left: 4 have traded."""
+    core = submitted()
+    core.wake(S_NS + 1)
+    at_ns = order().expires_at_ns + 1_000 * MS_NS
+    say(core, VenueOrderStatus(at_ns=at_ns, order_id=O1, status=None))
+    assert status(core) is OrderStatus.REFUSED
+    assert say(core, kind(at_ns=at_ns + 1, order_id=O1, leaves=dec(10))) == [], "nothing traded"
+    said = say(core, kind(at_ns=at_ns + 2, order_id=O1, leaves=dec(6)))
+    assert kinds(said) == [AlertRaised, BookQueried]
+    assert core.why_not_ready() != ""
 
 
 @pytest.mark.req("X-10")
@@ -179,6 +228,18 @@ def test_a_fill_that_crossed_its_cancel_counts_and_the_books_are_compared() -> N
 # fencing
 
 
+@pytest.mark.req("S-16")
+def test_a_venue_that_gives_no_ids_has_no_order_twice() -> None:
+    core = submitted(submitted(), order("o2"))
+    said = [
+        each
+        for order_id in (O1, OrderId("o2"))
+        for each in say(core, VenueAccepted(at_ns=1, order_id=order_id, venue_order_id=""))
+    ]
+    assert kinds(said) == [OrderAccepted, OrderAccepted]
+    assert core.why_not_ready() == ""
+
+
 def epoch(token: int, number: int = EPOCH + 1) -> EpochStarted:
     members = {"executor": Member(boot_id=BOOT, halts=0)}
     return EpochStarted(
@@ -205,7 +266,7 @@ def test_no_order_of_a_lower_gate_token_is_sent_after_a_restart_either() -> None
     kept = [each for each in say(core, approved(order())) if type(each) in core.keeps]
     [raised] = say(core, epoch(5))
     assert raised == FenceRaised(at_ns=1, gate_token=5, epoch=EPOCH + 1)
-    assert say(core, epoch(4)) == []
+    assert say(core, epoch(5)) == say(core, epoch(4)) == []
     why = "gate token: 4, and one of 5 was seen before"
     assert restored([*kept, raised], 4) == why
     assert restored([*kept, raised], 5) == restored([*kept, raised], 6) == ""

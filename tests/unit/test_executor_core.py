@@ -54,6 +54,7 @@ from tests.executor_rig import (
     O1,
     accepted,
     cancel_wish,
+    only,
     outcome,
     resting,
     status,
@@ -213,6 +214,15 @@ def test_a_cancel_wished_while_the_link_is_down_is_said_when_it_is_back() -> Non
     assert CancelPlaced(at_ns=2, order_id=O1) in said
 
 
+def test_a_cancel_is_wished_for_still_after_a_part_has_filled() -> None:
+    core = resting()
+    say(core, cancel_wish())
+    say(core, filled(quantity="4", leaves="6"))
+    say(core, VenueLinkChanged(at_ns=2, is_up=False))
+    again = say(core, VenueLinkChanged(at_ns=3, is_up=True))
+    assert only(again, CancelPlaced) == [CancelPlaced(at_ns=3, order_id=O1)]
+
+
 def test_a_report_about_an_order_nobody_here_sent_stops_the_sending() -> None:
     core = executor()
     said = say(core, filled("foreign"))
@@ -267,6 +277,19 @@ def test_the_book_is_reported_soon_after_a_change_and_not_too_often() -> None:
         )
     ]
     assert core.wake_at_ns is None
+
+
+def test_a_lost_venue_is_in_the_next_report() -> None:
+    core = executor(ExecutorConfig(report_every_ms=250, reconcile_every_s=0))
+    say(core, VenueLinkChanged(at_ns=S_NS, is_up=False))
+    assert core.wake_at_ns == S_NS + 1
+    [book] = tell(core, None, S_NS + 1)
+    assert isinstance(book, BookReported)
+    assert not book.is_reconciled
+
+
+def test_a_lost_bus_is_told_nothing() -> None:
+    assert say(executor(), LinkChanged(at_ns=1, is_up=False)) == []
 
 
 @pytest.mark.parametrize(

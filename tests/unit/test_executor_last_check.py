@@ -1,8 +1,11 @@
 """What the executor does not send, whoever approved it."""
 
+from typing import Any
+
+import msgspec
 import pytest
 
-from schemas.base import InstrumentId, OrderId
+from schemas.base import AccountId, InstrumentId, OrderId
 from schemas.executions import (
     IntentRecorded,
     OrderRefused,
@@ -39,10 +42,19 @@ def test_an_order_that_may_not_go_is_refused_before_anything_is_written(
     assert say(executor(), approval) == [refused(rule, detail, at_ns=approval.at_ns)]
 
 
-def test_an_order_of_another_account_or_instrument_is_refused() -> None:
-    [fact] = say(executor(), approved(order(instrument=InstrumentId("sim:GAMMA"))))
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"instrument": InstrumentId("sim:GAMMA")}, "paper and sim:GAMMA"),
+        ({"account": AccountId("other")}, "other and sim:ALPHA"),
+    ],
+)
+def test_an_order_of_another_account_or_instrument_is_refused(
+    fields: dict[str, Any], what: str
+) -> None:
+    [fact] = say(executor(), approved(msgspec.structs.replace(order(), **fields)))
     assert isinstance(fact, OrderRefused)
-    assert (fact.rule, fact.detail) == ("scope", "paper and sim:GAMMA are not traded here")
+    assert (fact.rule, fact.detail) == ("scope", f"{what} are not traded here")
 
 
 @pytest.mark.req("O-05")
@@ -111,3 +123,16 @@ def test_an_order_that_was_not_written_is_refused_with_the_reason() -> None:
     assert said == [refused("halted")]
     assert status(core) is OrderStatus.REFUSED
     assert say(core, outcome()) == []
+
+
+def test_it_says_why_it_is_not_ready() -> None:
+    core = executor(is_linked=False)
+    found = [core.why_not_ready()]
+    say(core, VenueLinkChanged(at_ns=1, is_up=True))
+    found.append(core.why_not_ready())
+    say(core, VenueBook(at_ns=1, request_id="round-1", cash=CASH, fees=dec(0), positions={}))
+    assert [*found, core.why_not_ready()] == [
+        "the venue cannot be reached",
+        "our book and the venue's are not known to agree",
+        "",
+    ]

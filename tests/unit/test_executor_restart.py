@@ -21,9 +21,19 @@ from schemas.venue import (
 )
 from services.executor.core import ExecutorCore
 from tests.builders import ACCOUNT, ALPHA, S_NS, dec, order, quote
-from tests.executor_builders import EPOCH, approved, say, start
+from tests.executor_builders import EPOCH, approved, executor, say, start
 from tests.executor_pair import Pair
-from tests.executor_rig import bid, offer, only, prepare, prepared, trading
+from tests.executor_rig import (
+    O1,
+    bid,
+    offer,
+    only,
+    outcome,
+    prepare,
+    prepared,
+    status,
+    trading,
+)
 
 
 @pytest.mark.req("X-10", "S-16")
@@ -117,6 +127,27 @@ def test_an_order_written_right_before_a_crash_is_neither_lost_nor_sent_again() 
     pair.approve(order())
     assert pair.sent == ["o1"]
     assert pair.agrees()
+
+
+def test_an_order_written_right_before_a_crash_says_what_is_not_known_of_it() -> None:
+    pair = crashed(DiesAfterTheWrite())
+    [view] = pair.executor.describe(1).open_orders
+    assert (view.order.order_id, view.status, view.detail) == (
+        "o1",
+        OrderStatus.UNKNOWN,
+        "stopped between the intent to send it and the outcome",
+    )
+
+
+@pytest.mark.req("X-10")
+def test_an_order_that_was_not_written_is_known_to_be_over_after_a_restart() -> None:
+    core = executor()
+    [intent, _] = say(core, approved(order()))
+    again = executor()
+    for event in (intent, outcome(is_sent=False, detail="halted")):
+        again.restore(event)
+    assert (status(again), again.orders.records[O1].detail) == (OrderStatus.REFUSED, "halted")
+    assert again.describe(1).open_orders == ()
 
 
 class SendsBeforeItIsKept(DiesAfterTheWrite):

@@ -12,13 +12,14 @@ from schemas.executions import OrderCanceled, OrderRefused, OrderStatus, Positio
 from schemas.orders import CancelApproved, Order, Side
 from schemas.restrictions import Level, RestrictionCleared, RestrictionRequested
 from schemas.sessions import PositionsAdopted
-from schemas.venue import CancelPlaced
+from schemas.settlement import SettlementKind
+from schemas.venue import CancelPlaced, VenueSettled
 from services.executor.last_check import LastCheck
 from services.executor.orders import Orders, Record
 from tests.builders import ACCOUNT, ALPHA, BETA, S_NS, dec, order, quote
-from tests.executor_builders import approved, executor, guard, say
+from tests.executor_builders import approved, executor, filled, guard, say
 from tests.executor_pair import Staffed
-from tests.executor_rig import bid, offer, only, resting
+from tests.executor_rig import bid, offer, only, outcome, resting, submitted
 
 
 def trading(*orders: Order) -> Staffed:
@@ -190,6 +191,15 @@ def test_a_flatten_is_of_no_session_and_has_the_accounts_room(session: str) -> N
 
 
 @pytest.mark.req("G-09")
+def test_a_flatten_only_ever_reduces_also_where_nothing_is_restricted() -> None:
+    pair = two_sessions()
+    said = pair.approve(of("flatten-1", sell("much", "13")))
+    why = "restricted: flatten-1 may only reduce: sell 13, and 12 is held that no open order"
+    assert refusals(said)["much"].startswith(why)
+    assert refusals(pair.approve(of("flatten-1", sell("all", "12")))) == {}
+
+
+@pytest.mark.req("G-09")
 def test_what_a_flatten_closed_is_held_by_no_session_any_more() -> None:
     pair = two_sessions()
     pair.approve(of("flatten-1", sell("part", "5")))
@@ -200,6 +210,27 @@ def test_what_a_flatten_closed_is_held_by_no_session_any_more() -> None:
     assert list(refusals(pair.approve(sell("short", "2")))) == ["short"]
     pair.restart_executor()
     assert pair.executor.orders.shares.held == {}
+
+
+@pytest.mark.req("G-09")
+@pytest.mark.parametrize(
+    ("kind", "closes_at", "held"),
+    [
+        (SettlementKind.EXPIRY, dec(7), {}),
+        (SettlementKind.FUNDING, None, {"s1": {ALPHA: dec(2)}, "s2": {ALPHA: dec(10)}}),
+    ],
+)
+def test_what_the_venue_closed_at_its_end_is_held_by_no_session_and_a_payment_closes_nothing(
+    kind: SettlementKind, closes_at: Decimal | None, held: dict[str, Any]
+) -> None:
+    pair = two_sessions()
+    settled = VenueSettled(
+        at_ns=1, settlement_id="1", instrument=ALPHA, kind=kind, closes_at=closes_at
+    )
+    pair.tell(settled)
+    assert pair.executor.orders.shares.held == held
+    pair.restart_executor()
+    assert pair.executor.orders.shares.held == held
 
 
 class SideOnly(Orders):
@@ -324,6 +355,19 @@ def test_orders_in_line_behind_one_do_not_take_its_room() -> None:
     core.orders.portfolio.adjust(ALPHA, dec(2), dec(0), dec(0))
     rooms = [core.orders.reducible(core.orders.records[OrderId(f"o{n}")].order) for n in (0, 1)]
     assert rooms == [2, 1]
+
+
+@pytest.mark.req("G-09")
+def test_an_open_buy_or_a_sale_of_another_takes_nothing_of_what_may_be_sold() -> None:
+    made = guard()
+    core = executor(made=made)
+    say(core, approved(order()))
+    say(core, outcome())
+    say(core, filled())
+    resting(core, bid())  # its cancel is not answered yet
+    submitted(core, msgspec.structs.replace(offer(), instrument=BETA))
+    made.restrict("account.paper", Level.REDUCE)
+    assert refusals(say(core, approved(sell("out", "10")))) == {}
 
 
 @pytest.mark.req("B-06", "X-10")

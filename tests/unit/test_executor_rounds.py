@@ -1,5 +1,6 @@
 """Books compared and starts prepared: the executor's rounds with its venue."""
 
+import msgspec
 import pytest
 
 from schemas.base import OrderId
@@ -15,6 +16,7 @@ from schemas.venue import (
     BookQueried,
     VenueBook,
     VenueCanceled,
+    VenueLinkChanged,
 )
 from services.executor.config import ExecutorConfig
 from services.executor.rounds import NEXT
@@ -40,17 +42,44 @@ def test_a_start_is_prepared_by_comparing_the_whole_book_with_the_venue() -> Non
     assert [view.order.order_id for view in book.open_orders] == ["bid"]
 
 
-def test_a_start_without_a_venue_is_answered_at_once_with_what_is_missing() -> None:
+@pytest.mark.req("S-16")
+def test_a_start_without_a_venue_is_refused_with_what_is_missing_once_it_waited() -> None:
     core = executor(is_linked=False)
-    book, answer = say(core, prepare())
+    assert say(core, prepare()) == []
+    assert core.wake_at_ns == 1 + 1_500_000_000
+    book, answer = core.wake(core.wake_at_ns)
     error = FieldError(
         path="executor.venue",
         found="the link to it is down",
         wanted="its book: check `sluice status` and the venue's log",
     )
-    assert answer == prepared((error,))
+    assert answer == prepared((error,), at_ns=1 + 1_500_000_000)
     assert isinstance(book, BookReported)
     assert (book.request_id, book.is_reconciled) == ("s1", False)
+
+
+@pytest.mark.req("S-16", "X-10")
+def test_a_start_goes_on_where_the_link_to_the_venue_comes_back_while_it_waits() -> None:
+    core = executor(is_linked=False)
+    say(core, prepare())
+    asked = only(say(core, VenueLinkChanged(at_ns=2, is_up=True)), BookQueried)
+    assert asked == [
+        BookQueried(at_ns=2, request_id=name, since_ns=0) for name in ("round-1", "s1")
+    ]
+    found = VenueBook(at_ns=3, request_id="s1", cash=CASH, fees=dec(0), positions={})
+    assert only(say(core, found), Prepared) == [prepared(at_ns=3)]
+    assert only(core.wake(2 * S_NS), Prepared) == []  # it is answered once
+
+
+@pytest.mark.req("S-16", "X-10")
+def test_a_start_asks_again_where_the_link_was_lost_with_its_question() -> None:
+    core = executor()
+    say(core, prepare())
+    say(core, VenueLinkChanged(at_ns=2, is_up=False))
+    asked = only(say(core, VenueLinkChanged(at_ns=3, is_up=True)), BookQueried)
+    assert asked == [
+        BookQueried(at_ns=3, request_id=name, since_ns=0) for name in ("round-2", "s1")
+    ]
 
 
 def test_a_venue_that_does_not_answer_in_time_does_not_let_a_start_through() -> None:
@@ -62,6 +91,15 @@ def test_a_venue_that_does_not_answer_in_time_does_not_let_a_start_through() -> 
     assert [each.found for each in answer.errors] == ["no answer in time"]
     late = VenueBook(at_ns=1, request_id="s1", cash=CASH, fees=dec(0), positions={})
     assert say(core, late, 2 * S_NS) == []
+
+
+def test_the_answer_to_an_earlier_question_prepares_no_start() -> None:
+    core = executor()
+    say(core, prepare())
+    earlier = VenueBook(at_ns=2, request_id="round-1", cash=CASH, fees=dec(0), positions={})
+    assert only(say(core, earlier), Prepared) == []
+    asked = msgspec.structs.replace(earlier, at_ns=3, request_id="s1")
+    assert only(say(core, asked), Prepared) == [prepared(at_ns=3)]
 
 
 @pytest.mark.req("S-16")

@@ -8,7 +8,7 @@ import pytest
 from schemas.base import Event, ExecutionId, InstrumentId, OrderId, SessionId
 from schemas.control import ControlAnswered, HaltRequested
 from schemas.errors import FieldError
-from schemas.executions import BookReported, OrderCanceled, OrderFilled
+from schemas.executions import BookReported, OrderCanceled, OrderFilled, OrderStatus
 from schemas.health import AlertRaised, Severity
 from schemas.orders import Order
 from schemas.reconciliation import (
@@ -21,13 +21,13 @@ from schemas.reconciliation import (
     ReconciliationReported,
 )
 from schemas.restrictions import FlattenAsked, FlattenReported, LockRequested
-from schemas.venue import VenueCanceled
+from schemas.venue import VenueBook, VenueCanceled, VenueLinkChanged, VenueOrderStatus
 from services.executor.config import ExecutorConfig
 from services.executor.reconcile import difference
 from services.executor.venues.resting import Resting
 from services.portfolio import Position
 from tests.builders import ACCOUNT, ALPHA, BETA, S_NS, dec, order, quote
-from tests.executor_builders import EPOCH, placed, say, start, trade
+from tests.executor_builders import CASH, EPOCH, placed, say, start, trade
 from tests.executor_pair import Staffed
 from tests.executor_rig import bid, offer, only, prepare
 
@@ -130,7 +130,13 @@ def test_an_execution_nobody_ordered_is_adopted_whole_position_cash_and_fees() -
     assert list(differing) == ["cash", "fees", "position sim:ALPHA", "execution theirs-1"]
     refused = answer(decided(pair, differing["position sim:ALPHA"], ADOPT))
     id_ = differing["execution theirs-1"].id
-    assert refused.errors[0].wanted == f"it comes from an execution: decide about {id_} first"
+    assert refused.errors == (
+        FieldError(
+            path="$.difference",
+            found="it comes from an execution",
+            wanted=f"decide about {id_} first",
+        ),
+    )
     said = decided(pair, differing["execution theirs-1"], ADOPT)
     [fill] = [each for each in said if isinstance(each, OrderFilled)]
     assert (str(fill.session), str(fill.order_id), str(fill.quantity)) == ("adopted", "theirs", "3")
@@ -180,6 +186,65 @@ def test_an_order_nobody_wants_is_cancelled_at_the_venue() -> None:
     assert pair.executor.describe(1).is_reconciled
 
 
+@pytest.mark.req("S-16")
+def test_of_two_orders_nobody_knows_the_one_decided_about_is_cancelled() -> None:
+    pair = trading()
+    behind_our_back(pair, bid("theirs"))
+    behind_our_back(pair, bid("others"))
+    assert answer(decided(pair, found(pair)["order theirs"], FLATTEN)).is_ok
+    assert [each.order_id for each in pair.venue_book().open_orders] == ["others"]
+
+
+@pytest.mark.req("S-16")
+def test_an_adopted_order_that_the_venue_forgets_was_sent_and_the_books_come_first() -> None:
+    pair = trading()
+    behind_our_back(pair, bid("theirs"))
+    assert answer(decided(pair, found(pair)["order theirs"], ADOPT)).is_ok
+    pair.restart_executor()
+    core, late_ns = pair.executor, 2 * S_NS
+    say(core, VenueLinkChanged(at_ns=1, is_up=True))
+    say(core, VenueBook(at_ns=1, request_id="round-1", cash=CASH, fees=dec(0), positions={}))
+    forgotten = VenueOrderStatus(at_ns=late_ns, order_id=OrderId("theirs"), status=None)
+    said = only(say(core, forgotten), OrderCanceled)
+    assert said == [
+        OrderCanceled(
+            at_ns=late_ns,
+            account=ACCOUNT,
+            session=SessionId("adopted"),
+            instrument=ALPHA,
+            order_id=OrderId("theirs"),
+            leaves=dec(10),
+            reason="the venue had it, knows it no more, and shows it nowhere",
+        )
+    ]
+    assert core.why_not_ready() == "our book and the venue's are not known to agree"
+
+
+@pytest.mark.req("S-16")
+@pytest.mark.parametrize(
+    ("traded", "status"), [("10", OrderStatus.FILLED), ("4", OrderStatus.PARTIALLY_FILLED)]
+)
+def test_an_adopted_execution_says_whether_its_order_was_done(
+    traded: str, status: OrderStatus
+) -> None:
+    pair = trading()
+    behind_our_back(pair, bid("theirs"))
+    say(pair.venue, trade("89.00", traded))
+    said = decided(pair, found(pair)["execution theirs-1"], ADOPT)
+    assert [each.status for each in said if isinstance(each, OrderFilled)] == [status]
+
+
+@pytest.mark.req("S-16")
+def test_a_difference_that_is_ignored_is_out_of_the_way_in_the_next_report() -> None:
+    pair = trading(order(), config=ExecutorConfig(report_every_ms=250, reconcile_every_s=0))
+    pair.venue.ledger.portfolio.positions[ALPHA].quantity += 5
+    one = found(pair)["position sim:ALPHA"]
+    pair.wait(S_NS)
+    decided(pair, one, IGNORE)
+    reports = [each for each in pair.wait(2 * S_NS) if isinstance(each, BookReported)]
+    assert [each.is_reconciled for each in reports] == [True]
+
+
 def test_what_an_order_has_left_is_adopted() -> None:
     pair = trading(order(), offer("a"))  # it only reduces: the halt that follows leaves it alone
     pair.venue.ledger.orders[OrderId("a")].leaves = dec(4)
@@ -222,10 +287,10 @@ def test_what_is_ignored_stays_so_until_it_changes_and_over_a_restart() -> None:
 @pytest.mark.parametrize(
     ("operator", "reason", "id_", "said"),
     [
-        ("kim", "", None, "who decides, and why, is wanted"),
-        (" ", "seen", None, "who decides, and why, is wanted"),
-        ("\u200b", "seen", None, "who decides, and why, is wanted"),
-        ("kim", "seen", "00000000", "it changed, or is gone; now there are: {} (cash)"),
+        ("kim", "", None, "who decides, and why, is wanted; nothing in reason"),
+        (" ", "seen", None, "who decides, and why, is wanted; nothing in operator"),
+        ("\u200b", "seen", None, "who decides, and why, is wanted; nothing in operator"),
+        ("kim", "seen", "00000000", "00000000, which changed or is gone: one of {} (cash)"),
     ],
 )
 def test_a_decision_without_a_person_a_reason_or_the_very_difference_is_refused(
@@ -332,7 +397,7 @@ def test_what_the_flattener_would_refuse_is_refused_before_anything_is_adopted(
     error = FieldError(path="$.scope", found="that", wanted="this")
     monkeypatch.setattr(pair.executor.flattener, "objections", lambda event, may_wait: (error,))
     said = pair.tell(wish(one, FLATTEN, "q1"))
-    why = "no flatten: $.scope is that, wanted this"
+    why = "no flatten: $.scope is that: this"
     assert answers(said) == {"q1": (False, f"nothing was done: {why}")}
     assert only(said, BookAdjusted) == []
     assert pair.executor.orders.shares.flatten_count == 0
@@ -401,3 +466,24 @@ def test_executions_of_a_session_count_for_it_whoever_adopted_others() -> None:
     decided(pair, found(pair)["execution theirs-1"], ADOPT)
     assert pair.executor.orders.shares.held[SessionId("s1")] == {ALPHA: dec(10)}
     assert pair.executor.orders.portfolio.has_seen(ExecutionId("theirs-1"))
+
+
+@pytest.mark.req("S-16")
+def test_a_decision_that_is_refused_says_field_by_field_what_was_found_and_what_is_wanted() -> None:
+    pair = trading(order())
+    asked = answer(decided(pair, "00000000", IGNORE))
+    assert asked.errors == (
+        FieldError(
+            path="$.difference",
+            found="00000000, which changed or is gone",
+            wanted="nothing: no difference is open",
+        ),
+    )
+    pair.venue.ledger.portfolio.cash += 7
+    one = found(pair)["cash"]
+    assert answer(decided(pair, one, FLATTEN)).errors == (
+        FieldError(path="$.difference", found="cash is no position", wanted="adopt or ignore it"),
+    )
+    assert answer(decided(pair, one, IGNORE, reason=" ")).errors == (
+        FieldError(path="$.reason", found="nothing", wanted="why"),
+    )

@@ -6,7 +6,7 @@ import pytest
 
 from schemas import wire
 from schemas.base import Event
-from schemas.executions import BookReported, OrderFilled, OutcomeRecorded
+from schemas.executions import BookReported, OrderFilled, OrderMarkedUnknown, OutcomeRecorded
 from schemas.health import AlertRaised, LinkChanged
 from schemas.repeats import FactRepeated, FactsTold, fact_in
 from schemas.subjects import SUBJECTS, subject_of
@@ -85,6 +85,19 @@ def test_what_was_told_again_shortly_before_the_next_loss_is_told_once_more() ->
     life.bus_is(up=True, now_ns=400 * S_NS)
     life.bus_is(up=False, now_ns=401 * S_NS)
     assert executions_in(life.bus_is(up=True, now_ns=402 * S_NS)) == [meanwhile]
+
+
+def test_what_was_said_at_a_deadline_is_told_again_too() -> None:
+    life = Life()
+    life.bus_is(up=False, now_ns=S_NS)
+    life.tell(approved(order("late", expires_at_ns=9 * S_NS)), 2 * S_NS)
+    sent = OutcomeRecorded(at_ns=2 * S_NS, order_id=order("late").order_id, is_sent=True)
+    life.tell(sent, 2 * S_NS)
+    marked = [each for each in life.tell(None, 3 * S_NS) if isinstance(each, OrderMarkedUnknown)]
+    assert len(marked) == 1
+    said = life.bus_is(up=True, now_ns=4 * S_NS)
+    facts = [each.fact for each in said if isinstance(each, FactRepeated)]
+    assert [each for each in facts if isinstance(each, OrderMarkedUnknown)] == marked
 
 
 def test_once_the_bus_has_stayed_a_restart_tells_nothing_again() -> None:

@@ -18,13 +18,15 @@ from schemas.orders import (
 )
 from services.gate import access
 from services.gate.access_parents import REMEMBERED_NS, Parents
-from services.gate.access_windows import ENTRIES_MAX, SumWindow
+from services.gate.access_windows import ENTRIES_MAX, IntentMemory, SumWindow
 from services.gate.config_groups import OnExcess
-from tests.builders import ALPHA, BETA, MS_NS, S_NS, SESSION, dec
+from tests.builders import ALPHA, BETA, MS_NS, S_NS, SESSION, dec, signal
+from tests.builders import order as order_of
 from tests.gate_rig import (
     NOW_NS,
     book,
     canceled,
+    filled,
     only,
     reading,
     refused,
@@ -259,6 +261,56 @@ def test_intents_out_of_their_window_are_forgotten() -> None:
     assert len(rig.access.intents) == 5
 
 
+def approval(quantity: str, at_ns: int = 0, **fields: Any) -> OrderApproved:
+    """An approval of an intent that its quantity tells from others."""
+    made = replace_fields(order_of(f"o{quantity}-{at_ns}", quantity=quantity), **fields)
+    return OrderApproved(at_ns=at_ns, order=made, epoch=1, gate_token=1)
+
+
+def remembered(memory: IntentMemory, *quantities: str, now_ns: int = 10) -> list[bool]:
+    """Return of which of these intents a new signal would be a repeat."""
+    asked = [signal("new", quantity=quantity) for quantity in quantities]
+    return [memory.repeated(each, now_ns, 500) is not None for each in asked]
+
+
+@pytest.mark.req("G-07")
+def test_of_too_many_intents_the_one_approved_longest_ago_is_forgotten() -> None:
+    memory = IntentMemory(intents_max=2)
+    for at_ns, quantity in enumerate(("1", "2", "1", "3")):
+        memory.add(approval(quantity, at_ns), 500)
+    assert remembered(memory, "1", "2", "3") == [True, False, True]
+
+
+def test_an_approval_lets_go_of_all_that_is_out_of_the_window() -> None:
+    memory = IntentMemory()
+    for quantity in ("1", "2", "3"):
+        memory.add(approval(quantity), 500)
+    memory.add(approval("4", 500 * MS_NS), 500)
+    assert len(memory) == 1
+    memory.add(approval("5", 501 * MS_NS), 0)
+    assert len(memory) == 0
+
+
+@pytest.mark.req("G-07")
+@pytest.mark.parametrize(
+    ("fields", "is_repeat"),
+    [
+        ({"signal_id": SignalId("b")}, True),
+        ({"signal_id": SignalId("a")}, False),
+        ({"signal_id": SignalId("b"), "parent_id": SignalId("p")}, False),
+        ({"signal_id": SignalId("b"), "parent_id": SignalId("q")}, True),
+    ],
+    ids=["another signal", "a leg of the same", "a slice of its parent", "of another parent"],
+)
+def test_legs_of_one_signal_and_slices_of_one_parent_are_no_repeats(
+    fields: dict[str, Any], is_repeat: bool
+) -> None:
+    memory = IntentMemory()
+    memory.add(approval("10", signal_id=SignalId("a"), parent_id=SignalId("p")), 500)
+    asked = replace_fields(signal(), **fields)
+    assert (memory.repeated(asked, 1, 500) is not None) is is_repeat
+
+
 def throttled() -> RulesRig:
     rig = RulesRig(strategy_executions_max=3, execution_window_ms=1_000)
     rig.session(SESSION)
@@ -296,6 +348,33 @@ def test_executions_further_apart_than_the_window_stop_nobody() -> None:
         rig.buy(f"a{number}", quantity="1")
         rig.at(rig.now_ns + 500 * MS_NS)
     assert rig.rule("b") == "all"
+
+
+@pytest.mark.req("G-07")
+@pytest.mark.parametrize(
+    ("apart_ns", "rule"), [(500 * MS_NS - 1, "execution_throttle"), (500 * MS_NS, "all")]
+)
+def test_executions_count_to_the_ns_in_which_they_leave_the_window(
+    apart_ns: int, rule: str
+) -> None:
+    rig = throttled()
+    for number in range(3):
+        rig.buy(f"a{number}", quantity="1")
+        rig.at(rig.now_ns + apart_ns)
+    assert rig.rule("b") == rule
+
+
+@pytest.mark.req("G-07")
+def test_a_stopped_strategy_that_still_executes_is_told_of_once() -> None:
+    rig = throttled()
+    orders = [rig.approve(f"a{number}", quantity="1") for number in range(6)]
+    said = [each for order in orders for each in rig.tell(filled(order, "1", order.order_id))]
+    assert only(AlertRaised, said).code == "SLU-185"
+    decided = rig.decide(rig.signal("b"))
+    assert reading(decided, "execution_throttle").value == (
+        "strategy ema_cross is stopped since 3 executions in 1000 ms, at 1000000000000 ns;"
+        " start it again: sluice start"
+    )
 
 
 @pytest.mark.req("G-07")

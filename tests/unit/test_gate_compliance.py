@@ -6,12 +6,14 @@ import msgspec
 import pytest
 
 from schemas.base import AccountId, InstrumentId, OrderId
+from schemas.compliance import MarginDeficitNoted
 from schemas.health import AlertRaised
 from schemas.instruments import AssetClass
 from schemas.orders import OrderType, Side, SignalDecided, TimeInForce
 from services.calendars.calendar import DAY_NS
 from services.calendars.named import calendar_named
 from services.gate.compliance_days import BusinessDays, date_ns
+from services.gate.compliance_margin import Margin
 from services.gate.config import GateConfig
 from services.gate.config_compliance import (
     ComplianceRules,
@@ -22,7 +24,7 @@ from services.gate.config_compliance import (
     SelfTrade,
     WashSale,
 )
-from tests.builders import ACCOUNT, ALPHA, BETA, MS_NS, S_NS, dec
+from tests.builders import ACCOUNT, ALPHA, BETA, MS_NS, S_NS, dec, instrument
 from tests.gate_rig import INSTRUMENTS, book, only, reading, resting, view
 from tests.rules_rig import HOUR_NS, OPEN_NS, RulesRig, known
 
@@ -409,6 +411,68 @@ def test_margin_that_cannot_be_judged_denies() -> None:
     assert margined(frozen_until="2026-06-03").rule("d") == "all"
 
 
+@pytest.mark.req("G-06")
+def test_what_rests_needs_margin_as_if_it_had_filled_however_often_all_is_summed_up() -> None:
+    rig = margined()
+    rig.approve("a", quantity="400", order_type=LIMIT, limit="100.00")
+    rig.due()
+    rig.mark("10000")
+    rig.at(rig.now_ns)
+    assert rig.rules.margin.required == dec(10_000)
+    assert rig.rule("b", quantity="1") == "intraday_margin"
+
+
+@pytest.mark.req("G-06")
+def test_an_approval_needs_the_larger_of_both_margins_until_all_is_summed_up() -> None:
+    rig = margined()
+    assert rig.rule("a", quantity="300") == "all"
+    assert rig.rules.margin.required == dec(9_000)
+
+
+@pytest.mark.req("G-06")
+def test_the_margin_of_an_option_is_known_only_where_it_was_chosen() -> None:
+    option = instrument(ALPHA, asset_class=AssetClass.OPTION)
+    chosen = ComplianceRules(margin_rates={ALPHA: dec("0.4")})
+    rates = [Margin(ACCOUNT, rules).rates(option) for rules in (ComplianceRules(), chosen)]
+    assert rates == [None, (dec("0.4"), dec("0.4"))]
+
+
+@pytest.mark.req("G-06")
+def test_a_security_without_a_price_is_named_and_the_margin_is_not_the_truth() -> None:
+    rig = margined()
+    rig.tell(book(held={ALPHA: "100", BETA: "5"}, at_ns=rig.now_ns))
+    found = []
+    for _ in range(2):
+        rig.due()
+        found.append((rig.rules.margin.unpriced, rig.rules.margin.required))
+        rig.quote(instrument=BETA)
+    assert found == [((BETA,), dec(2_500)), ((), dec(2_750))]
+
+
+@pytest.mark.req("G-06")
+def test_only_securities_need_this_margin(monkeypatch: pytest.MonkeyPatch) -> None:
+    spot = msgspec.structs.replace(INSTRUMENTS[BETA], asset_class=AssetClass.SPOT)
+    monkeypatch.setitem(INSTRUMENTS, BETA, spot)
+    rig = margined()
+    rig.quote(instrument=BETA)
+    rig.tell(book(held={ALPHA: "100", BETA: "5"}, at_ns=rig.now_ns))
+    rig.due()
+    assert rig.rules.margin.required == dec(2_500)
+
+
+@pytest.mark.req("G-06")
+def test_the_margin_of_an_option_that_nobody_chose_is_not_the_truth(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    option = msgspec.structs.replace(INSTRUMENTS[BETA], asset_class=AssetClass.OPTION)
+    monkeypatch.setitem(INSTRUMENTS, BETA, option)
+    rig = margined()
+    rig.quote(instrument=BETA)
+    rig.tell(book(held={BETA: "5"}, at_ns=rig.now_ns))
+    rig.due()
+    assert rig.rules.margin.unpriced == (BETA,)
+
+
 def in_deficit() -> RulesRig:
     rig = margined()
     rig.buy("in", quantity="400")
@@ -431,6 +495,26 @@ def test_a_deficit_is_noted_once_a_day_and_told() -> None:
     )
     rig.mark("5000")
     assert rig.due() == []
+
+
+@pytest.mark.req("G-06")
+def test_a_deficit_that_grows_by_a_tenth_on_its_day_is_noted_anew() -> None:
+    rig = in_deficit()
+    rig.due()
+    noted = []
+    for equity in ("4501", "4500"):
+        rig.mark(equity)
+        noted += [each.amount for each in rig.due() if isinstance(each, MarginDeficitNoted)]
+    assert noted == [dec(5_500)]
+
+
+@pytest.mark.req("G-06")
+def test_a_short_position_comes_into_deficit_by_its_own_margin() -> None:
+    rig = margined()
+    rig.sell("in", quantity="300")
+    rig.mark("5000")
+    rig.due()
+    assert [each.amount for each in rig.rules.margin.deficits.values()] == [dec(4_000)]
 
 
 @pytest.mark.req("G-06")
@@ -529,6 +613,37 @@ def test_a_loss_on_all_that_is_held_washes_nothing_and_a_gain_neither() -> None:
     gain.on("2026-05-05")
     gain.sell("dear", price="99", quantity="5")
     assert [gain.rule("again"), gain.rule("part", side=SELL, quantity="1")] == ["all", "all"]
+
+
+@pytest.mark.req("G-06")
+def test_neither_a_loss_nor_a_gain_washes_nothing() -> None:
+    rig = washed()
+    rig.buy("in", price="100")
+    rig.on("2026-06-30")
+    rig.sell("out", price="100")
+    assert (rig.rule("back"), rig.rules.wash.losses) == ("all", {})
+
+
+@pytest.mark.req("G-06")
+def test_a_loss_that_is_told_late_does_not_take_the_place_of_a_newer_one() -> None:
+    wash = washed().rules.wash
+    long, short = dec(10), dec(-10)
+    wash.execute(ALPHA, 100, long, short, dec(-1))
+    wash.execute(ALPHA, 90, long, short, dec(-2))
+    wash.execute(ALPHA, 80, short, long, dec(-3))
+    assert wash.losses == {(ALPHA, True): (100, dec(1)), (ALPHA, False): (80, dec(3))}
+    wash.execute(ALPHA, 101, long, short, None)
+    assert wash.losses[ALPHA, True] == (101, None)
+
+
+@pytest.mark.req("G-06")
+def test_what_was_opened_counts_for_thirty_days_and_the_last_of_them() -> None:
+    wash = washed().rules.wash
+    for date in (0, 30, 30):
+        wash.execute(ALPHA, date, dec(0), dec(5), dec(0))
+    assert list(wash.opened[ALPHA, True]) == [(0, dec(5)), (30, dec(10))]
+    wash.execute(ALPHA, 31, dec(0), dec(5), dec(0))
+    assert list(wash.opened[ALPHA, True]) == [(30, dec(10)), (31, dec(5))]
 
 
 @pytest.mark.req("G-06")

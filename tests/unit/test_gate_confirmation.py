@@ -10,6 +10,7 @@ from schemas.base import SessionId, SignalId
 from schemas.confirmations import ConfirmAsked, ConfirmRequest, SignalAwaiting
 from schemas.orders import OrderApproved, OrderType, Side, SignalRaised
 from schemas.sessions import SessionCreated, SessionState, SessionStateChanged
+from services.gate import confirmed
 from services.gate.config_groups import OnExcess
 from services.gate.core import GateCore
 from services.gate.table import CHECKS
@@ -147,6 +148,65 @@ def test_a_signal_shown_twice_with_two_contents_can_be_confirmed_as_neither() ->
     person.show(large)
     person.confirm("a")
     assert person.rule(large) == "signal_confirmed"
+
+
+def test_a_signal_shown_twice_with_the_same_content_can_be_confirmed() -> None:
+    person = Person("MANUAL")
+    raised = person.rig.signal("a")
+    person.show(raised)
+    person.show(raised)
+    person.confirm("a")
+    assert person.rule(raised) == "all"
+
+
+def test_a_signal_that_is_shown_again_once_it_was_confirmed_is_confirmed_no_more() -> None:
+    person = Person("MANUAL")
+    raised = person.rig.signal("a")
+    person.show(raised)
+    person.confirm("a")
+    person.show(raised)
+    assert person.rule(raised) == "signal_confirmed"
+
+
+def test_of_too_many_the_first_that_was_shown_and_the_first_confirmed_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(confirmed, "SHOWN_MAX", 2)
+    shown = Person("MANUAL")
+    raised = [shown.rig.signal(each) for each in "abc"]
+    for each in raised:
+        shown.show(each)
+    rules = []
+    for each in raised:
+        shown.confirm(each.signal_id)
+        rules.append(shown.rule(each))
+    assert rules == ["signal_confirmed", "all", "all"]
+    said = Person("MANUAL")
+    for each in raised:
+        said.show(each)
+        said.confirm(each.signal_id)
+    assert [said.rule(each) for each in raised] == ["signal_confirmed", "all", "all"]
+
+
+@pytest.mark.parametrize("is_confirmed", [False, True])
+def test_a_pause_of_another_session_forgets_nothing_of_this_one(is_confirmed: bool) -> None:
+    person = Person("MANUAL")
+    raised = person.rig.signal("a")
+    person.show(raised)
+    if is_confirmed:
+        person.confirm("a")
+    person.rig.tell(
+        SessionStateChanged(
+            at_ns=NOW_NS,
+            session=SessionId("s2"),
+            strategy="ema_cross",
+            account=ACCOUNT,
+            state=SessionState.PAUSED,
+        )
+    )
+    if not is_confirmed:
+        person.confirm("a")
+    assert person.rule(raised) == "all"
 
 
 def test_a_confirmed_order_that_is_too_large_may_be_made_smaller() -> None:

@@ -311,3 +311,24 @@ def test_gross_exposure_comes_back_to_nothing_when_all_is_closed() -> None:
     rig.fill(sold, "30", "e2", price="77.77")
     assert_sums_follow(rig.gate)
     assert rig.gate.state.accounts[ACCOUNT].totals.gross == dec(0)
+
+
+@pytest.mark.req("G-02")
+@pytest.mark.parametrize(
+    ("bid", "ask", "value"),
+    [
+        ("0", "NaN", "5000.0"),
+        ("-1", "0", "5000.0"),
+        ("NaN", "Infinity", "5000.0"),
+        ("80", "NaN", "4000"),
+        ("80", "90", "4500"),
+    ],
+)
+def test_what_is_held_is_valued_by_the_last_price_that_could_be_one(
+    bid: str, ask: str, value: str
+) -> None:
+    rig = Rig()
+    rig.tell(book(held={ALPHA: "50"}))
+    rig.quote(bid, ask)
+    rig.gate.state.unvalued.value()
+    assert rig.gate.state.accounts[ACCOUNT].lanes[ALPHA].notional == dec(value)

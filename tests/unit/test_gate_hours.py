@@ -106,6 +106,11 @@ def test_extended_hours_pass_only_where_they_are_chosen(
     assert rules(*times, extended_hours=chosen) == wanted
 
 
+@pytest.mark.req("S-07")
+def test_at_night_it_is_closed_also_where_nobody_chose_extended_hours() -> None:
+    assert rules(at("2025-11-19 02:00"), extended_hours=None) == ["market_hours"]
+
+
 def test_a_decision_says_which_calendar_is_closed() -> None:
     rig = MarketRig(at("2025-11-27 12:00"))
     read = reading(rig.ask("a"), "market_hours")

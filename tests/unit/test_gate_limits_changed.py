@@ -435,6 +435,7 @@ def test_the_report_shows_what_is_in_force_from_what_and_how_far_it_is() -> None
         value="4000.00",
         distance="6000.00",
     )
+    assert (shown["net_notional_max"].value, shown["session_messages_max"].value) == ("4000.00", "")
     assert shown["position_quantity_max"] == LimitView(
         name="position_quantity_max",
         account=ACCOUNT,

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from schemas.market import QuoteReceived
 from services.gate.config_market import DEFAULT, LockedMarket, MarketRules, row_of
 from services.gate.data_quality import WINDOW_NS, ClockWatch, JumpWatch
 from tests.builders import ALPHA, BETA, MS_NS, S_NS, dec, quote
@@ -147,8 +148,8 @@ def test_what_nobody_has_chosen_denies_and_says_where(chosen: dict[str, Any], wa
 
 
 def test_where_jumps_are_not_watched_no_quote_is_looked_at() -> None:
-    assert Rig(config()).gate.state.quality.hears == frozenset()
-    assert rig().gate.state.quality.hears != frozenset()
+    assert QuoteReceived not in Rig(config()).gate.state.quality.hears
+    assert QuoteReceived in rig().gate.state.quality.hears
 
 
 @pytest.mark.parametrize(

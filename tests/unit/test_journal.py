@@ -210,3 +210,44 @@ def test_only_what_must_be_on_the_disk_is_synced(
     journal.append([ended(4)], fsync=asked)
     journal.close()
     assert len(synced) == expected
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files and folders that were synced whole, in order."""
+    found: list[Path] = []
+    real = os.fsync
+
+    def note(descriptor: int) -> None:
+        found.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return found
+
+
+@pytest.mark.req("R-01")
+def test_the_name_of_a_new_journal_is_on_the_disk_before_anything_is_written_to_it(
+    path: Path, synced: list[Path]
+) -> None:
+    fresh(path).close()
+    assert synced == [path.parent]
+    fresh(path).close()
+    assert synced == [path.parent]
+
+
+@pytest.mark.req("R-01")
+def test_what_was_cut_off_is_gone_from_the_disk_before_the_journal_goes_on(
+    written: Path, synced: list[Path]
+) -> None:
+    written.write_bytes(written.read_bytes()[:-1])
+    read_back(written)
+    assert synced == [written]
+
+
+def test_a_closed_journal_can_be_opened_by_another(written: Path) -> None:
+    journal = Journal(written)
+    journal.close()
+    assert read_back(written) == (EVENTS, "")
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(journal._descriptor)

@@ -211,7 +211,7 @@ def test_what_comes_after_a_halt_or_the_end_of_the_epoch_is_not_compared() -> No
     late = [e for e in RUN if e.at_ns > cut_ns]
     found = tape([*early, ended, *late])
     assert (found.until_ns, found.cut_by) == (cut_ns, "the end of its epoch")
-    assert all(each.at_ns <= cut_ns for each in (*found.market, *found.signals))
+    assert all(each.at_ns <= cut_ns for each in (*[e for _, e in found.market], *found.signals))
 
 
 def test_a_stop_is_the_sessions_own_end() -> None:
@@ -250,7 +250,7 @@ BETA_QUOTES = [quote(at_ns=START_NS + n * S_NS, instrument=BETA) for n in range(
 
 def test_what_the_account_neither_held_nor_traded_is_not_played() -> None:
     found = tape([*RUN, *BETA_QUOTES])
-    assert {getattr(each, "instrument", None) for each in found.market} == {ALPHA}
+    assert {getattr(each.event, "instrument", None) for each in found.market} == {ALPHA}
 
 
 @pytest.mark.parametrize("has_its_price", [True, False])
@@ -279,6 +279,15 @@ def test_a_replay_ends_where_the_position_changed_by_no_order_of_the_session() -
         "what it held changed by no order of its own",
     )
     assert found.adopted == []
+
+
+def test_what_a_session_took_over_at_its_beginning_counts_once() -> None:
+    """Twice, the replay would hold what the session never did, and decide something else."""
+    [created] = [each for each in RUN if isinstance(each, SessionCreated)]
+    held = PositionView(instrument=ALPHA, quantity=Decimal(1), average_price=Decimal(100))
+    taken = PositionsAdopted(at_ns=created.at_ns, session=SESSION, positions=(held,))
+    found = tape(sorted([*RUN, taken, taken], key=lambda event: event.at_ns))
+    assert found.adopted == [taken]
 
 
 # what it is decided again with

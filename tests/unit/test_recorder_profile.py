@@ -80,8 +80,8 @@ def matches(pattern: str, subject: str) -> bool:
     return len(wants) == len(parts)
 
 
-UNRECORDED = ("control.lease", "control.leased.*", "health.*")
-"""Ten a second and of no use afterwards; reports are answers and travel on no subject."""
+UNRECORDED = ("control.lease", "control.leased.*", "health.*", "feed.states")
+"""Each second, and of no use afterwards; reports are answers and travel on no subject."""
 
 REPORTED = ("report.made.", "report.delivered", "report.terms", "report.uptime")
 """Facts of the reports service; all other reports are answers."""

@@ -10,9 +10,10 @@ from schemas.base import NS_PER_S
 from schemas.errors import StateError
 from services.recorder.appending import append_line
 from services.recorder.chain import Head
-from services.recorder.checkpoints import Checkpoint
+from services.recorder.checkpoints import Checkpoint, Restoration
 from services.recorder.config import RecorderConfig
-from services.recorder.key_file import ensure_record_key
+from services.recorder.key_file import PRIVATE, ensure_record_key
+from services.recorder.own import RESTORATIONS
 from services.recorder.witness import CHECKPOINTS, Witness
 
 pytestmark = pytest.mark.req("R-01", "I13")
@@ -93,6 +94,82 @@ def test_a_checkpoint_that_does_not_fit_is_none(
     disk.room_bytes = 10_000
     assert it.look(Head(2, "b"), 2 * HOUR_NS, is_last=True)
     assert signed(tmp_path / "record" / CHECKPOINTS) == [1, 2]
+
+
+def test_a_key_that_was_made_anew_is_said_until_the_next_start(tmp_path: Path) -> None:
+    before = witness(tmp_path)
+    before.look(Head(1, "a"), HOUR_NS, is_last=True)
+    assert (before.replaced, witness(tmp_path).replaced) == ("", "")
+    old = ensure_record_key(tmp_path / "keys").fingerprint
+    (tmp_path / "keys" / PRIVATE).unlink()
+    it = witness(tmp_path)
+    new = ensure_record_key(tmp_path / "keys").fingerprint
+    assert it.replaced == (
+        f"the checkpoint of record 1 is signed by {old}; from here on {new} signs: was record.pem"
+        " lost, or taken away?"
+    )
+    it.look(Head(2, "b"), 2 * HOUR_NS, is_last=True)
+    assert witness(tmp_path).replaced == ""
+
+
+def test_whoever_takes_the_key_away_does_not_have_its_anchors_forgotten(tmp_path: Path) -> None:
+    before = witness(tmp_path)
+    before.look(Head(9, "i"), HOUR_NS, is_last=True)
+    assert before.anchor() == ""
+    (tmp_path / "keys" / PRIVATE).unlink()
+    (tmp_path / "record" / CHECKPOINTS).unlink()
+    with pytest.raises(StateError, match=r"it ends at record 8; record 9 was signed at .*anchors"):
+        witness(tmp_path).check(Head(8, "h"))
+
+
+def replaced_after(folder: Path, n: int, *, restored_by: str = "") -> Witness:
+    """Return one under a new key, record `n` anchored by the old; one of them restored it since."""
+    before = witness(folder)
+    before.look(Head(n, "i"), HOUR_NS, is_last=True)
+    assert before.anchor() == ""
+    old = ensure_record_key(folder / "keys")
+    (folder / "keys" / PRIVATE).unlink()
+    new = ensure_record_key(folder / "keys")
+    (folder / "record" / CHECKPOINTS).unlink()
+    if restored_by:
+        said = Restoration(after_n=1, anchored_n=n, at_ns=2 * HOUR_NS, epoch_floor=1, backup="b")
+        said = (old if restored_by == "old" else new).restoration(said)
+        append_line(folder / "record" / RESTORATIONS, msgspec.json.encode(said) + b"\n")
+    return witness(folder)
+
+
+def test_a_rehearsal_under_a_new_key_starts_while_the_system_it_is_of_goes_on(
+    tmp_path: Path,
+) -> None:
+    it = replaced_after(tmp_path, 9, restored_by="new")
+    [file] = (tmp_path / "anchors").glob("*/anchors.jsonl")
+    on = msgspec.json.decode(file.read_bytes(), type=Checkpoint)
+    on = msgspec.structs.replace(on, n=10, at_ns=3 * HOUR_NS)
+    torn = msgspec.json.encode(on) + b"\n" + b'{"n"'
+    file.write_bytes(torn)
+    it.check(Head(8, "h"))
+    assert file.read_bytes() == torn, "the other may be in the middle of it"
+
+
+def test_a_restore_that_the_old_key_signed_explains_what_it_had_signed_before(
+    tmp_path: Path,
+) -> None:
+    replaced_after(tmp_path, 9, restored_by="old").check(Head(8, "h"))
+
+
+def test_a_place_of_anchors_that_is_away_keeps_nothing_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = replaced_after(tmp_path, 9)
+    stat = Path.stat
+
+    def away(path: Path, **options: bool) -> os.stat_result:
+        if path.name == "anchors.jsonl":
+            raise OSError(116, "Stale file handle")
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", away)
+    it.check(Head(8, "h"))
 
 
 def test_a_clock_that_was_set_back_keeps_nothing_from_being_signed(tmp_path: Path) -> None:

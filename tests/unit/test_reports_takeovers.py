@@ -1,5 +1,6 @@
 """What changes hands in the record: the account holds as much as before, each session its part."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
@@ -123,3 +124,42 @@ def test_what_only_the_strategy_service_had_missed_counts_once(recorded: Recorde
 @pytest.mark.req("R-05", "G-11")
 def test_a_day_splits_a_settlement_by_what_is_held_after_a_flatten() -> None:
     assert day_of(*FLATTENED)._held == {ALPHA: {SESSION: dec(0), FLATTEN: dec(0)}}
+
+
+def again(events: Sequence[Event]) -> list[Event]:
+    """Return them with each takeover told once more, at once and at the end."""
+    told = [each for event in events for each in (event, event)]
+    taken = [each for each in events if isinstance(each, PositionsAdopted)]
+    once = [each for n, each in enumerate(told) if n % 2 == 0 or isinstance(each, PositionsAdopted)]
+    return [*once[:-1], *taken, once[-1]]
+
+
+@pytest.mark.req("R-03", "R-04", "R-05", "G-11")
+def test_a_takeover_that_is_recorded_again_counts_once(recorded: Recorded) -> None:
+    """Twice, its session would hold what nobody does: its profit and its settlements with it."""
+    repeated = again(FLATTENED)
+    assert len(repeated) == len(FLATTENED) + 2
+    once, fold = figures_of(*FLATTENED), figures_of(*repeated)
+    assert fold.figures() == once.figures()
+    assert held(fold) == held(once) == {"": dec(0), SESSION: dec(0), FLATTEN: dec(0)}
+    assert day_of(*repeated)._held == day_of(*FLATTENED)._held
+    recorded.add(*repeated)
+    rows = asked(recorded, "pnl_by_session")
+    assert [(row[0], row[4], row[6]) for row in rows] == [
+        (SESSION, "100", "100"),
+        (FLATTEN, "0", "0"),
+    ]
+
+
+@pytest.mark.req("R-03", "G-11")
+def test_two_takeovers_at_once_that_differ_only_in_their_price_both_count() -> None:
+    taken = [
+        PositionsAdopted(
+            at_ns=NOON_NS + 60 * S_NS,
+            session=SESSION,
+            positions=(PositionView(instrument=ALPHA, quantity=dec(5), average_price=dec(price)),),
+        )
+        for price in ("100", "101")
+    ]
+    last = marked(NOON_NS + 70 * S_NS, "100000", "110", cash="100000")
+    assert held(figures_of(terms(), created(), *taken, last)) == {SESSION: dec(10)}

@@ -13,6 +13,7 @@ from schemas.market import (
     PlaybackReleased,
     PlaybackShut,
     QuoteReceived,
+    StatesTold,
     Trading,
 )
 from schemas.market_rules import MarketWideHaltDeclared
@@ -104,7 +105,8 @@ def test_what_is_not_known_is_shown_as_stale_until_the_venue_says_it() -> None:
     silent = [each for each in tell(again, None, NOW + 9 * S_NS) if isinstance(each, AlertRaised)]
     assert [each.fields["instruments"] for each in silent] == [f"{ALPHA}, {BETA}"]
     said = tell(again, read(quote(instrument=BETA), position=7), NOW + 10 * S_NS)
-    assert [type(each) for each in said] == [QuoteReceived, PlaybackMarked], "it is told only once"
+    kinds = [type(each) for each in said]
+    assert kinds == [QuoteReceived, PlaybackMarked, StatesTold], "it is told only once"
     assert again.describe(NOW + 10 * S_NS).stale == (ALPHA, BETA)
 
 
@@ -128,9 +130,10 @@ def test_a_feed_that_has_heard_of_no_instrument_leaves_no_mark_to_be_taken_for_a
     halt = MarketWideHaltDeclared(at_ns=NOW, market="XNYS", level=1)
     tell(core, read(halt, position=1), NOW)
     said = tell(core, read(halt, position=2), NOW + 2 * S_NS)
-    assert list(said) == [halt]
+    assert [type(each) for each in said] == [MarketWideHaltDeclared, StatesTold]
     said = tell(core, read(quote(), position=3), NOW + 4 * S_NS)
-    assert [type(each) for each in said] == [InstrumentStatusChanged, QuoteReceived, PlaybackMarked]
+    wanted = [InstrumentStatusChanged, QuoteReceived, PlaybackMarked, StatesTold]
+    assert [type(each) for each in said] == wanted
 
 
 def killed_after(core: FeedCore, *steps: MarketRead) -> list[Event]:
@@ -259,6 +262,13 @@ def test_a_gate_that_was_not_there_for_a_halt_hears_of_it_with_the_next_start() 
     said = list(tell(core, started, NOW + S_NS))
     assert said == [
         PlaybackReleased(at_ns=NOW + S_NS),
+        StatesTold(
+            at_ns=NOW + S_NS,
+            source="test",
+            since_ns=NOW,
+            trading={ALPHA: Trading.HALTED, BETA: Trading.OPEN},
+            lows_since_ns=NOW,
+        ),
         InstrumentStatusChanged(
             at_ns=NOW + S_NS,
             instrument=ALPHA,
@@ -270,4 +280,6 @@ def test_a_gate_that_was_not_there_for_a_halt_hears_of_it_with_the_next_start() 
         gate.tell(event)
     assert gate.rule("heard") == "instrument_open"
     tell(core, read(halted(Trading.OPEN), position=4), NOW + 2 * S_NS)
-    assert list(tell(core, started, NOW + 3 * S_NS)) == []
+    [states] = tell(core, started, NOW + 3 * S_NS)
+    assert isinstance(states, StatesTold)
+    assert states.trading == {ALPHA: Trading.OPEN, BETA: Trading.OPEN}

@@ -282,6 +282,8 @@ def test_a_name_that_waits_for_nobody_is_answered_with_what_does() -> None:
     shown = only(SignalAwaiting, desk.quote(buy=3)).signal.signal_id
     assert found(desk.confirm(f"{shown}0")) == f"'{shown}0'; {shown}; did you mean {shown}?"
     assert found(desk.confirm(shown, operator=" ")) == "nothing; who confirms, for the record"
+    nobody = Desk().confirm("other")
+    assert found(nobody) == "'other'; the id of a signal that waits; none does"
 
 
 def test_a_waiting_order_does_not_lapse_while_it_can_be_confirmed() -> None:

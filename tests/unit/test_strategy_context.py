@@ -102,6 +102,14 @@ def test_an_instrument_of_another_session_cannot_be_traded(desk: Desk) -> None:
         desk.context.buy(InstrumentId("sim:GAMMA"), Decimal(1))
 
 
+@pytest.mark.req("S-10")
+def test_what_an_instrument_of_another_session_is_worth_is_asked_in_vain(desk: Desk) -> None:
+    wanted = "instrument sim:OTHER: this session trades sim:ALPHA, sim:BETA"
+    with pytest.raises(ValueError, match=wanted):
+        desk.context.worth(InstrumentId("sim:OTHER"))
+    assert desk.context.worth(ALPHA) == 1
+
+
 def test_the_latest_quote_is_there_although_no_hook_takes_quotes(desk: Desk) -> None:
     assert desk.context.quote(ALPHA) is None
     newest = quote("5", "6")

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from schemas.base import Event, OrderId, SessionId
-from schemas.executions import OrderFilled, OrderStatus, OrderView, PositionView
+from schemas.executions import BookReported, OrderFilled, OrderStatus, OrderView, PositionView
 from schemas.health import LinkChanged
 from schemas.ids import closed_part, flatten_session, is_flatten
 from schemas.orders import Side, SignalRaised
@@ -15,7 +15,7 @@ from schemas.sessions import PositionsAdopted, SessionStateChanged
 from services.strategy.catalogue import slug_of
 from services.strategy.holdings import MISSED
 from services.strategy.interface import Parameters, Strategy
-from tests.builders import ACCOUNT, ALPHA, dec, order, quote
+from tests.builders import ACCOUNT, ALPHA, S_NS, dec, order, quote
 from tests.strategy_rig import StrategyRig, config, every, only, request
 from tests.unit.test_strategy_restart import book
 
@@ -213,3 +213,58 @@ def test_what_a_flatten_closed_of_nobodys_does_not_hide_what_a_session_missed(
     adopted = only(PositionsAdopted, rig.tell(report))
     assert (adopted.positions[0].quantity, adopted.taken_from) == (dec(-2), None)
     assert (adopted.reason, adopted.is_told) == (MISSED, True)
+
+
+def flat_book(held: str, flatten: OrderFilled, filled: str, at_ns: int) -> BookReported:
+    """Return a book of this time: so much held, and so much of the flatten's order filled."""
+    done = msgspec.structs.replace(
+        order("closes", side=Side.SELL, quantity="20"), session=flatten.session
+    )
+    shown = OrderView(order=done, status=OrderStatus.FILLED, filled=dec(filled))
+    return msgspec.structs.replace(book(ALPHA=held), recent_orders=(shown,), at_ns=at_ns)
+
+
+@pytest.mark.req("S-16", "G-11")
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize("is_one_heard", [False, True])
+def test_what_a_flatten_closes_again_after_one_told_late_is_the_flattens_own(
+    is_restarted: bool, is_one_heard: bool
+) -> None:
+    """Told as missed by the session itself, its figures would go on holding what was closed."""
+    rig, [session] = rig_with()
+    first = closing(rig, "1")
+    if is_one_heard:
+        rig.tell(first)
+    heard = 1 if is_one_heard else 0
+    rig.tell(LinkChanged(at_ns=0, is_up=True))
+    report = flat_book(str(6 - heard), first, str(4 + heard), at_ns=5 * S_NS)
+    assert taken(rig.tell(report)) == [(session, dec(-4))]
+    late = msgspec.structs.replace(closing(rig, "4"), at_ns=4 * S_NS)
+    assert rig.tell(late) == [], "the book held it"
+    news = msgspec.structs.replace(closing(rig, "2"), at_ns=6 * S_NS)
+    assert taken(rig.tell(news)) == [(session, dec(-2))]
+    if is_restarted:
+        rig.restart()
+        rig.tell(None)
+    rig.tell(LinkChanged(at_ns=0, is_up=True))
+    report = flat_book("1", first, str(9 + heard), at_ns=9 * S_NS)
+    adopted = every(PositionsAdopted, rig.tell(report))
+    assert [(e.positions[0].quantity, e.taken_from, e.is_told) for e in adopted] == [
+        (dec(heard - 3), first.session, False)
+    ]
+
+
+@pytest.mark.req("S-16", "G-11")
+def test_what_a_flatten_closed_unheard_and_tells_after_a_restart_is_taken_over_once() -> None:
+    """Twice, reports would go on with it: what the next book makes good is not in the record."""
+    rig, [session] = rig_with()
+    fill = closing(rig, "4")
+    rig.tell(LinkChanged(at_ns=0, is_up=True))
+    report = flat_book("6", fill, "4", at_ns=5 * S_NS)
+    assert taken(rig.tell(report)) == [(session, dec(-4))]
+    rig.restart()
+    rig.tell(None)
+    assert rig.tell(fill) == []
+    assert taken(rig.tell(closing(rig, "2"))) == [(session, dec(-2))], "this one is news"
+    assert rig.tell(flat_book("4", fill, "6", at_ns=6 * S_NS)) == []
+    assert rig.core.sessions[session].book.portfolio.quantity(ALPHA) == dec(4)

@@ -253,6 +253,52 @@ def test_a_loss_pauses_the_session_and_warns(risk: dict[str, str], price: str) -
     assert state(rig) is SessionState.RUNNING
 
 
+@pytest.mark.req("S-11")
+def test_news_of_an_order_begins_its_time_although_its_strategy_says_nothing() -> None:
+    """A decision that comes after all else was done: the service must be woken for it again."""
+    rig = Rig(execution_timeout_s=30)
+    session = rig.begin()
+    [signal] = every(SignalRaised, rig.do(("buy", ALPHA, "2")))
+    rig.core.sessions[session].admission.deadline_ns = None
+    rig.core._set_alarm()
+    rig.tell(rig.fill(signal, "1"))
+    assert only(CancelRequested, rig.later(31)).order_id == rig.fill(signal).order_id
+
+
+@pytest.mark.req("S-11")
+def test_a_signal_that_has_expired_when_it_is_raised_does_not_wait_for_others() -> None:
+    """Its end would be due already: the service would not get past it."""
+    rig = Rig(max_concurrent_trades=1)
+    session = rig.begin()
+    strategy = rig.strategy(session)
+    strategy.on_timer = lambda: [
+        strategy.context.buy(ALPHA, Decimal(1), terms) for terms in (Terms(), Terms(expiry_ms=0))
+    ]
+    strategy.context.set_timer(rig.now_ns + S_NS)
+    rig.core._set_alarm()
+    said = rig.later(1)
+    assert len(every(SignalRaised, said)) == 1
+    blocked = only(SignalBlocked, said)
+    assert (blocked.rule, blocked.reason) == (
+        "max_concurrent_trades",
+        "it may not wait: it has expired",
+    )
+
+
+@pytest.mark.req("S-11", "S-13")
+@pytest.mark.parametrize("has_news", [False, True])
+def test_after_a_restart_an_order_that_takes_too_long_is_still_cancelled(has_news: bool) -> None:
+    rig = Rig(execution_timeout_s=30)
+    rig.begin()
+    [signal] = every(SignalRaised, rig.do(("buy", ALPHA, "2")))
+    rig.restart()
+    rig.tell(None)
+    if has_news:
+        rig.tell(rig.fill(signal, "1"))
+    said = rig.later(31)
+    assert only(CancelRequested, said).order_id == rig.fill(signal).order_id
+
+
 @pytest.mark.req("S-08")
 def test_without_risk_management_a_loss_pauses_nothing() -> None:
     rig = Rig({"max_drawdown": "0.05"}, risk_management_enabled=False)
@@ -273,6 +319,9 @@ def test_a_restart_forgets_neither_the_peak_nor_the_base_of_the_day() -> None:
     rig.restart()
     rig.tell(None)
     rig.tell(quote("103", "105"))
+    assert state(rig) is SessionState.RUNNING, "nothing trades, and what is held is not sure yet"
+    rig.start(None)
+    rig.tell(quote("103", "105"))
     assert state(rig) is SessionState.PAUSED  # 10,400 is 5.5 % below 11,000
 
 
@@ -290,6 +339,24 @@ def test_a_new_day_has_a_new_base() -> None:
     rig.now_ns += 10 * NS_PER_S
     rig.do(price="92")
     assert state(rig) is SessionState.RUNNING  # 400 of this day
+
+
+@pytest.mark.req("S-08")
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_what_a_silent_market_opens_lower_by_is_a_loss_of_the_new_day(is_silent: bool) -> None:
+    """The account's breaker counts it so too: its base is what was known at the open."""
+    rig = Rig({"max_daily_loss": "500", "max_drawdown": "0.9"})
+    rig.begin()
+    rig.core.sessions[SessionId("obeys-1")].ends_ns = 1 << 62
+    rig.filled(rig.do(("buy", ALPHA, "100")))
+    rig.now_ns += 10 * NS_PER_S
+    rig.do(price="100")
+    rig.now_ns += DAY_S * NS_PER_S
+    if not is_silent:
+        rig.do(price="100")
+        rig.now_ns += 10 * NS_PER_S
+    rig.do(price="94")
+    assert state(rig) is SessionState.PAUSED
 
 
 HOURS_NS = 1_383_575_400 * NS_PER_S

@@ -7,13 +7,23 @@ from typing import Any
 import pytest
 
 from schemas.errors import FieldError
+from schemas.ids import order_id_of
 from schemas.instruments import DataKind, Instrument
-from schemas.sessions import SessionBreach, SessionState, StrategyFailed
+from schemas.orders import CancelRequested, SignalRaised
+from schemas.sessions import (
+    SessionBreach,
+    SessionState,
+    SessionStateChanged,
+    SignalBlocked,
+    StrategyFailed,
+)
 from services.strategy.alerts import words
+from services.strategy.config import ExecutionLimits
+from services.strategy.context import Terms, at_limit
 from services.strategy.interface import Parameters, Strategy
 from services.strategy.mistakes import SAID_CHARS_MAX
-from tests.builders import quote
-from tests.strategy_rig import OWN, StrategyRig, config, only, request
+from tests.builders import ALPHA, S_NS, quote
+from tests.strategy_rig import OWN, StrategyRig, config, every, only, request
 
 
 class WordlessError(Exception):
@@ -35,6 +45,32 @@ class Talks(Strategy[Parameters]):
 
     def on_quote(self, quote: object) -> None:
         raise ValueError("x" * 3_000_000)
+
+
+class Lapses(Strategy[Parameters]):
+    """Rest an order at first; then raise one that has expired already, look at it, and fail."""
+
+    seen = 0
+
+    def on_quote(self, quote: object) -> None:
+        self.seen += 1
+        if self.seen == 1:
+            self.context.buy(ALPHA, Decimal(1), at_limit(Decimal(90)))
+            return
+        self.context.buy(ALPHA, Decimal(1), Terms(expiry_ms=-5_000))
+        self.context.open_orders(ALPHA)
+        raise ValueError("it is gone")
+
+
+class Hears(Strategy[Parameters]):
+    """Raise two that are too large, and fail on hearing of the first."""
+
+    def on_quote(self, quote: object) -> None:
+        for _ in range(2):
+            self.context.buy(ALPHA, Decimal(1_000_000))
+
+    def on_blocked(self, blocked: object) -> None:
+        raise ValueError("too large")
 
 
 class Unneeding(Strategy[Parameters]):
@@ -69,9 +105,10 @@ class Looks(Strategy[Picky]):
 
 
 def rig() -> StrategyRig:
-    names = ("Wordless", "Talks", "Unneeding", "Complains", "Looks")
+    names = ("Wordless", "Talks", "Lapses", "Hears", "Unneeding", "Complains", "Looks")
     here = "tests.unit.test_strategy_mistakes"
-    return StrategyRig(config(classes=OWN | {each.lower(): f"{here}:{each}" for each in names}))
+    classes = OWN | {each.lower(): f"{here}:{each}" for each in names}
+    return StrategyRig(config(classes=classes, execution=ExecutionLimits()))
 
 
 @pytest.mark.req("S-14")
@@ -91,6 +128,36 @@ def test_an_error_that_cannot_be_told_as_it_is_ends_its_session_alone(
     assert only(StrategyFailed, run.tell(quote())).error == said
     states = [each.state for each in run.core.describe(0).sessions]
     assert states == [SessionState.FAILED, SessionState.RUNNING]
+
+
+@pytest.mark.req("S-14")
+@pytest.mark.parametrize("has_order", [False, True])
+def test_a_signal_that_lapsed_before_its_strategy_failed_takes_no_other_with_it(
+    has_order: bool,
+) -> None:
+    """What rests at the venue is cancelled with its session; nothing else ends."""
+    run = rig()
+    session = run.start("lapses")
+    run.now_ns = 100 * S_NS
+    resting = every(SignalRaised, run.tell(quote()))
+    if not has_order:
+        run.core.sessions[session].book.drop(resting[0].signal_id)
+    said = run.tell(quote())
+    assert only(StrategyFailed, said).error == "ValueError: it is gone"
+    wanted = [order_id_of(e.account, e.session, e.signal_id, e.leg) for e in resting]
+    found = [each.order_id for each in every(CancelRequested, said)]
+    assert found == (wanted if has_order else [])
+
+
+@pytest.mark.req("S-14")
+def test_a_strategy_that_has_failed_is_told_nothing_more() -> None:
+    """It would fail again at the next of what it is told at once, and people would hear twice."""
+    run = rig()
+    run.start("hears")
+    said = run.tell(quote())
+    assert len(every(SignalBlocked, said)) == 2
+    assert only(StrategyFailed, said).error == "ValueError: too large"
+    assert only(SessionStateChanged, said).state is SessionState.FAILED
 
 
 @pytest.mark.req("S-01", "S-14")

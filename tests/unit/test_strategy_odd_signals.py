@@ -107,5 +107,5 @@ def test_a_price_that_a_strategy_says_as_a_plain_number_goes_out(price: Any) -> 
     rig = StrategyRig(config(classes={"says": "tests.unit.test_strategy_odd_signals:Says"}))
     session = rig.start("says")
     rig.strategy(session).terms = at_limit(price)
-    assert only(SignalRaised, rig.tell(quote())).limit_price == price
+    assert only(SignalRaised, rig.tell(quote())).limit_price == Decimal(str(price))
     assert rig.core.sessions[session].state is SessionState.RUNNING

@@ -191,3 +191,25 @@ def test_what_a_venue_says_of_the_accounts_health_is_known() -> None:
     )
     told.tell(report)
     assert data.health_factor("lend") == Decimal("1.5")
+
+
+@pytest.mark.req("S-17", "S-18")
+def test_a_report_of_the_margin_alone_leaves_the_health_factor_as_it_was() -> None:
+    told = rig()
+    data = told.core.sessions[told.start("curious")].context.data
+    report = AccountHealthReported(at_ns=1, account=ACCOUNT, venue="lend", health_factor=dec("1.5"))
+    told.tell(report)
+    told.tell(
+        AccountHealthReported(at_ns=2, account=ACCOUNT, venue="lend", margin_ratio=dec("0.3"))
+    )
+    assert data.health_factor("lend") == dec("1.5")
+
+
+@pytest.mark.req("S-18", "G-11")
+def test_the_health_of_another_account_is_none_of_a_sessions() -> None:
+    told = rig()
+    data = told.core.sessions[told.start("curious")].context.data
+    report = AccountHealthReported(at_ns=1, account=ACCOUNT, venue="lend", health_factor=dec("1.1"))
+    told.tell(report)
+    told.tell(msgspec.structs.replace(report, account="another", health_factor=dec(9)))
+    assert data.health_factor("lend") == dec("1.1"), "with nine it would withdraw what secures debt"

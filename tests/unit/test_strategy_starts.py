@@ -134,6 +134,9 @@ def test_a_quantity_that_is_no_whole_number_of_lots_is_refused() -> None:
     asked = request("buy_and_hold", symbols=("ALPHA", "BETA"), config_overrides=overrides)
     found = {"$.config_overrides.quantity": (f"7 of {BETA}", "a multiple of its lot size, 5")}
     assert errors(asked) == found
+    asked = request("buy_and_hold", symbols=("BETA",), config_overrides={"quantity": "5.01E+2"})
+    found = {"$.config_overrides.quantity": (f"501 of {BETA}", "a multiple of its lot size, 5")}
+    assert errors(asked) == found, "as people write numbers"
 
 
 def test_a_start_of_trading_alone_makes_no_session_and_may_name_nothing() -> None:

@@ -11,12 +11,14 @@ from schemas.executions import BookReported, OrderFilled, OrderStatus, OrderView
 from schemas.health import GapSeen
 from schemas.ids import flatten_session
 from schemas.orders import Side, SignalRaised
-from schemas.sessions import PositionsAdopted
+from schemas.sessions import PositionsAdopted, SessionMarked
+from services.performance.fold import Fold, Terms
 from services.strategy.compared import Compared
+from services.strategy.config import ExecutionLimits
 from services.strategy.holdings import MISSED, TOLD_LATE
 from services.strategy.interface import Parameters, Strategy
 from tests.builders import ACCOUNT, ALPHA, S_NS, dec, order, quote
-from tests.strategy_rig import StrategyRig, config, every, only, request
+from tests.strategy_rig import INSTRUMENTS, StrategyRig, config, every, only, request
 
 EXECUTOR = "executor-1"
 BOOK_NS = 5 * S_NS
@@ -270,6 +272,83 @@ def test_what_is_told_late_at_several_prices_comes_to_the_same_money() -> None:
         assert held(rig) == [dec(0)]
     found = rig.core.sessions[session].book.portfolio
     assert found.cash == 10_000 - 2 * 100 - 2 * 102 + 4 * 110 - 3
+
+
+@pytest.mark.req("S-16", "R-03")
+def test_what_is_given_back_for_one_execution_at_one_price_is_no_repeat_of_itself() -> None:
+    """Half was taken over at the book's price, half with its opposite: both count."""
+    rig, [session] = rig_with()
+    first = bought(rig, session, price=dec(100))
+    last = bought(rig, session, price=dec(101), side=Side.SELL, quantity=dec(1))
+    rig.tell(GAP)
+    said = [*rig.tell(book("1"))]
+    for fill in (first, last):
+        said += [fill, *rig.tell(fill)]
+    values = {INSTRUMENTS[ALPHA].currency: dec(1)}
+    folded = Fold(Terms(instruments=INSTRUMENTS, currency_values=values, session=session))
+    for each in (rig.core.sessions[session].terms, *said, quote("199", "201")):
+        folded.update(each)
+    assert held(rig) == [dec(1)]
+    # 10,000, less 2 at 100 and 1 back at 101, less both fees: and one is held at 200.
+    assert folded.equity() == 10_000 - 200 + 101 - 2 + 200
+
+
+@pytest.mark.req("S-16", "I11")
+@pytest.mark.parametrize("is_bound_up", [False, True])
+def test_what_is_told_after_a_second_book_is_given_back_at_the_price_of_the_first(
+    is_bound_up: bool,
+) -> None:
+    """The second shows it again, and may show what was missed since: that has its own price."""
+    rig, [session] = rig_with()
+    fill, later = bought(rig, session), bought(rig, session, at_ns=BOOK_NS + 1, price=dec(120))
+    rig.tell(GAP)
+    rig.tell(book("2"))
+    rig.tell(GAP)
+    total = "4" if is_bound_up else "2"
+    rig.tell(book(total, at_ns=BOOK_NS + 2))
+    told = [fill, later] if is_bound_up else [fill]
+    for each in told:
+        rig.tell(each)
+    found = rig.core.sessions[session].book.portfolio
+    spent = sum((each.quantity * each.price + each.fee for each in told), dec(0))
+    assert (found.quantity(ALPHA), found.cash) == (dec(total), 10_000 - spent)
+
+
+@pytest.mark.req("S-16")
+def test_what_a_contested_second_book_shows_again_counts_once() -> None:
+    """Alone the first session took it over; with a second there nobody could tell whose."""
+    rig, [first] = rig_with()
+    fill = bought(rig, first)
+    rig.tell(GAP)
+    rig.tell(book("2"))
+    rig.start("buys")
+    rig.tell(GAP)
+    assert taken(rig.tell(book("3", at_ns=BOOK_NS + 2))) == [], "both are paused"
+    rig.tell(fill)
+    assert held(rig) == [dec(2), dec(0)]
+
+
+@pytest.mark.req("S-08", "S-16")
+def test_what_is_told_again_before_the_first_book_of_a_restart_makes_no_peak() -> None:
+    """Until that book the session seems to hold twice as much, and nothing trades."""
+    settings = config(
+        classes={"buys": "tests.unit.test_strategy_told_late:Buys"}, execution=ExecutionLimits()
+    )
+    rig = StrategyRig(settings)
+    session = rig.start("buys")
+    fill = bought(rig, session)
+    rig.tell(GAP)
+    rig.tell(book("2"))
+    rig.restart()
+    rig.tell(None)
+    rig.tell(fill)
+    assert held(rig) == [dec(4)]
+    rig.now_ns += 10 * S_NS
+    assert every(SessionMarked, rig.tell(quote("199", "201"))) == []
+    rig.tell(book("2", at_ns=BOOK_NS + 1))
+    assert held(rig) == [dec(2)]
+    [marked] = every(SessionMarked, rig.tell(quote("199", "201")))
+    assert marked.peak_equity < 10_000 + 4 * 100, "of two, that cost some 100 each"
 
 
 @pytest.mark.req("S-02", "S-16")

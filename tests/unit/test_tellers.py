@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from schemas.base import BootId, Event, OrderId, SessionId
-from schemas.control import BookWanted, EpochStarted, HaltRequested, Member
+from schemas.control import BookWanted, EpochStarted, HaltRequested, LeaseAnswered, Member
 from schemas.executions import OrderRefused
 from schemas.orders import Order, SignalRaised
 from services.breaker.core import BreakerCore
@@ -149,6 +149,19 @@ def test_an_epoch_heard_late_names_nobody() -> None:
     rig.guard.executors.name(epoch_of("9", 2))
     rig.guard.executors.name(epoch_of("7", 1))
     assert rig.guard.executors.named == teller_of("executor", "9")
+
+
+def test_a_guard_counts_the_word_of_the_executor_that_its_epoch_names() -> None:
+    guard = ControlGuard("gate", BootId("1"))
+    epoch = epoch_of("7")
+    members = {**epoch.members, "gate": Member(boot_id=BootId("1"), halts=0)}
+    guard.handle(msgspec.structs.replace(epoch, members=members), 0)
+    assert not guard.is_stranger(OLD, 0)  # without a lease any may be the next
+    yes = LeaseAnswered(
+        at_ns=0, component="gate", boot_id=BootId("1"), epoch=1, asked_ns=0, is_granted=True
+    )
+    guard.handle(yes, 0)
+    assert [guard.is_stranger(teller, 0) for teller in (OLD, NEW)] == [True, False]
 
 
 def test_without_the_rule_a_session_forgets_an_order_that_the_venue_has(

@@ -10,16 +10,9 @@ from services.cli import up as command
 from services.cli.exits import Exit
 from services.cli.output import Output
 from services.cli.up_watch import UpWatch
-from tests.unit.test_cli_unknown import Desk
+from tests.unit.test_cli_unknown import Last
 
 pytestmark = pytest.mark.req("O-01")
-
-
-class Bus:
-    """Takes subscriptions, and tells nothing."""
-
-    async def take(self, *_: object) -> None:
-        return None
 
 
 class Supervisor:
@@ -57,7 +50,6 @@ def test_a_start_that_was_refused_is_no_end_where_somebody_started_later(
     found._run, found._output, found._supervisor = None, Output(is_json=True), Supervisor()
     found._is_starting, found._for_s, found._until_end = True, 1.0, False
     found._began_s, found._code, found._is_stopping = 0.0, Exit.OK, False
-    desk: Any = Desk()
-    desk.connection = Bus()
+    desk: Any = Last("")
     asyncio.run(found._trade(desk))
     assert found._code == code

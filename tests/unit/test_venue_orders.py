@@ -57,7 +57,7 @@ def test_a_replacement_takes_the_place_of_a_resting_order_in_one_step() -> None:
     core = quoted()
     say(core, placed(order("a", order_type=LIMIT, limit="99.00")))
     assert say(core, placed(replacement())) == [
-        VenueReplaced(at_ns=1, order_id=OrderId("a"), by=OrderId("b")),
+        VenueReplaced(at_ns=1, order_id=OrderId("a"), by=OrderId("b"), leaves=dec(10)),
         accepted("b", 2),
     ]
     assert [each.order_id for each in venue_book(core).open_orders] == ["b"]

@@ -92,9 +92,9 @@ class Ledger:
         self._folds[type(event)](event)
 
     def _halted_or_not(self, event: InstrumentStatusChanged) -> None:
-        """Note whether it is traded: a halt outlasts a restart of ours."""
+        """Note whether it is traded: a halt outlasts our restart, and a silence of the feed."""
         shelf = self.shelves.get(event.instrument)
-        if shelf is not None:
+        if shelf is not None and event.trading is not Trading.UNKNOWN:
             shelf.is_open = event.trading not in NOT_OPEN
 
     def book(self, request_id: str, since_ns: int, now_ns: int) -> VenueBook:

@@ -46,7 +46,6 @@ from schemas.venue import (
     VenueFilled,
     VenueMessage,
     VenueRejected,
-    VenueReplaced,
     VenueTriggered,
 )
 from services.core import NOTHING
@@ -56,8 +55,8 @@ from services.executor.venues.funding import FundingSchedule
 from services.executor.venues.ledger import Ledger
 from services.executor.venues.lending import LendingBook
 from services.executor.venues.market_terms import fee_rates, side_hit
-from services.executor.venues.resting import Resting, Shelf
-from services.executor.venues.rules import is_unlucky, reducible, refusal, would_take
+from services.executor.venues.resting import Resting, Shelf, replaced
+from services.executor.venues.rules import is_unlucky, reducible, refusal, would_split, would_take
 
 ZERO = Decimal(0)
 REPEATED = "the id was used before"
@@ -181,7 +180,7 @@ class VenueCore:
             self._say(said, VenueRejected(at_ns=now_ns, order_id=order_id, reason=why))
             return
         if order.replaces is not None:
-            self._say(said, VenueReplaced(at_ns=now_ns, order_id=order.replaces, by=order_id))
+            self._say(said, replaced(self.ledger.orders[order.replaces], order_id, now_ns))
         number = f"V{self.ledger.accepted_count + 1}"
         self._say(said, VenueAccepted(at_ns=now_ns, order_id=order_id, venue_order_id=number))
         resting, shelf = self.ledger.orders[order_id], self._shelves[order.instrument]
@@ -306,8 +305,9 @@ class VenueCore:
             self._end(resting, why, now_ns, said)
             return
         levels = self._lending.reach(resting, outside, now_ns)
-        if order.time_in_force is TimeInForce.FOK and _size(levels) < resting.leaves:
-            self._end(resting, f"fill or kill: {_size(levels)} is displayed", now_ns, said)
+        held = self.ledger.portfolio.quantity(order.instrument)
+        if why := would_split(order, resting.leaves, _size(levels), held):
+            self._end(resting, why, now_ns, said)
             return
         outside.take(order.side, levels)
         for level in levels:

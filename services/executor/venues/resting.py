@@ -11,7 +11,7 @@ from decimal import Decimal
 from schemas.base import OrderId
 from schemas.executions import OrderStatus
 from schemas.orders import Order, OrderType, Side
-from schemas.venue import VenueOpenOrder
+from schemas.venue import VenueOpenOrder, VenueReplaced
 from services.executor.venues.outside import Outside
 
 ZERO = Decimal(0)
@@ -93,6 +93,12 @@ class Resting:
         stop = self.order.stop_price
         assert stop is not None, "a stop order was accepted without its stop price"
         return price >= stop if self.is_buy else price <= stop
+
+
+def replaced(resting: Resting, by: OrderId, now_ns: int) -> VenueReplaced:
+    """Return that another order stands in the place of this one, and what it had left."""
+    order_id, leaves = resting.order.order_id, resting.leaves
+    return VenueReplaced(at_ns=now_ns, order_id=order_id, by=by, leaves=leaves)
 
 
 class Shelf:

@@ -68,6 +68,17 @@ def would_take(order: Order, shelf: Shelf) -> str:
     return f"post only: would trade at once, against {touch[0]}"
 
 
+def would_split(order: Order, leaves: Decimal, shown: Decimal, held: Decimal) -> str:
+    """Return why a fill-or-kill order cannot be filled whole; empty when it can, or need not be."""
+    if order.time_in_force is not TimeInForce.FOK:
+        return ""
+    if shown < leaves:
+        return f"fill or kill: {shown} is displayed"
+    if order.is_reduce_only and reducible(order, held) < leaves:
+        return f"fill or kill: {leaves} is to be reduced, and the position is {held}"
+    return ""
+
+
 def reducible(order: Order, held: Decimal) -> Decimal:
     """Return how much of a reduce-only order's side can trade before `held` turns over."""
     return max(-held if order.side is Side.BUY else held, Decimal(0))

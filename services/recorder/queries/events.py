@@ -9,6 +9,8 @@ import msgspec
 from schemas import wire
 from schemas.base import NS_PER_S, Event
 from schemas.errors import WireError
+from schemas.restrictions import FlattenAsked, FlattenRequest
+from schemas.subjects import FLATTEN
 from schemas.wire import halt_from, is_halting
 from services.recorder.chain import Record
 
@@ -35,12 +37,16 @@ class Recorded(NamedTuple):
 def recorded_events(records: Iterable[Record]) -> Iterator[Recorded]:
     """Yield the events of records, in order; halts of any bytes as the halts that they are.
 
-    What is no event of ours (requests, bytes that nobody can read) is passed over.
+    So is a flatten that was asked for: no event says who did, and why. What is no event of ours
+    (other requests, bytes that nobody can read) is passed over.
     """
     for record in records:
         if is_halting(record.subject):
             halt = halt_from(record.data, subject=record.subject, at_ns=record.recv_ns)
             yield Recorded(record.n, 0, halt, record.stored_ns or record.recv_ns)
+            continue
+        if record.subject == FLATTEN:
+            yield from _flatten_in(record)
             continue
         try:
             events = wire.decode(record.data, subject=record.subject)
@@ -48,6 +54,13 @@ def recorded_events(records: Iterable[Record]) -> Iterator[Recorded]:
             continue
         for part, event in enumerate(events):
             yield Recorded(record.n, part, event, record.stored_ns or record.recv_ns)
+
+
+def _flatten_in(record: Record) -> Iterator[Recorded]:
+    request = wire.decode_request(record.data, FlattenRequest)
+    if isinstance(request, FlattenRequest):
+        asked = FlattenAsked(at_ns=record.recv_ns, request_id="", request=request)
+        yield Recorded(record.n, 0, asked, record.stored_ns or record.recv_ns)
 
 
 def in_time_order(found: Iterable[Recorded]) -> Iterator[Recorded]:

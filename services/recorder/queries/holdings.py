@@ -7,8 +7,8 @@ import msgspec
 from services.portfolio import Position
 
 TOLD_MAX = 256
-"""Settlements and corrections of one holding that are remembered: what is told again is new, and of
-one holding it is far fewer; a count."""
+"""Settlements, takeovers and corrections of one holding that are remembered: what is told again is
+new, and of one holding it is far fewer; a count."""
 
 
 class Holding(msgspec.Struct):
@@ -31,11 +31,12 @@ class Holding(msgspec.Struct):
     fill_count: int = 0
     settlements: Decimal = Decimal(0)
     told: tuple[str, ...] = ()
-    """The newest settlements and corrections that were folded in, oldest first."""
+    """The newest settlements, takeovers and corrections that were folded in, oldest first."""
 
     def is_repeat(self, name: str) -> bool:
-        """Return whether this settlement or correction was folded in; if not, it is from now on.
+        """Return whether this settlement, takeover or correction was folded in already.
 
+        If not, it is from now on.
         Several may be told again, in their order: that the newest was one of them says nothing.
         """
         if name in self.told:

@@ -19,14 +19,14 @@ from schemas.errors import WireError
 from schemas.executions import OrderFilled, OrderSubmitted
 from schemas.health import AlertRaised
 from schemas.instruments import Instrument, venue_of
-from schemas.orders import Side, SignalDecided
+from schemas.orders import SignalDecided
 from schemas.reconciliation import BookAdjusted
 from schemas.repeats import FactRepeated
 from schemas.reports import TermsDeclared
 from schemas.sessions import PositionsAdopted, SessionCreated, SessionStateChanged
 from schemas.settlement import PositionSettled
+from services.performance import takeovers
 from services.performance.fold import ADOPTED
-from services.performance.takeovers import moves
 from services.recorder.chain import Record
 from services.recorder.events import component_of
 from services.recorder.queries.counts import DECIDE, EVENT, FILL, SEND, Counts
@@ -212,7 +212,7 @@ class Rows:
         held = self._held(event.account, event.session, event.instrument)
         self._touched[order.order_id] = order
         self._latency(FILL, order, order.submitted_ns, event.at_ns)
-        signed = event.quantity if event.side is Side.BUY else -event.quantity
+        signed = event.signed_quantity
         realized, cash, held.fill_count = held.realized, held.cash, held.fill_count + 1
         held.trade(signed, event.price)
         held.fees, held.cash = held.fees + event.fee, held.cash - event.fee
@@ -262,9 +262,10 @@ class Rows:
         row = self._sessions.get(event.session)
         if row is None:
             return  # nobody knows its account
-        for move in moves(event):
+        for move in takeovers.moves(event):
             held = self._held(row[2], move.session, move.instrument)
-            held.trade(move.quantity, move.price)
+            if not held.is_repeat(takeovers.name_of(event)):
+                held.trade(move.quantity, move.price)
 
     def _adjusted(self, n: int, event: BookAdjusted) -> None:
         """Fold a correction in; cash that it brought is no profit, fees that were paid are."""

@@ -138,8 +138,8 @@ def share_of(context: Context, instrument: InstrumentId, capital_share: Decimal)
     if not lots:
         raise ValueError(
             f"{capital_share} of the initial capital {context.capital}, for each of "
-            f"{len(context.instruments)} instruments, buys less than one lot ({made.lot_size}) of "
-            f"{instrument} at {price}: raise initial_capital, capital_share, or set quantity"
+            f"{len(context.instruments)} instruments, buys less than one lot ({made.lot_size:f}) "
+            f"of {instrument} at {price}: raise initial_capital, capital_share, or set quantity"
         )
     return lots * made.lot_size
 
@@ -149,8 +149,8 @@ def lot_complaints(quantity: Decimal | None, instruments: Sequence[Instrument]) 
     return [
         FieldError(
             path="$.config_overrides.quantity",
-            found=f"{quantity} of {each.id}",
-            wanted=f"a multiple of its lot size, {each.lot_size}",
+            found=f"{quantity:f} of {each.id}",
+            wanted=f"a multiple of its lot size, {each.lot_size:f}",
         )
         for each in instruments
         if quantity is not None and quantity % each.lot_size
