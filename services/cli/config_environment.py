@@ -43,6 +43,7 @@ READ_ELSEWHERE = frozenset(
         "SLUICE_ACCOUNT",  # what compose.yaml reads
         "SLUICE_CONFIG_DIR",
         "SLUICE_RECORDINGS",
+        "SLUICE_STRATEGIES",
         "SLUICE_DATA",  # what the tests read
         "SLUICE_SOAK_MINUTES",
         "SLUICE_SOAK_REPORT",

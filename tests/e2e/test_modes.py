@@ -66,8 +66,10 @@ def test_a_manual_session_trades_by_a_persons_word_and_is_decided_again_the_same
     assert document(trading, "session", "risk", session)[1]["risk"][0]["session"] == session
     assert document(trading, "stop", session)[0] == 0
     code, parity = document(trading, "parity", session)
-    assert parity["counts"]["equal"] == len(parity["decisions"]) >= 1, json.dumps(parity)
-    assert code == 0
+    counts = parity["counts"]  # a session may have begun just before or after a quote came in
+    is_same = counts["equal"] + counts["equal in another order"] == len(parity["decisions"]) >= 1
+    assert is_same, json.dumps(parity)
+    assert code == (6 if counts["equal in another order"] else 0)
 
 
 @pytest.mark.req("S-04")
