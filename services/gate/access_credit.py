@@ -5,7 +5,6 @@ from decimal import Decimal
 
 from schemas.base import InstrumentId
 from schemas.executions import BookReported, OrderFilled
-from schemas.orders import Side
 from services.gate.exposure import Lane
 from services.gate.limits import LimitMissingError
 from services.portfolio import Position
@@ -36,8 +35,7 @@ class Realised:
         if position is None:
             position = self.positions[event.instrument] = Position()
         before = position.realized - position.fees
-        signed = event.quantity if event.side is Side.BUY else -event.quantity
-        position.apply(signed, event.price, lane.instrument.multiplier)
+        position.apply(event.signed_quantity, event.price, lane.instrument.multiplier)
         position.fees += event.fee
         realised = (position.realized - position.fees - before) * _value(lane)
         self.profit += realised

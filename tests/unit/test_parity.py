@@ -19,19 +19,19 @@ from schemas.sessions import (
     SessionState,
     SessionStateChanged,
 )
-from schemas.subjects import subject_of
-from schemas.wire import decode_kept, encode
+from schemas.wire import decode_kept
 from services.cli.exits import Exit
 from services.cli.output import Output
 from services.cli.parity import shown
 from services.parity.compare import Decision, Verdict, compared, decisions
 from services.parity.replay import ReplayTerms, replayed
-from services.parity.tape import Noted, Tape, tape_of
+from services.parity.tape import Tape, tape_of
 from services.parity.terms import Terms, changed
 from services.strategy.catalogue import Catalogue
 from services.strategy.config import StrategyConfig
 from tests.builders import ACCOUNT, ALPHA, BETA, S_NS, quote
 from tests.fused_rig import GATE, system
+from tests.parity_rig import messages
 from tests.strategy_rig import INSTRUMENTS
 
 pytestmark = pytest.mark.req("S-05")
@@ -116,17 +116,6 @@ def market(seconds: int) -> list[Event]:
         at_ns = START_NS + second * S_NS
         made.append(quote(f"{middle - 0.01:.2f}", f"{middle + 0.01:.2f}", at_ns=at_ns))
     return made
-
-
-def messages(events: list[Event]) -> list[Noted]:
-    found: list[Noted] = []
-    for event in events:
-        try:
-            subject = subject_of(event)
-        except KeyError:
-            continue  # between a core and its shell: on no stream
-        found.append(Noted(subject, event.at_ns, encode(event)))
-    return found
 
 
 RUN = recorded()
