@@ -122,6 +122,20 @@ def test_whoever_takes_the_key_away_does_not_have_its_anchors_forgotten(tmp_path
         witness(tmp_path).check(Head(8, "h"))
 
 
+def test_without_the_keys_of_before_a_cut_end_is_hidden_by_taking_the_key_away(
+    tmp_path: Path,
+) -> None:
+    before = witness(tmp_path)
+    before.look(Head(9, "i"), HOUR_NS, is_last=True)
+    assert before.anchor() == ""
+    (tmp_path / "keys" / PRIVATE).unlink()
+    (tmp_path / "record" / CHECKPOINTS).unlink()
+    after = witness(tmp_path)
+    new = ensure_record_key(tmp_path / "keys")
+    after._known = {new.fingerprint: new.public}
+    after.check(Head(8, "h"))
+
+
 def replaced_after(folder: Path, n: int, *, restored_by: str = "") -> Witness:
     """Return one under a new key, record `n` anchored by the old; one of them restored it since."""
     before = witness(folder)
