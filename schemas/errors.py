@@ -107,12 +107,14 @@ SLU-180 | calendars | HIGH | a trading calendar does not reach that far | instal
 SLU-185 | gate | CRITICAL | a strategy executed too often and is stopped | look at it; then start
 SLU-186 | gate | HIGH | an intraday margin deficit | deposit or reduce before it is due
 SLU-187 | gate | MEDIUM | an order makes a wash sale | see the decision; the loss is deferred
+SLU-188 | gate | HIGH | orders ended unseen and count at their worst | see them; end their sessions
 SLU-200 | repository | HIGH | the repository cannot be used | see its file, or its database
 SLU-201 | repository | MEDIUM | a newer release wrote the repository | install that release
 SLU-202 | repository | HIGH | a record cannot be read | install the release that wrote it
 SLU-210 | strategy | MEDIUM | a session reached a limit of its own | see which; then resume it
 SLU-211 | strategy | HIGH | a session outgrew its memory and was ended | mend it; raise its limit
 SLU-212 | strategy | HIGH | a session's process broke its rules and was ended | mend the strategy
+SLU-213 | backtest | LOW | a process of a sweep was ended from outside | run it again: it goes on
 SLU-190 | breaker | MEDIUM | a breaker warns | look at its inputs: `sluice explain breaker`
 SLU-191 | breaker | MEDIUM | a person changed a breaker's levels | see who and why in the alert
 """

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import msgspec
 
-from schemas.base import AccountId, Event, ExecutionId, InstrumentId, OrderId, SessionId
+from schemas.base import NS_PER_S, AccountId, Event, ExecutionId, InstrumentId, OrderId, SessionId
 from schemas.orders import Order, Side
 from schemas.reconciliation import Difference
 
@@ -43,6 +43,14 @@ CLOSED = frozenset(
     }
 )
 """From these an order never comes back."""
+
+TRADED_MAX = 100
+"""Orders that traded and closed lately which a book shows beside the last ones."""
+
+LATELY_NS = 300 * NS_PER_S
+"""So long a book shows them. A gate that heard nothing meanwhile learns from them whose executions
+it has missed: no more could be sent in that time than were open or on their way at its beginning.
+"""
 
 
 class Liquidity(enum.StrEnum):
@@ -96,7 +104,7 @@ class OrderFilled(ExecutionEvent, frozen=True, kw_only=True):
     @property
     def signed_quantity(self) -> Decimal:
         """Return what it adds to the position; negative: sold."""
-        return self.quantity if self.side is Side.BUY else -self.quantity
+        return self.side.signed(self.quantity)
 
 
 class OrderCanceled(ExecutionEvent, frozen=True, kw_only=True):

@@ -14,6 +14,10 @@ class Side(enum.StrEnum):
     BUY = "buy"
     SELL = "sell"
 
+    def signed(self, quantity: Decimal) -> Decimal:
+        """Return what this quantity adds to a position; negative: sold."""
+        return quantity if self is Side.BUY else -quantity
+
 
 class OrderType(enum.StrEnum):
     """What makes an order trade."""

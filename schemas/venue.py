@@ -77,6 +77,11 @@ class VenueFilled(VenueMessage, frozen=True, kw_only=True):
     position: Decimal | None = None
     """Signed, what is held after it, where the venue says so: ours is compared with it at once."""
 
+    @property
+    def signed_quantity(self) -> Decimal:
+        """Return what it adds to the position; negative: sold."""
+        return self.side.signed(self.quantity)
+
 
 class VenueSettled(VenueMessage, frozen=True, kw_only=True):
     """From the venue: a holding was settled, without a trade; see `PositionSettled`."""

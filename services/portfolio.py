@@ -6,7 +6,6 @@ from decimal import Decimal
 from schemas.base import ExecutionId, InstrumentId
 from schemas.executions import OrderFilled, PositionView
 from schemas.instruments import Instrument
-from schemas.orders import Side
 from schemas.settlement import PositionSettled, SettlementKind
 from schemas.venue import VenueFilled, VenueSettled
 from services.distinct import Distinct
@@ -76,7 +75,7 @@ class Portfolio:
         multiplier = self._multipliers[fill.instrument]
         if not self._seen.add(fill.execution_id):
             return False
-        signed = fill.quantity if fill.side is Side.BUY else -fill.quantity
+        signed = fill.signed_quantity
         position = self.positions.get(fill.instrument)
         if position is None:
             position = self.positions[fill.instrument] = Position()

@@ -6,12 +6,9 @@ that one is run again. How many processes work, and in which order they finish, 
 """
 
 import hashlib
-import multiprocessing
 import os
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +17,7 @@ import msgspec
 from schemas.errors import SluiceError, UserError
 from schemas.results import Figures
 from services.backtest.run import Plan, run
+from services.runtime.workers import shared
 
 FIGURES = tuple(
     each.name
@@ -47,7 +45,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class _Raised(NamedTuple):
-    """What a worker raised, in parts: the pool would wait for ever for an error it cannot copy."""
+    """What a worker raised, in parts: a pool breaks at an error that it cannot copy."""
 
     kind: type[SluiceError]
     code: str
@@ -89,7 +87,8 @@ class Sweep:
         """Try what is left, and yield each as it is done and stored.
 
         Raises:
-            UserError: SLU-110 nothing was recorded between its dates, or a file cannot be read.
+            UserError: SLU-110 nothing was recorded between its dates, or a file cannot be read;
+                SLU-213 a process that worked on it was ended from outside.
         """
         left = self.left
         self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -153,30 +152,20 @@ def _trials(plan: Plan, left: Sequence[dict[str, Any]], jobs: int) -> Iterator[T
         for each in left:
             yield trial(plan, each)
         return
-    context = multiprocessing.get_context("spawn")
     encoded = msgspec.json.encode(plan)
-    with context.Pool(min(jobs, len(left)), _watch_parent, (encoded,)) as pool:
-        for found in pool.imap_unordered(_trial, left):
-            if isinstance(found, _Raised):
-                raise found.kind(found.code, **found.fields)
-            yield found
+    for found in shared(_trial, left, jobs, begin=_know, args=(encoded,)):
+        if isinstance(found, _Raised):
+            raise found.kind(found.code, **found.fields)
+        yield found
 
 
 _plan: Plan | None = None
 
 
-def _watch_parent(encoded: bytes) -> None:
-    """Begin a worker: it knows the plan, and ends when whoever began it is gone."""
+def _know(encoded: bytes) -> None:
+    """Begin a worker: it knows the plan."""
     global _plan
     _plan = msgspec.json.decode(encoded, type=Plan)
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "a worker has a parent"
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _trial(parameters: dict[str, Any]) -> Tried | _Raised:

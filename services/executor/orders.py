@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from schemas.base import NS_PER_S, Event, InstrumentId, OrderId
+from schemas.base import Event, InstrumentId, OrderId
 from schemas.executions import (
     CLOSED,
+    LATELY_NS,
+    TRADED_MAX,
     IntentRecorded,
     OrderAccepted,
     OrderCanceled,
@@ -34,14 +36,6 @@ from services.portfolio import Portfolio
 ZERO = Decimal(0)
 AWAITING = frozenset({OrderStatus.PENDING, OrderStatus.SUBMITTED, OrderStatus.UNKNOWN})
 """Not yet answered by the venue."""
-
-TRADED_MAX = 100
-"""Orders that traded and closed lately which a book shows beside the last ones."""
-
-LATELY_NS = 300 * NS_PER_S
-"""So long a book shows them. A gate that heard nothing meanwhile learns from them whose executions
-it has missed: no more could be sent in that time than were open or on their way at its beginning.
-"""
 
 
 class Record:

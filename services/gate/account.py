@@ -16,6 +16,7 @@ from schemas.executions import (
 from schemas.instruments import Instrument
 from schemas.orders import Order
 from schemas.sessions import SessionCreated
+from services.gate.account_unseen import Unseen
 from services.gate.config import GateConfig
 from services.gate.config_compliance import rules_of
 from services.gate.config_portfolio import DEFAULT_ROW
@@ -46,6 +47,7 @@ class Account:
         doubt: why exposure is not known; empty when it is. Only a reconciled book empties it.
         messages: orders and cancels of all sessions.
         sessions: the same, by session.
+        unseen: orders that ended unseen, and may have traded both ways.
         routes: where all is that orders are measured by, by session and instrument: those that are
             whole. Emptied whenever something in one of them gives its place to something else.
         rules: of compliance, as configured; None where `[gate.compliance]` has no row for it.
@@ -88,6 +90,8 @@ class Account:
 
         self._book = ("", 0)
         """The same of the book that was folded last."""
+
+        self.unseen = Unseen()
 
     def _totals(self, instrument: InstrumentId) -> tuple[Totals, ...]:
         """Return every sum that an instrument's exposure is part of."""
@@ -204,21 +208,25 @@ class Account:
         """Take a newer book that tells what is known here for the one that is known."""
         if not self.is_stale(book) and not self._differs(book):
             self._heard = self._book = (book.src, book.at_ns)
+            self.unseen.note(book, self.portfolio.fill_count)
 
     def adopt(self, book: BookReported, ids: IdMemory) -> None:
         """Put the book in the place of what is known.
 
         Approvals of ours that are not in it stay while the executor may not have had them yet:
-        until it has told of them, or reports a book from after their expiry.
+        until it has told of them, or reports a book from after their expiry. Of those that are gone
+        a session's part counts what they may have filled unseen.
         """
         kept = [entry.order for entry in self._on_their_way(book)]
+        gone = self._gone(book)
         self._heard = self._book = (book.src, book.at_ns)
         detail = f": {book.detail}" if book.detail else ""
         self.doubt = "" if book.is_reconciled else f"the executor's book is not reconciled{detail}"
         self._hold(book)
         self.orders = {}
         self.holders.close_orders()
-        self.holders.catch_up((*book.recent_orders, *book.open_orders))
+        missed_count = self.holders.catch_up((*book.recent_orders, *book.open_orders))
+        self.unseen.learn(book, gone, missed_count, self.portfolio.fill_count)
         for lane in self.lanes.values():
             lane.close_orders()
             lane.hold(self.portfolio.quantity(lane.instrument.id))
@@ -229,6 +237,10 @@ class Account:
             ids.approve(order.order_id, order.expires_at_ns)
         for order in kept:
             self._open(order, order.quantity, is_heard=False)
+        for order, hidden in self.unseen.orders.values():
+            _whole, *parts = self.holders.lanes(order.session, self.lanes[order.instrument])
+            for part in parts:
+                part.order(order.side, hidden)
 
     def _hold(self, book: BookReported) -> None:
         self.portfolio.positions.clear()
@@ -271,6 +283,12 @@ class Account:
             and order_id not in told
             and entry.order.expires_at_ns > book.at_ns
         ]
+
+    def _gone(self, book: BookReported) -> list[OpenOrder]:
+        """Return the orders that may have been sent, and that the book shows no more."""
+        shown = {view.order.order_id for view in (*book.open_orders, *book.recent_orders)}
+        shown |= {entry.order.order_id for entry in self._on_their_way(book)}
+        return [entry for order_id, entry in self.orders.items() if order_id not in shown]
 
     def _differs(self, book: BookReported) -> bool:
         told = {order.order_id: leaves for order, leaves in _open_in(book)}

@@ -15,6 +15,7 @@ from schemas.orders import (
     SignalDecided,
 )
 from services.control import ControlGuard
+from services.gate.account import Account
 from services.gate.case import Case
 from services.gate.check import Check
 from services.gate.dynamic_limits_report import views
@@ -218,6 +219,23 @@ def uncounted(cancel: CancelApproved, error: Exception) -> AlertRaised:
         code="LT-007",
         message=f"counting a cancel raised {type(error).__name__}: {error}; it was passed on",
         fields={"order": cancel.order_id, "account": cancel.account},
+    )
+
+
+def unseen(account: Account, now_ns: int) -> AlertRaised:
+    """Return the alert of orders that a book shows no more, and that may have traded both ways."""
+    return AlertRaised(
+        at_ns=now_ns,
+        severity=Severity.CRITICAL,
+        component="gate",
+        code="SLU-188",
+        message="orders ended while the gate was cut off, and no book shows whether they traded: "
+        "their sessions are limited as if they had",
+        fields={
+            "account": account.id,
+            "orders": " ".join(account.unseen.found),
+            "wanted": "what they traded, at the venue; a session that is started anew takes over",
+        },
     )
 
 

@@ -15,13 +15,11 @@ import msgspec
 from schemas.base import InstrumentId, OrderId
 from schemas.executions import BookReported
 from schemas.instruments import AssetClass
-from schemas.orders import Side
 from services.gate.exposure import Lane
 from services.gate.holders import FILLS_MAX
 from services.portfolio import Position
 
 ZERO = Decimal(0)
-_BUY = Side.BUY
 TURNS_MAX = 5
 """Orders of one instrument of which all turns are tried; of more, what opens comes first."""
 
@@ -95,7 +93,7 @@ class Told:
             if order.instrument not in lanes or quantity <= ZERO:
                 continue
             is_first = self.tell(order.order_id, quantity)
-            signed = quantity if order.side is _BUY else -quantity
+            signed = order.side.signed(quantity)
             at_ns = min(view.at_ns, book.at_ns) or book.at_ns
             found.setdefault(order.instrument, []).append(Execution(signed, at_ns, is_first))
         if known is not None:

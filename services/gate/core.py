@@ -33,6 +33,7 @@ from services.gate.answers import (
     nowhere,
     report,
     uncounted,
+    unseen,
 )
 from services.gate.case import Case
 from services.gate.check import Check
@@ -321,6 +322,8 @@ class GateCore:
             adopted = BookAdopted(at_ns=now_ns, book=book)
             self._state.apply(adopted, now_ns)
             said.append(adopted)
+            if account.unseen.found:
+                said.append(unseen(account, now_ns))
         elif account is not None:
             account.agree(book)
         said += self._preparation.booked(book, now_ns)

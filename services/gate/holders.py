@@ -12,7 +12,6 @@ from decimal import Decimal
 from schemas.base import InstrumentId, OrderId, SessionId
 from schemas.executions import OrderView
 from schemas.ids import is_flatten
-from schemas.orders import Side
 from schemas.sessions import HELD_BY_GATE, PositionsAdopted, SessionCreated, SessionLimits
 from services.distinct import Distinct
 from services.gate.config import AccountLimits
@@ -22,8 +21,6 @@ from services.gate.limits import Bound
 
 FILLS_MAX = 50_000
 """Orders whose filled quantity is remembered; far more than a book shows as recent."""
-
-_BUY = Side.BUY
 
 
 class Holder:
@@ -139,17 +136,19 @@ class Holders:
         if len(filled) > FILLS_MAX:
             del filled[next(iter(filled))]
 
-    def catch_up(self, views: Iterable[OrderView]) -> None:
-        """Give sessions what a book shows as filled and nobody told of."""
+    def catch_up(self, views: Iterable[OrderView]) -> int:
+        """Give sessions what a book shows as filled and nobody told of; count such orders."""
+        count = 0
         for view in views:
             order = view.order
             whole = self._whole.get(order.instrument)
             missed = view.filled - self._filled.get(order.order_id, ZERO)
             if whole is None or missed <= ZERO:
                 continue
+            count += 1
             self.told(order.order_id, missed)
-            signed = missed if order.side is _BUY else -missed
-            self.fill(order.session, whole, signed)
+            self.fill(order.session, whole, order.side.signed(missed))
+        return count
 
     def take_over(self, event: PositionsAdopted, *, may_wait: bool) -> None:
         """Let a session take over what it says, once: from whose it was, or what is nobody's.

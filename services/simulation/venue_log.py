@@ -103,8 +103,8 @@ class VenueLog:
         require(is_new, "venue", f"execution {event.execution_id} was made twice")
         self._executions[event.execution_id] = None
         self.fill_count += 1
-        signed = event.quantity if event.side is Side.BUY else -event.quantity
-        self.held[event.instrument] = self.held.get(event.instrument, ZERO) + signed
+        before = self.held.get(event.instrument, ZERO)
+        self.held[event.instrument] = before + event.signed_quantity
         self._leave(event.order_id, event.leaves)
         self._check(event.instrument)
 

@@ -84,7 +84,7 @@ def build(context: Context) -> Service:
 
 def main() -> None:
     """Serve until told to stop."""
-    serve(SERVICE, build)
+    serve(SERVICE, build, niceness=10)
 
 
 def _sliced(settings: Settings) -> StrategyConfig:

@@ -133,7 +133,7 @@ class Admission:
             (o.leaves for o in self._book.orders.values() if _is_of(o, instrument, side)), ZERO
         )
         held = self._book.portfolio.quantity(instrument)
-        return held + (leaves if side is Side.BUY else -leaves)
+        return held + side.signed(leaves)
 
     def _objection(self, signal: SignalRaised) -> Objection | None:
         return self._too_large(signal) or (

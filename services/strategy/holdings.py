@@ -19,7 +19,6 @@ from schemas.base import AccountId, Event, InstrumentId, SessionId
 from schemas.executions import BookReported, ExecutionEvent, OrderFilled, PositionView
 from schemas.health import GapSeen, LinkChanged
 from schemas.ids import closed_part, is_flatten
-from schemas.orders import Side
 from schemas.sessions import PositionsAdopted
 from services.distinct import Distinct
 from services.strategy import heard
@@ -267,8 +266,8 @@ class Holdings:
         for each in (*report.recent_orders, *report.open_orders):
             order = each.order
             if is_flatten(order.session) and order.instrument == key:
-                moved = each.filled if order.side is Side.BUY else -each.filled
-                filled[order.session] = filled.get(order.session, ZERO) + moved
+                before = filled.get(order.session, ZERO)
+                filled[order.session] = before + order.side.signed(each.filled)
         unseen = ((name, q, q - self._closed.by(name, key)) for name, q in filled.items())
         return [(name, left) for name, q, left in unseen if q * left > 0]
 

@@ -54,6 +54,19 @@ def test_the_status_document_has_all_that_is_promised(trading: System) -> None:
         assert view["uptime"] > 0
 
 
+@pytest.mark.req("G-11", "X-09")
+def test_what_a_halt_waits_for_goes_before_what_it_does_not(trading: System) -> None:
+    """Where cores are few: a strategy that computes for ever must not slow down the gate."""
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    found = {
+        name: os.getpriority(os.PRIO_PROCESS, view["pid"]) - ours
+        for name, view in trading.status()["services"].items()
+        if name != "reports"
+    }
+    first = dict.fromkeys(["nats", "gate", "executor", "breaker", "feed"], 0)
+    assert found == first | {"recorder": 5, "venue": 10, "strategy": 10}
+
+
 @pytest.mark.parametrize("command", ["status", "positions", "orders", "sessions", "doctor"])
 def test_each_view_is_text_for_people_and_json_for_programs(trading: System, command: str) -> None:
     text = trading.run(command)

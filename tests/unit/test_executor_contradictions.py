@@ -21,6 +21,7 @@ from schemas.restrictions import LockRequested
 from schemas.venue import (
     BookQueried,
     CancelPlaced,
+    OrderPlaced,
     VenueAccepted,
     VenueBook,
     VenueCanceled,
@@ -174,6 +175,34 @@ def test_a_late_end_that_speaks_of_untold_executions_stops_the_sending_until_the
     said = say(core, kind(at_ns=at_ns + 2, order_id=O1, leaves=dec(6)))
     assert kinds(said) == [AlertRaised, BookQueried]
     assert core.why_not_ready() != ""
+
+
+@pytest.mark.req("X-10", "S-16")
+@pytest.mark.parametrize("kind", [VenueCanceled, VenueExpired])
+def test_without_heeding_such_an_end_it_would_go_on_sending_on_a_wrong_position(
+    monkeypatch: pytest.MonkeyPatch, kind: type[VenueCanceled | VenueExpired]
+) -> None:
+    """The venue holds 4 that nobody told of; the next order is measured by a position of 0."""
+    assert sent_after_a_late_end(kind) == [OrderRefused]
+    whole = Contradictions.after
+
+    def heedless(self: Contradictions, record: Record, report: Any, *rest: Any, **more: Any) -> Any:
+        is_end = isinstance(report, VenueCanceled | VenueExpired)
+        return [] if is_end else whole(self, record, report, *rest, **more)
+
+    monkeypatch.setattr(Contradictions, "after", heedless)
+    assert sent_after_a_late_end(kind) == [IntentRecorded, OrderPlaced]
+
+
+def sent_after_a_late_end(kind: type[VenueCanceled | VenueExpired]) -> list[type[Event]]:
+    """Return what becomes of the next order once a refused one ended with 4 of 10 traded."""
+    core = submitted()
+    core.wake(S_NS + 1)
+    at_ns = order().expires_at_ns + 1_000 * MS_NS
+    say(core, VenueOrderStatus(at_ns=at_ns, order_id=O1, status=None))
+    say(core, kind(at_ns=at_ns + 1, order_id=O1, leaves=dec(6)))
+    assert core.orders.portfolio.quantity(ALPHA) == 0
+    return kinds(say(core, approved(order("next"))))
 
 
 @pytest.mark.req("X-10")

@@ -1,6 +1,7 @@
 """An order that has ended ends here too, whatever the venue counts of it and cannot show."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -177,6 +178,38 @@ def test_a_venue_may_count_an_execution_for_a_while_before_it_shows_it() -> None
     assert (fact.leaves, status(core)) == (dec(5), OrderStatus.CANCELED)
 
 
+def test_without_its_time_a_dispute_ends_before_the_venue_shows_what_it_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A gate that adopts this book knows of nothing, and 5 were bought."""
+    assert counted(asked_again_at_once()) == (["10"], False)
+    whole = Fates._disputed
+
+    def hasty(self: Fates, record: Record, report: VenueOrderStatus, now_ns: int) -> Any:
+        for each in self._disputes.values():
+            each.since_ns = now_ns - self._answer_ns
+        return whole(self, record, report, now_ns)
+
+    monkeypatch.setattr(Fates, "_disputed", hasty)
+    core = asked_again_at_once()
+    book = core.describe(2)
+    assert (status(core), book.open_orders, book.positions) == (OrderStatus.CANCELED, (), ())
+    [fact, *_] = say(core, filled(quantity="5", leaves="5", at_ns=AGAIN_NS))
+    assert isinstance(fact, OrderFilled)
+    assert core.orders.portfolio.quantity(order().instrument) == 5
+
+
+def asked_again_at_once() -> ExecutorCore:
+    """Return one whose venue counts 5 as filled, twice in a moment, and has shown none of them."""
+    core = resting()
+    *_, first, _ = say(core, VenueCanceled(at_ns=LATE_NS, order_id=O1, leaves=dec(5)))
+    shown(core, first)
+    [question] = told(core, OrderStatus.CANCELED, "5")
+    shown(core, question)
+    told(core, OrderStatus.CANCELED, "5", LATE_NS + 1)
+    return core
+
+
 def test_an_order_that_the_venue_made_smaller_ends_when_it_is_filled() -> None:
     core = resting()
     [question] = only(say(core, filled(quantity="6", leaves="0", at_ns=2)), BookQueried)
@@ -195,6 +228,14 @@ def test_an_answer_of_before_the_link_was_lost_shows_nothing() -> None:
     shown(core, question)
     say(core, VenueLinkChanged(at_ns=7, is_up=False, detail="gone"))
     say(core, VenueLinkChanged(at_ns=8, is_up=True))
+    said = told(core, OrderStatus.CANCELED, "0", AGAIN_NS)
+    assert ([type(each) for each in said], status(core)) == ([BookQueried], OrderStatus.UNKNOWN)
+
+
+def test_a_book_that_answers_another_question_shows_nothing() -> None:
+    core = taken_back()
+    told(core, OrderStatus.CANCELED, "0")
+    shown(core, BookQueried(at_ns=LATE_NS, request_id="another", since_ns=0))
     said = told(core, OrderStatus.CANCELED, "0", AGAIN_NS)
     assert ([type(each) for each in said], status(core)) == ([BookQueried], OrderStatus.UNKNOWN)
 

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from schemas.base import OrderId, SessionId
-from schemas.executions import BookReported
+from schemas.executions import LATELY_NS, TRADED_MAX, BookReported
 from schemas.orders import Order, Side
 from schemas.venue import VenueCanceled
 from services.executor.core import ExecutorCore
-from services.executor.orders import LATELY_NS, TRADED_MAX, Orders
+from services.executor.orders import Orders
 from tests.builders import ALPHA, order
 from tests.executor_builders import executor, filled, say
 from tests.executor_rig import outcome, submitted

@@ -1,10 +1,12 @@
 """Books compared and starts prepared: the executor's rounds with its venue."""
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 
-from schemas.base import OrderId
-from schemas.control import HaltRequested, Prepared
+from schemas.base import Event, OrderId
+from schemas.control import HaltRequested, PrepareAsked, Prepared
 from schemas.errors import FieldError
 from schemas.executions import (
     BookReported,
@@ -18,7 +20,9 @@ from schemas.venue import (
     VenueCanceled,
     VenueLinkChanged,
 )
+from services.core import NOTHING
 from services.executor.config import ExecutorConfig
+from services.executor.core import ExecutorCore
 from services.executor.rounds import NEXT
 from tests.builders import ACCOUNT, BETA, S_NS, dec, order
 from tests.executor_builders import CASH, executor, placed, say
@@ -29,6 +33,12 @@ from tests.executor_rig import (
     prepare,
     prepared,
     trading,
+)
+
+NO_LINK = FieldError(
+    path="executor.venue",
+    found="the link to it is down",
+    wanted="its book: check `sluice status` and the venue's log",
 )
 
 
@@ -48,12 +58,7 @@ def test_a_start_without_a_venue_is_refused_with_what_is_missing_once_it_waited(
     assert say(core, prepare()) == []
     assert core.wake_at_ns == 1 + 1_500_000_000
     book, answer = core.wake(core.wake_at_ns)
-    error = FieldError(
-        path="executor.venue",
-        found="the link to it is down",
-        wanted="its book: check `sluice status` and the venue's log",
-    )
-    assert answer == prepared((error,), at_ns=1 + 1_500_000_000)
+    assert answer == prepared((NO_LINK,), at_ns=1 + 1_500_000_000)
     assert isinstance(book, BookReported)
     assert (book.request_id, book.is_reconciled) == ("s1", False)
 
@@ -69,6 +74,43 @@ def test_a_start_goes_on_where_the_link_to_the_venue_comes_back_while_it_waits()
     found = VenueBook(at_ns=3, request_id="s1", cash=CASH, fees=dec(0), positions={})
     assert only(say(core, found), Prepared) == [prepared(at_ns=3)]
     assert only(core.wake(2 * S_NS), Prepared) == []  # it is answered once
+
+
+@pytest.mark.req("S-16", "X-10")
+def test_without_the_wait_a_start_is_refused_over_a_link_that_is_about_to_be_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A reset and a start after a halt come while the venue is being connected to again."""
+    whole = ExecutorCore._on_prepare
+
+    def hasty(self: ExecutorCore, event: PrepareAsked, now_ns: int) -> Sequence[Event]:
+        said = whole(self, event, now_ns)
+        return said if self.rounds.is_linked else self._prepare_late(now_ns)
+
+    answers: list[list[Event]] = []
+    for is_hasty in (False, True):
+        with monkeypatch.context() as patch:
+            if is_hasty:
+                patch.setattr(ExecutorCore, "_on_prepare", hasty)
+            core = executor(is_linked=False)
+            said = say(core, prepare())
+            said += say(core, VenueLinkChanged(at_ns=2, is_up=True))
+            found = VenueBook(at_ns=3, request_id="s1", cash=CASH, fees=dec(0), positions={})
+            answers.append(only([*said, *say(core, found)], Prepared))
+    assert answers == [[prepared(at_ns=3)], [prepared((NO_LINK,))]]
+
+
+@pytest.mark.req("S-16")
+def test_without_an_end_to_the_wait_a_start_that_has_no_venue_is_never_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever asked for it is never told what is missing."""
+    monkeypatch.setattr(ExecutorCore, "_prepare_late", lambda *given: NOTHING)
+    core = executor(is_linked=False)
+    assert say(core, prepare()) == []
+    assert core.wake_at_ns is not None
+    assert [*core.wake(core.wake_at_ns), *core.wake(60 * S_NS)] == []
+    assert core.wake_at_ns is None
 
 
 @pytest.mark.req("S-16", "X-10")

@@ -10,6 +10,7 @@ from schemas.orders import Side
 from services.distinct import Distinct
 from services.portfolio import Portfolio
 from tests.builders import ACCOUNT, ALPHA, SESSION, dec, instrument, order
+from tests.executor_builders import filled
 
 
 def fill(
@@ -39,6 +40,24 @@ def portfolio(multiplier: str = "1") -> Portfolio:
 def only_view(book: Portfolio) -> PositionView:
     [view] = book.views({})
     return view
+
+
+@pytest.mark.req("S-16")
+@pytest.mark.parametrize(("side", "signed"), [(Side.BUY, "4"), (Side.SELL, "-4")])
+def test_what_is_bought_adds_to_a_position_and_what_is_sold_takes_off(
+    side: Side, signed: str
+) -> None:
+    told = fill("e1", side, "4", "100")
+    by_the_venue = filled(side=side, quantity="4")
+    expected = dec(signed)
+    assert (side.signed(dec(4)), told.signed_quantity, by_the_venue.signed_quantity) == (
+        expected,
+        expected,
+        expected,
+    )
+    book = portfolio()
+    assert book.apply(by_the_venue)
+    assert book.quantity(ALPHA) == expected
 
 
 @pytest.mark.req("S-16")

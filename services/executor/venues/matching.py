@@ -377,8 +377,7 @@ class VenueCore:
             self._say(said, health)
 
     def _held_after(self, order: Order, quantity: Decimal) -> Decimal:
-        held = self.ledger.portfolio.quantity(order.instrument)
-        return held + quantity if order.side is Side.BUY else held - quantity
+        return self.ledger.portfolio.quantity(order.instrument) + order.side.signed(quantity)
 
     def _end(self, resting: Resting, reason: str, now_ns: int, said: Reports) -> None:
         order_id, leaves = resting.order.order_id, resting.leaves
