@@ -1,13 +1,12 @@
 """Many seeds, one after the other or several at once, and what they went through together."""
 
 import gc
-import multiprocessing
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import msgspec
 
 from services.runtime.sim_faults import FaultCounts
+from services.runtime.workers import shared
 from services.simulation.plan import SECONDS
 from services.simulation.run import AFTER_NS, Run, simulate
 from services.simulation.sights import SightCounts
@@ -86,9 +85,7 @@ def campaign(seeds: Sequence[int], jobs: int = 1) -> Iterator[Run]:
     if jobs <= 1:
         yield from map(simulate, seeds)
         return
-    context: Any = multiprocessing.get_context("spawn")
-    with context.Pool(jobs, initializer=_begin) as pool:
-        yield from pool.imap(_simulate, seeds, chunksize=1)
+    yield from shared(_simulate, seeds, jobs, begin=_begin, is_ordered=True)
 
 
 def _begin() -> None:

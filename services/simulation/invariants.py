@@ -12,6 +12,7 @@ from schemas.health import HealthReported
 from schemas.orders import Order
 from schemas.venue import VenueMessage
 from services.runtime.sim_world import Moment
+from services.simulation.openness import Openness
 from services.simulation.scopes import Scopes
 from services.simulation.sending import Sending
 from services.simulation.sights import SightCounts, Sights
@@ -56,6 +57,7 @@ class Invariants:
             self._promptness,
             self._scopes,
             self._sights,
+            Openness(self._sights.counts),
         ):
             for key, check in part.rows().items():
                 self._checks[key] = (*self._checks.get(key, ()), check)

@@ -4,12 +4,20 @@ from collections.abc import Sequence
 from decimal import Decimal
 from random import Random
 
-from schemas.base import BootId, Event, InstrumentId
+from schemas.base import NS_PER_MS, BootId, Event, InstrumentId
 from schemas.health import HealthReported
 from schemas.instruments import AssetClass, Instrument
-from schemas.market import QuoteReceived, TradeReceived
+from schemas.market import (
+    InstrumentStatusChanged,
+    MarketEvent,
+    MarketRead,
+    QuoteReceived,
+    TradeReceived,
+    Trading,
+)
 from schemas.orders import Side
 from services.calendars.named import ALL_DAY
+from services.simulation.trading_halts import TradingHalts
 
 CENT = Decimal("0.01")
 START_CENTS = 10_000
@@ -17,6 +25,9 @@ MOVE_CENTS = 3
 SPREAD_CENTS = 2
 SIZE = 20
 TRADE_ONE_IN = 4
+POSITION_EVERY_NS = 100 * NS_PER_MS
+"""How far apart two places in this source are: where a restart goes on from is a time."""
+
 SIZES = tuple(Decimal(number) for number in range(SIZE + 1))
 
 
@@ -45,16 +56,22 @@ class Market:
         seed: of the run.
         boot_id: of this start.
         quote_every_ns: mean time between two quotes of an instrument.
+        halts: when the venue halts what; with them it is a source that a feed reads. Without, it
+            says itself what there is, as a feed does that knows nothing of halts.
     """
 
     hears: frozenset[type[Event]] = frozenset()
     keeps: frozenset[type[Event]] = frozenset()
 
-    def __init__(self, seed: int, boot_id: BootId, quote_every_ns: int) -> None:
+    def __init__(
+        self, seed: int, boot_id: BootId, quote_every_ns: int, halts: TradingHalts | None = None
+    ) -> None:
         self.wake_at_ns: int | None = 0
         self._draw = Random(f"{seed}:market:{boot_id}").random
         self._every_ns = quote_every_ns
         self._cents = dict.fromkeys(INSTRUMENTS, START_CENTS)
+        self._halts = halts
+        self._trading: dict[InstrumentId, Trading] = {}
 
     def handle(self, event: Event, now_ns: int) -> Sequence[Event]:
         """Nothing is heard here."""
@@ -63,12 +80,17 @@ class Market:
     def wake(self, now_ns: int) -> Sequence[Event]:
         """Say the next quotes, and now and then a trade."""
         self.wake_at_ns = now_ns + self._every_ns // 2 + int(self._draw() * self._every_ns)
-        said: list[Event] = []
+        read: list[MarketEvent] = []
         for instrument in self._cents:
-            said.append(self._quote(instrument, now_ns))
+            if self._halts is not None:
+                read += self._status(instrument, self._halts.trading(instrument, now_ns), now_ns)
+            read.append(self._quote(instrument, now_ns))
             if self._draw() * TRADE_ONE_IN < 1:
-                said.append(self._trade(instrument, now_ns))
-        return said
+                read.append(self._trade(instrument, now_ns))
+        if self._halts is None:
+            return read
+        place = now_ns // POSITION_EVERY_NS
+        return [MarketRead(at_ns=now_ns, events=tuple(read), position_count=place)]
 
     def restore(self, event: Event) -> None:
         """Nothing is kept: every start begins at the same prices."""
@@ -79,6 +101,15 @@ class Market:
         return HealthReported(
             at_ns=now_ns, service="feed", boot_id=BootId(""), pid=0, uptime_s=0.0, is_ready=True
         )
+
+    def _status(
+        self, instrument: InstrumentId, trading: Trading, now_ns: int
+    ) -> list[InstrumentStatusChanged]:
+        """Return what the venue says when it opens or halts, and to whoever is new."""
+        if self._trading.get(instrument) is trading:
+            return []
+        self._trading[instrument] = trading
+        return [InstrumentStatusChanged(at_ns=now_ns, instrument=instrument, trading=trading)]
 
     def _quote(self, instrument: InstrumentId, now_ns: int) -> QuoteReceived:
         cents = self._cents[instrument]

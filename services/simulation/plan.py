@@ -44,6 +44,7 @@ SECONDS = 100.0
 HALTS_PER_S = 0.03
 RESTRICTIONS_PER_S = 0.02
 FLATTENS_PER_S = 0.004
+TRADING_HALTS_PER_S = 0.03
 QUOTE_EVERY_NS = NS_PER_S
 FACTORS = (0.0, 0.5, 1.0, 1.0, 2.0, 4.0)
 PACES_NS = (200 * NS_PER_MS, 500 * NS_PER_MS, NS_PER_S, NS_PER_S, 2 * NS_PER_S)
@@ -90,6 +91,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     flattens_per_s: float = FLATTENS_PER_S
     """How often somebody wants every position of a scope closed."""
 
+    trading_halts_per_s: float = 0.0
+    """How often the venue halts each instrument, on average. At 0 the feed is one that never says
+    what is open, as some are."""
+
     has_standby: bool = False
     """Whether a second gate stands by from the beginning."""
 
@@ -115,4 +120,5 @@ def plan_of(seed: int) -> Plan:
         restrictions_per_s=RESTRICTIONS_PER_S * chance.choice(NERVES),
         flattens_per_s=FLATTENS_PER_S * chance.choice(NERVES),
         has_standby=chance.random() < 0.4,
+        trading_halts_per_s=TRADING_HALTS_PER_S * chance.choice((0.0, 0.5, 1.0, 2.0)),
     )

@@ -76,6 +76,12 @@ class SightCounts(msgspec.Struct, kw_only=True):
     approvals_at_a_ghost: int = 0
     """Approvals that came to an executor whose place another had taken."""
 
+    trading_halts: int = 0
+    """Halts of an instrument that a gate was told of."""
+
+    refused_while_shut: int = 0
+    """Signals that a gate refused because an instrument was not open, or not known to be."""
+
     cancels_while_halted: int = 0
     """Cancels that came to the executor while nothing else was allowed."""
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
-from schemas.base import AccountId, BootId, Event
+from schemas.base import NS_PER_S, AccountId, BootId, Event
 from schemas.control import (
     BookWanted,
     EpochEnded,
@@ -31,6 +31,7 @@ from services.control import ControlGuard
 from services.executor.config import ExecutorConfig, VenueConfig
 from services.executor.core import ExecutorCore
 from services.executor.venues.matching import REQUESTS, VenueCore
+from services.feed.core import FeedCore, FeedPlan
 from services.gate.config import AccountLimits, GateConfig, InstrumentLimits
 from services.gate.config_compliance import (
     ComplianceRules,
@@ -47,12 +48,14 @@ from services.simulation.market import INSTRUMENTS, Market
 from services.simulation.people import Auditor, Operator, SessionsWanted, StatusWanted
 from services.simulation.plan import Plan
 from services.simulation.stream import StoredLog, Stream
+from services.simulation.trading_halts import TradingHalts
 from services.strategy.config import UNHELD, StrategyConfig
 from services.strategy.core import StrategyCore
 
 ACCOUNT = AccountId("paper")
 CASH = Decimal(1_000_000)
 HASH = "simulated"
+STALE_AFTER_NS = 10 * NS_PER_S
 POSITION_MAX = Decimal(60)
 CONTROL_LINK: frozenset[type[Event]] = frozenset(
     {HaltRequested, EpochStarted, EpochEnded, LeaseAnswered}
@@ -184,10 +187,7 @@ def processes(seed: int, cast: Cast, plan: Plan, parts: Parts) -> list[Process]:
     return [
         *_immortals(cast),
         Process(name="recorder", make=lambda _: Body(cores=())),
-        Process(
-            name="feed",
-            make=lambda boot_id: Body(cores=(Market(seed, boot_id, plan.quote_every_ns),)),
-        ),
+        Process(name="feed", make=partial(_feed, seed, plan)),
         _venue(parts),
         Process(name="strategy", make=partial(_strategy, parts), damage=spoil_journal),
         *(_gate_process(name, parts) for name in gates),
@@ -208,6 +208,19 @@ def processes(seed: int, cast: Cast, plan: Plan, parts: Parts) -> list[Process]:
             damage=spoil_journal,
         ),
     ]
+
+
+def _feed(seed: int, plan: Plan, boot_id: BootId) -> Body:
+    """Return the feed: the real one, where the venue says what is open."""
+    every_ns = plan.quote_every_ns
+    if not plan.trading_halts_per_s:
+        return Body(cores=(Market(seed, boot_id, every_ns),))
+    halts = TradingHalts(INSTRUMENTS, seed, plan.trading_halts_per_s, plan.seconds)
+    feed = FeedCore(
+        FeedPlan(source="sim", stale_after_ns=STALE_AFTER_NS, instruments=tuple(INSTRUMENTS))
+    )
+    cores = (Market(seed, boot_id, every_ns, halts), feed)
+    return Body(cores=cores, act=lambda event, now_ns: ((), ()))
 
 
 def _venue(parts: Parts) -> Process:

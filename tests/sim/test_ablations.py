@@ -18,6 +18,7 @@ from schemas.control import (
     StartAsked,
 )
 from schemas.executions import IntentRecorded, OutcomeRecorded
+from schemas.market import InstrumentStatusChanged
 from schemas.orders import CancelRequested, Order, OrderApproved, SignalRaised
 from schemas.restrictions import Level
 from services.breaker.core import BreakerCore
@@ -27,6 +28,8 @@ from services.executor.last_check import LastCheck
 from services.executor.orders import Record
 from services.gate.account import Account
 from services.gate.core import GateCore
+from services.gate.data_quality import DataQuality
+from services.gate.state import GateState
 from services.runtime.sim_faults import Faults
 from services.runtime.sim_world import Moment
 from services.simulation.damage import spoil_chain, spoil_journal
@@ -319,6 +322,39 @@ def test_without_the_time_of_the_newest_record_an_epoch_is_stored_over_a_lost_ha
     resume = StoredLog.resume
     monkeypatch.setattr(StoredLog, "resume", lambda log, seq, _stored_ns: resume(log, seq, 0))
     assert simulate(REWRITTEN_SEED).invariant == "I4"
+
+
+HALTING = msgspec.structs.replace(under(seconds=40.0), trading_halts_per_s=0.1)
+"""A market in which the venue halts instruments again and again."""
+
+KILLED = msgspec.structs.replace(CHAOS, kills_per_s=0.1, loss_probability=0.1)
+
+
+@pytest.mark.req("G-05")
+def test_without_the_doubt_after_a_lost_bus_a_halt_that_was_missed_is_traded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(DataQuality, "_doubt", lambda _self: None)
+    found = first_violation(SEEDS, {"open"}, Parts(), HALTING)
+    assert found is not None, "the safeguard was taken out, and nobody noticed"
+
+
+@pytest.mark.req("G-05")
+def test_without_the_doubt_after_a_restart_a_halt_that_was_missed_is_traded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def restore(state: GateState, event: Event) -> None:
+        """Take what was open before the restart for open still."""
+        if isinstance(event, InstrumentStatusChanged):
+            state.markets[event.instrument].trading = event.trading
+        else:
+            honest(state, event)
+
+    honest = GateState.restore
+    monkeypatch.setattr(GateState, "restore", restore)
+    plan = msgspec.structs.replace(HALTING, faults=KILLED)
+    found = first_violation(SEEDS, {"open"}, Parts(), plan)
+    assert found is not None, "the safeguard was taken out, and nobody noticed"
 
 
 @pytest.mark.req("G-09")

@@ -29,7 +29,7 @@ TORN = msgspec.structs.replace(
 UNRULY = msgspec.structs.replace(CHAOS, report_late_probability=0.2, report_repeat_probability=0.2)
 DOUBLED = msgspec.structs.replace(CHAOS, doubles_per_s=0.05)
 HOURS_IN_CI = 20
-SCARCE = (3_266,)
+SCARCE = (4_345,)
 """Seeds in which what comes about once in dozens of hours does: an approval of a gate that was
 replaced reaches an executor that heard its successor's. A change of the cores may move it."""
 
@@ -70,6 +70,20 @@ def test_every_invariant_holds_when_one_kind_of_trouble_prevails(
     for seed in seeds[:10]:
         counts.add(check(simulate(seed, under(faults))).counts)
     assert fault in counts.fired() or len(seeds) == 1
+
+
+HALTING = msgspec.structs.replace(under(seconds=40.0), trading_halts_per_s=0.1)
+"""A market in which the venue halts instruments again and again."""
+
+
+@pytest.mark.req("G-05", "X-10")
+def test_what_is_not_known_to_be_open_is_not_traded_whatever_happens(seeds: list[int]) -> None:
+    runs = [check(simulate(seed, HALTING)) for seed in seeds[:10]]
+    halts = sum(run.seen.trading_halts for run in runs)
+    refused = sum(run.seen.refused_while_shut for run in runs)
+    assert halts > 10 * len(runs)
+    assert refused > 10 * len(runs)
+    assert all(run.sent_count > 20 for run in runs)
 
 
 def test_orders_are_sent_and_filled_in_spite_of_everything(seeds: list[int]) -> None:
