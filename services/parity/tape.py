@@ -13,6 +13,7 @@ from schemas.errors import UserError, WireError
 from schemas.executions import BookReported, ExecutionEvent
 from schemas.instruments import symbol_of, venue_of
 from schemas.market import MarketEvent
+from schemas.market_rules import MarketWideHaltDeclared
 from schemas.orders import SignalDecided, SignalRaised
 from schemas.sessions import PositionsAdopted, SessionCreated, SessionState, SessionStateChanged
 from schemas.subjects import SUBJECTS
@@ -23,7 +24,8 @@ from services.recorder.reader import records
 
 ENDED = SUBJECTS[EpochEnded]
 PREPARED = "control.prepared.gate"
-MARKET = "market."
+MARKET, MARKET_WIDE = "market.", SUBJECTS[MarketWideHaltDeclared]
+WIDE_END = MARKET_WIDE[MARKET_WIDE.rindex("*") + 1 :]
 TOLD = ("exec.", "book.", "risk.account.", "risk.health.", "risk.locate.")
 """Where strategy and gate hear what the venue did, and what the account is worth."""
 
@@ -73,7 +75,7 @@ class Tape(msgspec.Struct, kw_only=True):
     created: SessionCreated
     market: list[Heard]
     """Of its instruments and of all that the account held or traded, as it arrived, also from
-    before it began: the gate knows no exposure in what has no price."""
+    before it began: the gate knows no exposure in what has no price. Halts of whole markets too."""
 
     told: list[Heard]
     """What executor and breakers told meanwhile, of the whole account, as it arrived."""
@@ -158,7 +160,7 @@ def wanted(session: SessionId, messages: list[Noted]) -> tuple[tuple[str, ...], 
     created = created_of(session, messages)
     until_ns, *_ = _end(created, messages)
     heads = _heads(created, _told(messages, until_ns))
-    return tuple(f"{head}>" for head in heads), until_ns
+    return (*(f"{head}>" for head in heads), MARKET_WIDE), until_ns
 
 
 def late_ms(tape: Tape, at_ns: int) -> int:
@@ -256,7 +258,8 @@ def _heads(created: SessionCreated, told: Iterable[Heard]) -> tuple[str, ...]:
 
 def _market(heads: tuple[str, ...], messages: Iterable[Noted]) -> Iterator[Heard]:
     for message in messages:
-        if message.subject.startswith(heads):
+        subject = message.subject
+        if subject.startswith(heads) or (subject.startswith(MARKET) and subject.endswith(WIDE_END)):
             yield from _heard(message)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from schemas.base import NS_PER_S
 from schemas.errors import BusError
+from schemas.market_rules import MarketWideHaltDeclared
 from services.cli.desk import Desk
 from services.cli.parity import AT_ONCE, STREAM_INFO, _streamed
 from services.parity.tape import Noted, wanted
@@ -106,4 +107,14 @@ def test_what_is_asked_for_is_of_all_that_the_tape_keeps() -> None:
         f"market.{getattr(each.event, 'instrument', '').replace(':', '.')}.>"
         for each in tape.market
     }
-    assert (set(subjects), until_ns) == (kept, tape.until_ns)
+    assert (set(subjects), until_ns) == ({*kept, "market.*.all.halt"}, tape.until_ns)
+
+
+def test_a_halt_of_the_whole_market_is_on_the_tape_in_its_place() -> None:
+    events = lived(0)[:200]
+    middle_ns = events[100].at_ns
+    halt = MarketWideHaltDeclared(at_ns=middle_ns + 1, market="XNYS", level=1)
+    tape = taped([*events, halt])
+    times = [each.arrived_ns for each in tape.market]
+    assert times == sorted(times)
+    assert [each.event for each in tape.market if each.arrived_ns == middle_ns + 1] == [halt]
