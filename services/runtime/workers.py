@@ -40,6 +40,8 @@ def shared(
     Raises:
         UserError: SLU-213 one of the processes was ended from outside; the others then end too.
     """
+    if not items:
+        return
     context = multiprocessing.get_context("spawn")
     heard, kept = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(min(jobs, len(items)), context, _begin, (heard, begin, args))

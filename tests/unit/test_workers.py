@@ -43,6 +43,10 @@ def test_each_item_is_worked_on_once(is_ordered: bool) -> None:
     assert (found if is_ordered else sorted(found)) == [each * each for each in range(40)]
 
 
+def test_of_nothing_nothing_is_found() -> None:
+    assert list(shared(squared, (), 2, begin=nothing)) == []
+
+
 def test_a_process_that_is_killed_is_told_and_nobody_waits_for_ever() -> None:
     with pytest.raises(UserError) as caught:
         list(shared(ended_at_three, range(40), 2, begin=nothing))
