@@ -62,6 +62,8 @@ class Restriction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     reason: str = ""
     operator: str = ""
     at_ns: int = 0
+    is_ending: bool = False
+    """A person has reset it: the next start ends it, and no reset is asked for any more."""
 
 
 class RestrictionRequested(Event, frozen=True, kw_only=True):

@@ -173,10 +173,7 @@ class Arbiter:
 
     def restrictions(self) -> tuple[Restriction, ...]:
         """Return what is restricted, and what a reset takes away only with the next start."""
-        ending = (
-            msgspec.structs.replace(each, reason=f"{each.reason} (reset: ends with the next start)")
-            for each in self.state.ending
-        )
+        ending = (msgspec.structs.replace(each, is_ending=True) for each in self.state.ending)
         return (*self.state.in_force, *ending)
 
     def trading_state(self, now_ns: int) -> TradingState:

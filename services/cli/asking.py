@@ -34,12 +34,26 @@ def print_answer(answer: ControlAnswered, output: Output) -> None:
     """Print an answer with everything that is wrong."""
     output.data(answer)
     word = "done" if answer.is_ok else "REFUSED"
-    said = answer.message.removeprefix(f"{answer.request} refused: ")  # the word says it
-    output.line(f"{answer.request} {word}: {said}")
+    said = said_of(answer)
+    output.line(f"{answer.request} {word}" + (f": {said}" if said else ""))
     if answer.session and answer.epoch:
         output.line(f"session {answer.session}, epoch {answer.epoch}")
     if not output.is_json:
         output.problems(answer.errors)
+
+
+def said_of(answer: ControlAnswered) -> str:
+    """Return an answer's message without what is told beside it: that it is a no, and its errors.
+
+    A message in other words is told whole: better twice than not at all.
+    """
+    said = answer.message.removeprefix(f"{answer.request} refused: ").removeprefix("refused: ")
+    if not answer.errors:
+        return said
+    each = (f"{error.path}: found {error.found}, wanted {error.wanted}" for error in answer.errors)
+    if said == "; ".join(each):
+        return ""
+    return said.removesuffix(f": {answer.errors[0].found}")
 
 
 def exit_of_answer(answer: ControlAnswered) -> Exit:

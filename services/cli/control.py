@@ -30,8 +30,8 @@ from services.cli.output import Output, typed
 
 OneSession = Annotated[str | None, Parameter(help="This one; else every session.")]
 Reason = Annotated[str, Parameter(help="For the record.")]
-ENDING = "(reset: ends with the next start)"
-"""How the breaker service marks a restriction that is reset already, at the end of its reason."""
+ENDED_BEFORE = "(reset: ends with the next start)"
+"""How a breaker service of before `is_ending` marks one that is reset, at its reason's end."""
 
 Pairs = Annotated[list[str] | None, Parameter(negative=(), help="NAME=VALUE, as often as needed.")]
 
@@ -167,6 +167,8 @@ def _suggest(answer: ControlAnswered, before: ArbiterReported | None, output: Ou
         output.next_step("sluice status", "sluice watch", 'sluice halt "why"')
     elif is_open(before):
         output.next_step('sluice reset --reason "why"', "then sluice start")
+    elif answer.errors and all(error.path.startswith("$.") for error in answer.errors):
+        output.next_step(f"sluice {answer.request} --help", "sluice status")  # it was mistyped
     else:
         output.next_step("sluice status", "sluice doctor")
 
@@ -196,7 +198,11 @@ def newest_open(arbiter: ArbiterReported) -> int:
     """Return what a reset takes that names none: the open halt, else the newest restriction."""
     if arbiter.halt_at_ns:
         return arbiter.halts
-    opened = (each for each in arbiter.restrictions if not each.reason.endswith(ENDING))
+    opened = (
+        each
+        for each in arbiter.restrictions
+        if not (each.is_ending or each.reason.endswith(ENDED_BEFORE))
+    )
     return max((each.number for each in opened), default=arbiter.halts)
 
 

@@ -182,7 +182,8 @@ def restriction_text(each: Restriction) -> str:
     """Return a restriction in force as people read it."""
     what = "REDUCE ONLY" if each.level is Level.REDUCE else "HALTED"
     who, why = each.operator or "somebody", typed(each.reason) or "no reason given"
-    return f"{what} {each.scope} since {time_of(each.at_ns)} by {who}: {why} ({each.number})"
+    ends = " (reset: ends with the next start)" if each.is_ending else ""
+    return f"{what} {each.scope} since {time_of(each.at_ns)} by {who}: {why}{ends} ({each.number})"
 
 
 def typed(text: str) -> str:
@@ -201,8 +202,12 @@ def detail_of(view: SessionView) -> str:
 
 
 def in_currency(account: object, currency: str) -> str:
-    """Return an account for people, with what its amounts are in where that is known."""
-    return f"account {shown(account)}" + (f", in {currency}" if currency else "")
+    """Return an account for people, with what its amounts are in, or that nobody here knows it.
+
+    Neither the book nor the breaker's report tells it: it stands in the configuration, which is not
+    at hand where the system runs elsewhere, or in containers.
+    """
+    return f"account {shown(account)}, " + (f"in {currency}" if currency else f"currency {UNKNOWN}")
 
 
 def error_text(error: SluiceError) -> str:

@@ -7,10 +7,12 @@ from decimal import Decimal
 from schemas import subjects
 from schemas.control import BreakerState, ControlAnswered, StartRequest
 from schemas.sessions import SessionState
+from services.cli.asking import said_of
 from services.cli.desk import Desk, no_answer
 from services.cli.operators import operator_name
 from services.cli.output import banner_of
 from services.cli.system import Run
+from services.cli.up_watch import NOTES_KEPT
 
 TRIES = 6
 PAUSE_S = 0.5
@@ -47,14 +49,19 @@ async def start_by_itself(desk: Desk, run: Run) -> tuple[bool, list[str]]:
     if answer.is_ok:
         session = f", session {answer.session}" if answer.session else ""
         return True, [f"started {what}: epoch {answer.epoch}{session}"]
-    found = [f"the start was REFUSED: {answer.message}"]
+    said = said_of(answer)
+    found = ["the start was REFUSED" + (f": {said}" if said else "")]
     found += [f"  {e.path}: found {e.found}; wanted {e.wanted}" for e in answer.errors]
     return False, [*found, "Next: sluice status   sluice start"]
 
 
 def noted(said: Sequence[str]) -> list[str]:
-    """Return what of it stays on the page: what came of the start, and what to do now."""
-    return [*said[:1], *said[1:][-2:]]
+    """Return what of it stays on the page: what came of the start, why, and what to do now."""
+    if len(said) <= NOTES_KEPT:
+        return [*said]
+    outcome, *why, then = said
+    shown = why[: NOTES_KEPT - 3]
+    return [outcome, *shown, f"  and {len(why) - len(shown)} more", then]
 
 
 async def _request(desk: Desk, run: Run) -> tuple[StartRequest, str]:

@@ -58,6 +58,7 @@ WANTED_HEADER = (
     "staking (staking_rate) or status (trading)"
 )
 WANTED_VALUES = "time in ns or ISO 8601 with offset, instrument as <venue>:<symbol>, plain numbers"
+WANTED_QUOTATION = "a column in quotation marks to end with one, and a mark inside it to be doubled"
 WANTED_INSTRUMENT = "#instrument and a JSON object: id, asset_class, currency, tick_size, lot_size"
 
 
@@ -194,9 +195,8 @@ class CsvSeries:
         with self._opened() as lines:
             for _ in range(head_lines):
                 next(lines)
-            reader = csv.reader(lines)
-            for row in self._split(reader, head_lines):
-                where = head_lines + reader.line_num
+            reader = csv.reader(lines, strict=True)
+            for where, row in self._split(reader, head_lines):
                 if len(row) == len(columns):
                     try:
                         at_ns = time_ns(row[time_at])
@@ -209,19 +209,22 @@ class CsvSeries:
                 elif row:
                     raise unreadable(f"{self.path}:{where}", ",".join(row), ",".join(columns))
 
-    def _split(self, reader: "Reader", head_lines: int) -> Iterator[list[str]]:
-        """Yield the columns of each row; a quotation mark that nothing ends takes in all the rest.
+    def _split(self, reader: "Reader", head_lines: int) -> Iterator[tuple[int, list[str]]]:
+        """Yield the number of the line that each row begins in, and its columns.
+
+        A quotation mark that nothing ends takes in all the rest, or what comes before the next one.
 
         Raises:
-            UserError: a column is too long to be one; names where it begins.
+            UserError: a quotation ends nowhere, or amid a column; names where its row begins.
         """
         begins = head_lines + 1
         try:
             for row in reader:
-                yield row
+                yield begins, row
                 begins = head_lines + reader.line_num + 1
         except csv.Error as error:
-            raise unreadable(f"{self.path}:{begins}", error, WANTED_VALUES) from error
+            found = f"a row that cannot be split into columns ({error})"
+            raise unreadable(f"{self.path}:{begins}", found, WANTED_QUOTATION) from error
 
     def _bad(self, where: int, row: list[str], error: Exception) -> Exception:
         """Return the error for a row; it names the column where one alone is wrong."""

@@ -34,7 +34,6 @@ LIFTS = 0.1
 
 TRADING = (TradingState.RUNNING, TradingState.REDUCING)
 OPEN_HALT = re.compile(r"halt (\d+) is open")
-ENDING = "ends with the next start"
 LOOK_EVERY_NS = 700 * NS_PER_MS
 ALIVE_WITHIN_NS = 2_500 * NS_PER_MS
 UNREADABLE = (
@@ -199,7 +198,7 @@ def _to_reset(report: ArbiterReported, is_lifting: bool) -> int:
     found = OPEN_HALT.search(report.detail)
     if found:
         return int(found[1])
-    open_ones = [each.number for each in report.restrictions if ENDING not in each.reason]
+    open_ones = [each.number for each in report.restrictions if not each.is_ending]
     return open_ones[-1] if open_ones and is_lifting else 0
 
 

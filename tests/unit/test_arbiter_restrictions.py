@@ -172,9 +172,9 @@ def test_a_reset_by_number_clears_one_restriction_from_the_next_start_on() -> No
         "restriction 1 (halt of symbol.sim.ALPHA) is cleared from the next start on; until then "
         "it stands. Start again: `sluice start`",
     )
-    assert [each.reason for each in report(rig).restrictions] == [
-        "odd prices",
-        "odd prices (reset: ends with the next start)",
+    assert [(each.reason, each.is_ending) for each in report(rig).restrictions] == [
+        ("odd prices", False),
+        ("odd prices", True),
     ]
     assert [each.number for each in rig.run().restrictions] == [2]
     assert [each.number for each in report(rig).restrictions] == [2]

@@ -160,9 +160,11 @@ def test_a_run_without_a_fill_says_so() -> None:
 @pytest.mark.req("O-05")
 def test_the_page_of_up_keeps_what_to_do_after_a_start_that_was_none() -> None:
     halted = ["HALTED since noon", "Nothing is started over a halt:", "  sluice reset"]
-    refused = ["the start was REFUSED: a; b; c", "  a", "  b", "  c", "Next: sluice status"]
+    refused = ["the start was REFUSED", "  a", "  b", "  c", "Next: sluice status"]
     assert noted(halted) == halted
-    assert noted(refused) == [refused[0], "  c", "Next: sluice status"]
+    assert noted(refused) == refused
+    refused.insert(4, "  d")
+    assert noted(refused) == [*refused[:3], "  and 2 more", "Next: sluice status"]
     assert noted(["started"]) == ["started"]
 
 

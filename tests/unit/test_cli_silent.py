@@ -263,8 +263,10 @@ def test_amounts_are_shown_with_the_currency_that_is_known_here(
     titles = [each for each in capsys.readouterr().out.splitlines() if each[:7] == "account"]
     assert [each.strip() for each in titles] == [
         "account paper, in USD   cash 12,345",
-        "account paper   cash 12,345",
+        "account paper, currency unknown   cash 12,345",
     ]
+    status._print(msgspec.structs.replace(found, currency=None), Output(is_json=False))
+    assert "account paper, currency unknown   equity 1,000   " in capsys.readouterr().out
 
 
 def test_an_order_is_shown_with_its_day(

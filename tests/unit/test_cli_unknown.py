@@ -22,7 +22,7 @@ from services.cli.books import _marked
 from services.cli.control import newest_open
 from services.cli.exits import Exit, exit_of
 from services.cli.locate import Place
-from services.cli.output import Output, banner_of, signed
+from services.cli.output import Output, banner_of, restriction_text, signed
 from services.cli.restrict import REPORTED_QUOTES_MAX as RESTRICT_MAX
 from services.cli.restrict import _warning
 from services.cli.status import Answers, _feed_lines, status_of
@@ -366,6 +366,20 @@ def test_a_reset_that_names_no_number_takes_what_is_open() -> None:
     assert newest_open(arbiter(halts=9, restrictions=(RESTRICTION,))) == 2
     assert newest_open(arbiter(halts=9, restrictions=(newer, RESTRICTION))) == 3
     assert newest_open(arbiter(halts=1, halt_at_ns=5, restrictions=(RESTRICTION,))) == 1
+
+
+@pytest.mark.req("B-05")
+def test_what_is_reset_already_is_known_by_its_mark_and_by_the_one_of_before() -> None:
+    typed = "thin (reset: ends with the next start)"
+    ending = msgspec.structs.replace(RESTRICTION, number=3, is_ending=True)
+    before = msgspec.structs.replace(RESTRICTION, number=4, reason=typed)
+    assert newest_open(arbiter(restrictions=(RESTRICTION, ending))) == 2
+    assert newest_open(arbiter(restrictions=(RESTRICTION, before))) == 2, "an earlier release's"
+    for each, number in ((ending, 3), (before, 4)):
+        assert restriction_text(each) == (
+            "REDUCE ONLY session.a since 1970-01-01 00:00:00 UTC by kim: "
+            f"thin (reset: ends with the next start) ({number})"
+        )
 
 
 @pytest.mark.req("B-05")

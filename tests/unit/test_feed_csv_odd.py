@@ -12,6 +12,7 @@ from tests.unit.test_feed_csv import BARS, QUOTES, T_NS, T, error_of, events, sh
 
 pytestmark = pytest.mark.req("M-01")
 
+STATUS = "time,instrument,trading,reason"
 BERKSHIRE = (
     '#instrument {"id":"nyse:BRK.B","asset_class":"equity","currency":"EUR","tick_size":"0.05",'
     '"lot_size":"1"}'
@@ -48,13 +49,34 @@ def test_an_instrument_is_described_once(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("rows_after", [0, 2, 10_000])
+@pytest.mark.parametrize("opened", ['"x:Y,1,1,2,1', 'x:Y,1,1,2,"1'])
 def test_a_quotation_mark_that_nothing_ends_is_named_by_the_line_it_stands_in(
-    tmp_path: Path,
+    tmp_path: Path, opened: str, rows_after: int
 ) -> None:
-    rows = [f"{T}07,x:Y,1,1,2,1"] * 10_000
-    path = sheet(tmp_path, QUOTES, rows[0], f'{T}07,"x:Y,1,1,2,1', *rows)
+    row = f"{T}07,x:Y,1,1,2,1"
+    path = sheet(tmp_path, QUOTES, row, f"{T}07,{opened}", *[row] * rows_after)
     error = error_of(path)
     assert (error["code"], error["path"]) == ("SLU-110", f"{path}:3")
+    assert error["found"].startswith("a row that cannot be split into columns (")
+    assert error["wanted"] == (
+        "a column in quotation marks to end with one, and a mark inside it to be doubled"
+    )
+
+
+@pytest.mark.parametrize("after", [[], [f"{T}08,x:Y,open,", f'{T}09,x:Y,halted,"late"']])
+def test_a_quotation_mark_that_nothing_ends_hides_no_row_in_a_reason(
+    tmp_path: Path, after: list[str]
+) -> None:
+    path = sheet(tmp_path, STATUS, f"{T}07,x:Y,open,", f'{T}07,x:Y,halted,"news', *after)
+    assert error_of(path)["path"] == f"{path}:3"
+
+
+def test_a_row_of_several_lines_is_named_by_the_line_it_begins_in(tmp_path: Path) -> None:
+    path = sheet(tmp_path, STATUS, f'{T}07,x:Y,halted,"news', 'pending"', f"{T}06,x:Y,open,")
+    assert error_of(path)["path"] == f"{path}:4"
+    path = sheet(tmp_path, STATUS, f"{T}07,x:Y,open,", f'{T}08,x:Y,shut,"news', 'pending"')
+    assert error_of(path)["path"] == f"{path}:3"
 
 
 @pytest.mark.parametrize("begins_ns", [T_NS + 7, T_NS + 60])
