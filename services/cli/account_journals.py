@@ -11,6 +11,7 @@ import msgspec
 
 from schemas.errors import StateError
 from services.cli.private_files import write_private
+from services.runtime.paths import is_there
 
 OF_ACCOUNT = ("venue", "executor", "gate", "strategy")
 """Services whose journal is about one account."""
@@ -46,7 +47,7 @@ def switch_account(data_dir: Path, account: str) -> None:
 def _put_aside(data_dir: Path, account: str) -> None:
     for name in OF_ACCOUNT:
         here = data_dir / "state" / f"{name}.jsonl"
-        if here.exists():
+        if is_there(here):
             there = _aside(data_dir, account) / here.name
             there.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             here.replace(there)
@@ -56,7 +57,7 @@ def _bring_back(data_dir: Path, account: str) -> None:
     for name in OF_ACCOUNT:
         there = _aside(data_dir, account) / f"{name}.jsonl"
         here = data_dir / "state" / there.name
-        if there.exists() and not here.exists():
+        if is_there(there) and not is_there(here):
             there.replace(here)
 
 
@@ -71,7 +72,7 @@ def _owner(data_dir: Path) -> Owner | None:
         return msgspec.json.decode(path.read_bytes(), type=Owner)
     except FileNotFoundError:
         journals = [data_dir / "state" / f"{name}.jsonl" for name in OF_ACCOUNT]
-        if not any(each.exists() for each in journals):
+        if not any(is_there(each) for each in journals):
             return None
         found: object = "no such file, and journals beside it"
     except (OSError, msgspec.MsgspecError) as error:

@@ -11,6 +11,7 @@ from services.recorder.checkpoints import Checkpoint, public_keys_of, why_not_si
 from services.recorder.key_file import PUBLIC
 from services.recorder.reader import lines
 from services.recorder.witness import ANCHORS
+from services.runtime.paths import is_there
 
 
 def anchored_ns(places: Sequence[Path], keys: Mapping[str, Ed25519PublicKey]) -> dict[str, int]:
@@ -44,7 +45,7 @@ def _keys_in(folder: Path) -> dict[str, Ed25519PublicKey]:
 def _last_n(folder: Path, keys: Mapping[str, Ed25519PublicKey]) -> int:
     """Return the highest record of a folder's anchors; what none of the keys signed is none."""
     path, found = folder / ANCHORS, 0
-    if not path.exists():
+    if not is_there(path):
         return 0
     for line in lines(path):
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):

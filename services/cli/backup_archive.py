@@ -28,6 +28,7 @@ from services.recorder.journal import NOTE, Note, read_note
 from services.recorder.own import RESTORATIONS, TOMBSTONES
 from services.recorder.reader import last_line, lines, segments
 from services.recorder.witness import CHECKPOINTS
+from services.runtime.paths import is_there
 
 MANIFEST = "MANIFEST.json"
 VERSION = 1
@@ -189,9 +190,9 @@ def _written(data_dir: Path, pack: Pack, keys_dir: Path | None, is_running: bool
     sizes = _journal_sizes(data_dir)
     for path, size_bytes in sizes.items():
         pack.add_file(str(path.relative_to(data_dir)), path, size_bytes)
-    if (data_dir / _RUN_CONFIG).exists():
+    if is_there(data_dir / _RUN_CONFIG):
         pack.add_file(_RUN_CONFIG, data_dir / _RUN_CONFIG)
-    if (data_dir / _REPOSITORY).exists():
+    if is_there(data_dir / _REPOSITORY):
         _add_repository(pack, data_dir / _REPOSITORY)
     for path in sorted(keys_dir.iterdir()) if keys_dir else ():
         pack.add_file(f"{KEYS}/{path.name}", path)
@@ -231,12 +232,12 @@ def _add_record(pack: Pack, folder: Path) -> Note:
             pack.add_file(f"{RECORD}/{path.name}", path, size)
     pack.add_bytes(f"{RECORD}/{NOTE}", msgspec.json.encode(note))
     signed = folder / CHECKPOINTS
-    kept = [line + b"\n" for line in lines(signed)] if signed.exists() else []
+    kept = [line + b"\n" for line in lines(signed)] if is_there(signed) else []
     decoder = msgspec.json.Decoder(Checkpoint)
     text = b"".join(line for line in kept if decoder.decode(line).n <= note.n)
     pack.add_bytes(f"{RECORD}/{CHECKPOINTS}", text)
     for name in _RECORD_FILES:
-        if (folder / name).exists():
+        if is_there(folder / name):
             pack.add_file(f"{RECORD}/{name}", folder / name)
     return note
 

@@ -10,6 +10,7 @@ import msgspec
 
 from schemas.errors import StateError, UserError
 from services.cli.private_files import write_private
+from services.runtime.paths import is_there
 from services.runtime.settings import LIMIT_SECTIONS, Settings
 
 NOTICE = "run/restored.json"
@@ -84,7 +85,7 @@ def refuse_another(data_dir: Path, text: bytes, *, is_accepted: bool) -> None:
         StateError: SLU-148, the word that the restore left cannot be read.
     """
     path = data_dir / NOTICE
-    if is_accepted or not path.exists():
+    if is_accepted or not is_there(path):
         return
     try:
         notice = msgspec.json.decode(path.read_bytes(), type=Notice)

@@ -17,6 +17,7 @@ import msgspec
 
 from schemas.errors import StateError, UserError
 from services.runtime.journal import sync_folder
+from services.runtime.paths import is_there
 
 UNFINISHED = ".restoring"
 VERIFYING = ".verifying"
@@ -106,8 +107,8 @@ def refuse_unfinished(data_dir: Path) -> None:
         StateError: SLU-148, the draft of one is there.
     """
     inside, beside = _inside(data_dir), _beside(data_dir)
-    draft = inside if inside.exists() else beside
-    if not inside.exists() and (not beside.exists() or (data_dir / "state").exists()):
+    draft = inside if is_there(inside) else beside
+    if not is_there(inside) and (not is_there(beside) or is_there(data_dir / "state")):
         return  # nothing of one, or what it was to bring is there by other means
     wanted = "a restore that came to its end: `sluice backup restore` again, it begins anew"
     raise StateError("SLU-148", path=draft, found="a restore without its end", wanted=wanted)
@@ -140,7 +141,7 @@ def _move_up(draft: Path, data_dir: Path) -> None:
 
 def _forget(draft: Path) -> None:
     """Remove what a restore left that was cut short when its folder was not there yet."""
-    if draft.exists():
+    if is_there(draft):
         with scratch_folder(draft):
             pass
 
@@ -167,7 +168,7 @@ def _moved(draft: Path) -> list[str]:
         names = msgspec.json.decode((draft / MOVING).read_bytes(), type=list[str])
     except (OSError, msgspec.MsgspecError):  # it had not begun to
         return []
-    return [each for each in names if Path(each).name == each and not (draft / each).exists()]
+    return [each for each in names if Path(each).name == each and not is_there(draft / each)]
 
 
 def _remove(path: Path) -> None:
@@ -179,7 +180,7 @@ def _remove(path: Path) -> None:
 
 def _refuse_in_use(data_dir: Path) -> None:
     """Refuse a data folder with anything in it that no restore has put there."""
-    if not data_dir.exists():
+    if not is_there(data_dir):
         return
     ours = {UNFINISHED, _DONE, *_FOREIGN, *_moved(_inside(data_dir))}
     found = sorted(each.name for each in data_dir.iterdir() if each.name not in ours)

@@ -37,6 +37,7 @@ from services.recorder.own import RESTORATIONS
 from services.recorder.witness import Witness
 from services.runtime.journal import Journal
 from services.runtime.keys import write_secret
+from services.runtime.paths import is_there
 
 EPOCH_JUMP = 1_000_000
 """Epochs skipped by a restore. Each start takes one: what was lost cannot have started so often.
@@ -296,7 +297,7 @@ def _folded(path: Path) -> list[Event]:
     Raises:
         StateError: a line is not what was written.
     """
-    if not path.exists():
+    if not is_there(path):
         return []
     journal = Journal(path)
     try:

@@ -22,6 +22,7 @@ from services.recorder.journal import read_note
 from services.recorder.own import RESTORED, STREAM, TOMBSTONES
 from services.recorder.reader import first_n, lines, segments, watched_lines
 from services.recorder.witness import ANCHORS, CHECKPOINTS
+from services.runtime.paths import is_there
 
 _S = TypeVar("_S", Checkpoint, Tombstone)
 
@@ -235,7 +236,7 @@ def _read_signed(
     """
     found: list[tuple[int, _S]] = []
     n = 0
-    for at, line in enumerate(lines(path) if path.exists() else (), start=1):
+    for at, line in enumerate(lines(path) if is_there(path) else (), start=1):
         try:
             said = msgspec.json.decode(line, type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -22,6 +22,7 @@ from services.recorder.checkpoints import (
 from services.recorder.own import RESTORATIONS
 from services.recorder.reader import lines
 from services.runtime.keys import FILE_MODE, FOLDER_MODE, refuse_readable, write_secret
+from services.runtime.paths import is_there
 
 PRIVATE = "record.pem"
 """In the folder of keys: readable by the recorder alone."""
@@ -39,7 +40,7 @@ def ensure_record_key(folder: Path) -> RecordKey:
     path = folder / PRIVATE
     try:
         folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        if not path.exists():
+        if not is_there(path):
             write_secret(path, new_private_pem())
         refuse_readable(folder, FOLDER_MODE)
         refuse_readable(path, FILE_MODE)
@@ -63,7 +64,7 @@ def publish_key(folder: Path, key: RecordKey) -> None:
     known: dict[str, Ed25519PublicKey] = {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if path.exists():
+        if is_there(path):
             known = public_keys_of(path.read_bytes())
         if key.fingerprint in known:
             return
@@ -128,7 +129,7 @@ def _with_vouched(
     """Return the keys, and those that restores speak for which one of them has signed."""
     path, found = record / RESTORATIONS, dict(keys)
     said: list[Restoration] = []
-    for line in lines(path) if path.exists() else ():
+    for line in lines(path) if is_there(path) else ():
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
             said.append(msgspec.json.decode(line, type=Restoration))
     for each in reversed(said):  # the newest speaks for those before it

@@ -8,6 +8,7 @@ from schemas.errors import StateError
 from services.recorder.chain import Message
 from services.recorder.checkpoints import Tombstone
 from services.recorder.reader import lines
+from services.runtime.paths import is_there
 
 STREAM = "RECORD"
 """In place of a stream's name; numbered by the recorder itself."""
@@ -39,7 +40,7 @@ def read_tombstones(folder: Path) -> list[Tombstone]:
     path = folder / TOMBSTONES
     decoder = msgspec.json.Decoder(Tombstone)
     try:
-        return [decoder.decode(line) for line in lines(path)] if path.exists() else []
+        return [decoder.decode(line) for line in lines(path)] if is_there(path) else []
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         wanted = "tombstones as they were signed: keep the file, and see `sluice audit verify`"
         raise StateError("SLU-140", path=path, found=error, wanted=wanted) from error

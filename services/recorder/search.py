@@ -10,6 +10,7 @@ import msgspec
 from schemas.subjects import START
 from services.recorder.chain import Record, is_shallow, read_line
 from services.recorder.reader import lines, watched_lines
+from services.runtime.paths import is_there
 from services.runtime.rights import covers
 
 _ENCODED, _ESCAPE = b'"payload_base64":', b"\\"
@@ -121,7 +122,7 @@ def intents(journal: Path, order_id: str) -> list[dict[str, Any]]:
     Raises:
         OSError: the file cannot be read.
     """
-    if not journal.exists():
+    if not is_there(journal):
         return []
     wanted = _bytes(order_id)
     texts = (line for line in lines(journal) if wanted in line)

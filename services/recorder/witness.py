@@ -17,6 +17,7 @@ from services.recorder.config import RecorderConfig
 from services.recorder.key_file import PUBLIC, publish_key, read_public_keys
 from services.recorder.own import RESTORATIONS
 from services.recorder.reader import last_line, lines
+from services.runtime.paths import is_there
 
 CHECKPOINTS = "checkpoints.jsonl"
 ANCHORS = "anchors.jsonl"
@@ -152,7 +153,7 @@ def _newest(path: Path) -> Checkpoint | None:
         StateError: SLU-140, it is none; SLU-141, the file cannot be read.
     """
     try:
-        if path.exists():
+        if is_there(path):
             cut_torn(path)
         return _last(path)
     except OSError as error:
@@ -166,7 +167,7 @@ def _last(path: Path) -> Checkpoint | None:
         OSError: the file cannot be read.
         StateError: SLU-140, it is none.
     """
-    if not path.exists():
+    if not is_there(path):
         return None
     end = path.stat().st_size
     end -= len(last_line(path, end))
@@ -185,7 +186,7 @@ def _restored_ns(path: Path, key: str, public: Ed25519PublicKey) -> int:
     the end off.
     """
     found = [0]
-    for line in lines(path) if path.exists() else ():
+    for line in lines(path) if is_there(path) else ():
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
             said = msgspec.json.decode(line, type=Restoration)
             if not why_not_signed(said, {key: public}):

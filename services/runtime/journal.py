@@ -16,6 +16,7 @@ from pathlib import Path
 from schemas import wire
 from schemas.base import Event
 from schemas.errors import StateError, WireError
+from services.runtime.paths import is_there
 
 _HEAD, _MIDDLE, _TAIL = b'{"crc":"', b'","event":', b"}\n"
 _CRC_CHARS = 8
@@ -41,7 +42,7 @@ class Journal:
         self._size_bytes = -1  # not known before it was read
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            is_new = not path.exists()
+            is_new = not is_there(path)
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, FILE_MODE)
             if is_new:
                 sync_folder(path.parent)

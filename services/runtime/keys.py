@@ -13,6 +13,7 @@ import nkeys
 
 from schemas.errors import UserError
 from schemas.users import USERS
+from services.runtime.paths import is_there
 
 SYNC_ALWAYS = "always"
 """The durable profile: JetStream acknowledges what is on the disk, and nothing sooner."""
@@ -40,7 +41,7 @@ def ensure_keys(folder: Path) -> dict[str, str]:
     """
     folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     for user in USERS:
-        if not seed_file(folder, user).exists():
+        if not is_there(seed_file(folder, user)):
             _write_seed(seed_file(folder, user))
     return {user: public_key(load_seed(folder, user)) for user in USERS}
 

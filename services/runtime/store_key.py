@@ -6,6 +6,7 @@ from pathlib import Path
 
 from schemas.errors import UserError
 from services.runtime.keys import FILE_MODE, FOLDER_MODE, refuse_readable, write_secret
+from services.runtime.paths import is_there
 
 MARK = "key.sha256"
 """In the store: which key it is encrypted with, so that another one is refused before harm."""
@@ -25,17 +26,17 @@ def ensure_store_key(path: Path, store_dir: Path) -> str:
     mark = store_dir / MARK
     wanted = f"the key that {store_dir} is encrypted with: bring it back, or move the store away"
     try:
-        if mark.exists() and not path.exists():
+        if is_there(mark) and not is_there(path):
             raise UserError("SLU-102", path=path, found="no such file", wanted=wanted)
         path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        if not path.exists():  # not a number, whatever its digits: the server would read one
+        if not is_there(path):  # not a number, whatever its digits: the server would read one
             write_secret(path, b"k" + secrets.token_hex(_KEY_BYTES).encode())
         refuse_readable(path, FILE_MODE)
         key = path.read_text(encoding="ascii").strip()
         marked = hashlib.sha256(key.encode()).hexdigest()[:_MARK_CHARS]
-        if mark.exists() and mark.read_text() != marked:
+        if is_there(mark) and mark.read_text() != marked:
             raise UserError("SLU-102", path=path, found="another key", wanted=wanted)
-        if not mark.exists():
+        if not is_there(mark):
             store_dir.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             mark.write_text(marked)
     except (OSError, UnicodeDecodeError) as error:

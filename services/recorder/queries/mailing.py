@@ -24,6 +24,7 @@ from schemas.reports import DeliveriesLooked, ReportDelivered
 from services.recorder.queries.config import MailConfig, Security
 from services.recorder.queries.making import REPORTS_FOLDER
 from services.runtime.keys import FILE_MODE, refuse_readable
+from services.runtime.paths import is_there
 
 MAILED_FILE = ".mailed.jsonl"
 """Below the reports: what was mailed to whom."""
@@ -208,7 +209,7 @@ def _password(mail: MailConfig) -> str:
 
 def _mend(notes: Path) -> None:
     """Take away what a crash left of a line: the next note must begin one of its own."""
-    if notes.exists():
+    if is_there(notes):
         data = notes.read_bytes()
         os.truncate(notes, data.rfind(b"\n") + 1)
 
@@ -216,7 +217,7 @@ def _mend(notes: Path) -> None:
 def _read(notes: Path) -> list[_Mailed]:
     """Return what was mailed; a line that nobody can read says nothing."""
     found = []
-    for line in notes.read_bytes().splitlines() if notes.exists() else ():
+    for line in notes.read_bytes().splitlines() if is_there(notes) else ():
         try:
             found.append(msgspec.json.decode(line, type=_Mailed))
         except msgspec.MsgspecError:
