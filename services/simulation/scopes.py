@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from schemas.base import OrderId
+from schemas.base import Event, OrderId
 from schemas.control import (
     ControlAnswered,
     EpochProposed,
@@ -13,6 +13,7 @@ from schemas.control import (
 )
 from schemas.health import ArbiterReported
 from schemas.instruments import symbol_of, venue_of
+from schemas.market import QuoteReceived
 from schemas.orders import Order, OrderApproved, Side
 from schemas.restrictions import (
     Level,
@@ -60,7 +61,10 @@ class Scopes:
         self._told_epoch: dict[str, int] = {}
         self._acknowledged: dict[str, list[Acknowledged]] = {}
         self._approvals: dict[tuple[str, OrderId], int] = {}
-        self._under_way: dict[OrderId, Order] = {}
+        self._under_way: dict[OrderId, tuple[Order, str]] = {}
+        """What was written, and to which life of the venue."""
+
+        self._venue_boot = ""
         self._numbered: dict[int, tuple[str, Level]] = {}
         self._resets: dict[str, tuple[tuple[str, Level], int]] = {}
         self._cleared_ns: dict[tuple[str, Level], int] = {}
@@ -75,6 +79,7 @@ class Scopes:
             (EXECUTOR, True, RestrictionAcknowledged): self._on_acknowledged,
             (EXECUTOR, True, OrderPlaced): self._on_sent,
             (VENUE, False, OrderPlaced): self._on_arrived,
+            (VENUE, False, QuoteReceived): self._on_venue,
             (BREAKER, False, RestrictionRequested): self._on_asked,
             (BREAKER, True, RestrictionRequested): self._on_own,
             (BREAKER, True, EpochStarted): self._on_epoch,
@@ -111,13 +116,20 @@ class Scopes:
                 said = f"{order.order_id} was sent in epoch {epoch} while {scope} was halted"
                 require(level is not Level.HALT, "scope", said)
                 self._check_reduces(order, scope, moment.local_ns)
-        self._under_way[order.order_id] = order
+        self._under_way[order.order_id] = (order, self._venue_boot)
+
+    def _on_venue(self, event: Event, moment: Moment) -> None:
+        self._venue_boot = moment.boot_id
 
     def _on_arrived(self, event: OrderPlaced, moment: Moment) -> None:
+        self._on_venue(event, moment)
         self._under_way.pop(event.order.order_id, None)
 
     def _check_reduces(self, order: Order, scope: str, now_ns: int) -> None:
-        """Require that no position could become larger by it, whatever else fills first."""
+        """Require that no position could become larger by it, whatever else fills first.
+
+        What was under way to a venue that has ended since arrives nowhere, as what has expired.
+        """
         self._log.catch_up()
         held = self._log.held.get(order.instrument, ZERO)
         against = Side.SELL if held > 0 else Side.BUY
@@ -130,9 +142,10 @@ class Scopes:
         coming = sum(
             (
                 each.quantity
-                for each in self._under_way.values()
+                for each, boot in self._under_way.values()
                 if (each.instrument, each.side) == (order.instrument, order.side)
-                and each.expires_at_ns > now_ns  # else it was lost: the venue would refuse it
+                and each.expires_at_ns > now_ns
+                and boot == self._venue_boot
             ),
             ZERO,
         )

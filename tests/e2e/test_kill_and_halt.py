@@ -56,7 +56,7 @@ def start_again(system: System) -> None:
     system.wait_until(lambda book: book.get("is_reconciled") is True, command="positions")
     done = system.run("start", "--reason", "after a kill")
     for _ in range(STARTS_MAX):  # an arbiter that is new has to hear of the recorder first
-        if "never heard of" not in done.stdout:
+        if "never heard of" not in done.stdout + done.stderr:
             break
         done = system.run("start", "--reason", "after a kill")
     assert done.returncode == 0, done.stdout + done.stderr
