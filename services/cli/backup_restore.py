@@ -175,7 +175,7 @@ class _Life:
 
     def __init__(self, folder: Path, manifest: Manifest, anchors: Sequence[Path]) -> None:
         self._folder, self._manifest = folder, manifest
-        self._places = [each for each in anchors if each.is_dir()]
+        self._places = [each for each in anchors if is_there(each) and each.is_dir()]
         self._key = ensure_record_key(folder / KEYS)
         known = read_public_keys(folder / RECORD / PUBLIC)
         self._is_new_key = self._key.fingerprint not in known

@@ -11,6 +11,7 @@ from services.recorder.retention import Removed
 from services.repository.config import FILE, RepositoryConfig, opened
 from services.repository.kinds import BACKTESTS, PAPER_DAYS, SESSION_CHANGES, SESSIONS
 from services.repository.repository import Repository, Where
+from services.runtime.paths import is_there
 
 KIND = "sessions"
 
@@ -25,7 +26,7 @@ async def enforce_sessions(
             disk did not take the record of it.
         UserError: SLU-100 the library for it is not installed.
     """
-    if not config.url and not (data_dir / FILE).exists():
+    if not config.url and not is_there(data_dir / FILE):
         return None
     repository = await opened(config, data_dir)
     try:
