@@ -29,8 +29,8 @@ def serve(name: str, build: Callable[[Context], Service], *, niceness: int = 0) 
     Args:
         name: of the service, and of its bus user.
         build: makes it.
-        niceness: of a service that gives way where cores are few: neither a halt nor an order
-            that is approved waits for it, and a strategy must not slow down what watches it.
+        niceness: of a service that orders do not wait for: where cores are few, the order path
+            goes first.
 
     The exit code is 0 on SIGTERM, SIGINT or when the parent is gone; 1 on a broken invariant; 2
     for what a person must mend; 3 when the bus is away or refuses a right; 4 when our own files

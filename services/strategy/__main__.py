@@ -84,7 +84,7 @@ def build(context: Context) -> Service:
 
 def main() -> None:
     """Serve until told to stop."""
-    serve(SERVICE, build, niceness=10)
+    serve(SERVICE, build)
 
 
 def _sliced(settings: Settings) -> StrategyConfig:

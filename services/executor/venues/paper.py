@@ -22,7 +22,7 @@ def build(context: Context) -> Service:
 
 def main() -> None:
     """Serve until told to stop."""
-    serve("venue", build, niceness=10)
+    serve("venue", build, niceness=5)
 
 
 if __name__ == "__main__":
