@@ -114,7 +114,7 @@ SLU-202 | repository | HIGH | a record cannot be read | install the release that
 SLU-210 | strategy | MEDIUM | a session reached a limit of its own | see which; then resume it
 SLU-211 | strategy | HIGH | a session outgrew its memory and was ended | mend it; raise its limit
 SLU-212 | strategy | HIGH | a session's process broke its rules and was ended | mend the strategy
-SLU-213 | backtest | LOW | a process of a sweep was ended from outside | run it again: it goes on
+SLU-213 | backtest | LOW | a process at work was ended from outside | run it again; a sweep goes on
 SLU-190 | breaker | MEDIUM | a breaker warns | look at its inputs: `sluice explain breaker`
 SLU-191 | breaker | MEDIUM | a person changed a breaker's levels | see who and why in the alert
 """

@@ -1,6 +1,6 @@
 """One account as the gate knows it: the fold of approvals and of what the executor tells."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -217,8 +217,8 @@ class Account:
         until it has told of them, or reports a book from after their expiry. Of those that are gone
         a session's part counts what they may have filled unseen.
         """
-        kept = [entry.order for entry in self._on_their_way(book)]
-        gone = self._gone(book)
+        kept = self._on_their_way(book)
+        gone = self._gone(book, kept)
         self._heard = self._book = (book.src, book.at_ns)
         detail = f": {book.detail}" if book.detail else ""
         self.doubt = "" if book.is_reconciled else f"the executor's book is not reconciled{detail}"
@@ -235,8 +235,8 @@ class Account:
         for order, leaves in _open_in(book):
             self._open(order, leaves, is_heard=True)
             ids.approve(order.order_id, order.expires_at_ns)
-        for order in kept:
-            self._open(order, order.quantity, is_heard=False)
+        for entry in kept:
+            self._open(entry.order, entry.order.quantity, is_heard=False)
         for order, hidden in self.unseen.orders.values():
             _whole, *parts = self.holders.lanes(order.session, self.lanes[order.instrument])
             for part in parts:
@@ -284,10 +284,10 @@ class Account:
             and entry.order.expires_at_ns > book.at_ns
         ]
 
-    def _gone(self, book: BookReported) -> list[OpenOrder]:
+    def _gone(self, book: BookReported, kept: Iterable[OpenOrder]) -> list[OpenOrder]:
         """Return the orders that may have been sent, and that the book shows no more."""
         shown = {view.order.order_id for view in (*book.open_orders, *book.recent_orders)}
-        shown |= {entry.order.order_id for entry in self._on_their_way(book)}
+        shown |= {entry.order.order_id for entry in kept}
         return [entry for order_id, entry in self.orders.items() if order_id not in shown]
 
     def _differs(self, book: BookReported) -> bool:

@@ -21,11 +21,11 @@ from schemas.wire import decode, is_halting
 from services.parity.compare import NEAR_NS
 from services.performance.takeovers import name_of
 from services.recorder.reader import records
+from services.runtime.rights import covers
 
 ENDED = SUBJECTS[EpochEnded]
 PREPARED = "control.prepared.gate"
 MARKET, MARKET_WIDE = "market.", SUBJECTS[MarketWideHaltDeclared]
-WIDE_END = MARKET_WIDE[MARKET_WIDE.rindex("*") + 1 :]
 TOLD = ("exec.", "book.", "risk.account.", "risk.health.", "risk.locate.")
 """Where strategy and gate hear what the venue did, and what the account is worth."""
 
@@ -258,8 +258,7 @@ def _heads(created: SessionCreated, told: Iterable[Heard]) -> tuple[str, ...]:
 
 def _market(heads: tuple[str, ...], messages: Iterable[Noted]) -> Iterator[Heard]:
     for message in messages:
-        subject = message.subject
-        if subject.startswith(heads) or (subject.startswith(MARKET) and subject.endswith(WIDE_END)):
+        if message.subject.startswith(heads) or covers(MARKET_WIDE, message.subject):
             yield from _heard(message)
 
 

@@ -25,6 +25,10 @@ def under(faults: Faults = CHAOS, halts_per_s: float = 0.2, seconds: float = 20.
     return msgspec.structs.replace(SHORT, faults=faults, halts_per_s=halts_per_s, seconds=seconds)
 
 
+HALTING = msgspec.structs.replace(under(seconds=40.0), trading_halts_per_s=0.1)
+"""A market in which the venue halts instruments again and again."""
+
+
 def replay(seed: int) -> str:
     """Return how to see this run again."""
     return f"replay: pytest tests/sim --seed={seed}, or (its own plan): sluice sim --seed {seed}"

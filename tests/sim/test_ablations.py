@@ -39,7 +39,7 @@ from services.simulation.stream import StoredLog
 from services.simulation.system import Parts
 from services.simulation.violations import ViolationError
 from services.strategy.core import StrategyCore
-from tests.sim.invariants import check, first_violation, under
+from tests.sim.invariants import HALTING, check, first_violation, under
 
 SEEDS = range(60)
 UNSTORED_SEED = 711_383
@@ -323,9 +323,6 @@ def test_without_the_time_of_the_newest_record_an_epoch_is_stored_over_a_lost_ha
     monkeypatch.setattr(StoredLog, "resume", lambda log, seq, _stored_ns: resume(log, seq, 0))
     assert simulate(REWRITTEN_SEED).invariant == "I4"
 
-
-HALTING = msgspec.structs.replace(under(seconds=40.0), trading_halts_per_s=0.1)
-"""A market in which the venue halts instruments again and again."""
 
 KILLED = msgspec.structs.replace(CHAOS, kills_per_s=0.1, loss_probability=0.1)
 

@@ -13,7 +13,7 @@ from services.runtime.sim_faults import FaultCounts, Faults
 from services.simulation.campaign import Tally, campaign, seeds_for
 from services.simulation.plan import CHAOS, DISORDER, Plan
 from services.simulation.run import AFTER_NS, simulate
-from tests.sim.invariants import check, under
+from tests.sim.invariants import HALTING, check, under
 
 ROOT = Path(__file__).parents[2]
 SLOW = msgspec.structs.replace(CHAOS, delay_ns_min=NS_PER_MS, delay_ns_max=250 * NS_PER_MS)
@@ -70,10 +70,6 @@ def test_every_invariant_holds_when_one_kind_of_trouble_prevails(
     for seed in seeds[:10]:
         counts.add(check(simulate(seed, under(faults))).counts)
     assert fault in counts.fired() or len(seeds) == 1
-
-
-HALTING = msgspec.structs.replace(under(seconds=40.0), trading_halts_per_s=0.1)
-"""A market in which the venue halts instruments again and again."""
 
 
 @pytest.mark.req("G-05", "X-10")
